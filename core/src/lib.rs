@@ -1,0 +1,15 @@
+//! The decision core of Reap: quotes in, exit intents out, orders planned.
+#![no_std]
+
+extern crate alloc;
+
+pub mod event;
+pub mod instrument;
+pub mod intent;
+pub mod limits;
+pub mod net;
+pub mod order;
+pub mod policy;
+pub mod position;
+pub mod tick;
+pub mod units;

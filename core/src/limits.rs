@@ -1,0 +1,64 @@
+//! Every bound of the core in one place, and the proof that they fit each other.
+//!
+//! A bound that is exceeded is refused where the value enters, with the field and the bound in the
+//! error. Behind that border the arithmetic below cannot overflow.
+
+/// Largest price mantissa (exclusive bound 2^48).
+pub const PRICE_MAX: i64 = (1 << 48) - 1;
+/// Largest quantity mantissa times multiplier times scale alignment (exclusive bound 2^46).
+pub const QTY_MAX: i64 = (1 << 46) - 1;
+/// Largest magnitude of a rate in parts per billion (exclusive bound 2^30, about 107 %).
+pub const RATE_MAX: i64 = (1 << 30) - 1;
+/// Largest magnitude of an amount of money (fees paid, funding settled, absolute thresholds), in
+/// nano units of the position's money scale.
+pub const AMOUNT_MAX: i128 = 1 << 119;
+/// Parts per billion in one.
+pub const PPB: i64 = 1_000_000_000;
+/// Decimal digits that [`PPB`] adds to a money scale.
+pub const PPB_DIGITS: u8 = 9;
+
+/// Legs of one position.
+pub const LEGS_MAX: usize = 4;
+/// Rules of one policy.
+pub const RULES_MAX: usize = 8;
+/// Tiers of one `tiers` rule.
+pub const TIERS_MAX: usize = 8;
+/// Triggers that one position's rules compile to: a tier is one, a trailing rule up to three.
+pub const TRIGGERS_MAX: usize = 32;
+/// Rungs of a protective exit's collar ladder before the market rung.
+pub const COLLARS_MAX: usize = 4;
+
+/// Instruments of one engine; an instrument's id fits its two bytes in a tick.
+pub const INSTRUMENTS_MAX: usize = 1 << 12;
+/// Sources (connections) of one engine; a source's id is one byte of a tick.
+pub const SOURCES_MAX: usize = 256;
+/// Positions of one engine at a time; a position's slot takes 20 bits of its id.
+pub const POSITIONS_MAX: usize = 1 << 20;
+/// Policies of one engine.
+pub const POLICIES_MAX: usize = 1 << 12;
+/// Pair classes (equal instruments, sides and reduced weights) whose heads are looked at on each
+/// tick of an instrument; further pairs are watched by guards.
+pub const PAIR_CLASSES_MAX: usize = 8;
+/// Trailing tracks (equal side, step and kind of distance) of one instrument.
+pub const TRACKS_MAX: usize = 16;
+/// Largest decimal scale of a price, a quantity or a multiplier.
+pub const SCALE_MAX: u8 = 12;
+
+// A leg's exit value is price × quantity × (10^9 ± rate); four of them, plus their entry values,
+// fees and funding, must fit an i128. Both sides of a comparison are computed apart.
+const LEG_VALUE_MAX: i128 =
+    (PRICE_MAX as i128) * (QTY_MAX as i128) * (PPB as i128 + RATE_MAX as i128);
+const _: () = assert!(LEG_VALUE_MAX < i128::MAX / LEGS_MAX as i128);
+const _: () =
+    assert!(LEG_VALUE_MAX * LEGS_MAX as i128 <= i128::MAX - 2 * LEGS_MAX as i128 * AMOUNT_MAX);
+// A threshold is rate × Σ entry notional; with the entry value, the fees and the funding beside it.
+const ENTRY_VALUE_MAX: i128 = (PRICE_MAX as i128) * (QTY_MAX as i128) * (PPB as i128);
+const THRESHOLD_MAX: i128 = (PRICE_MAX as i128) * (QTY_MAX as i128) * (RATE_MAX as i128);
+const _: () = assert!(
+    LEGS_MAX as i128 * (ENTRY_VALUE_MAX / 2 + THRESHOLD_MAX / 2 + AMOUNT_MAX) < i128::MAX / 2,
+);
+const _: () = assert!(PPB == 10i64.pow(PPB_DIGITS as u32));
+const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16);
+const _: () = assert!(TRIGGERS_MAX <= 1 << 8);
+const _: () = assert!(POSITIONS_MAX == 1 << 20);
+const _: () = assert!(RULES_MAX * 3 <= TRIGGERS_MAX && TIERS_MAX <= TRIGGERS_MAX);
