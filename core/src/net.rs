@@ -127,7 +127,6 @@ impl NetForm {
 
 /// A rule's compiled form: what an intent carries, so that re-verifying is one comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "an intent is copied into a ring and never boxed")]
 pub enum Compiled {
     /// One leg: its exit price (price mantissa) against a limit.
     Price {
