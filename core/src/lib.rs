@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod event;
+pub mod hash;
 pub mod instrument;
 pub mod intent;
 pub mod limits;
