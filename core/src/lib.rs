@@ -5,6 +5,7 @@ extern crate alloc;
 
 pub mod event;
 pub mod hash;
+pub mod holding;
 pub mod instrument;
 pub mod intent;
 pub mod limits;
@@ -12,5 +13,8 @@ pub mod net;
 pub mod order;
 pub mod policy;
 pub mod position;
+mod throttle;
 pub mod tick;
+mod trades;
 pub mod units;
+mod wake;

@@ -3,6 +3,8 @@
 //! A bound that is exceeded is refused where the value enters, with the field and the bound in the
 //! error. Behind that border the arithmetic below cannot overflow.
 
+use crate::units::Nanos;
+
 /// Largest price mantissa (exclusive bound 2^48).
 pub const PRICE_MAX: i64 = (1 << 48) - 1;
 /// Largest quantity mantissa times multiplier times scale alignment (exclusive bound 2^46).
@@ -44,6 +46,24 @@ pub const TRACKS_MAX: usize = 16;
 /// Largest decimal scale of a price, a quantity or a multiplier.
 pub const SCALE_MAX: u8 = 12;
 
+/// Sends of one leg without a word of its venue in between (SPEC §7).
+pub const LEG_SENDS_UNPROVEN: u8 = 3;
+/// Sends of one leg within a minute; the last is reserved for protective and critical exits.
+pub const LEG_SENDS_PER_MINUTE: u8 = 60;
+/// Orders without a fill after which a plan of normal urgency becomes protective.
+pub const FAILED_ATTEMPTS_MAX: u8 = 3;
+/// Trade ids that the executor can remember for each order that may be live.
+pub const TRADES_PER_ORDER: usize = 16;
+/// How often a waiting plan looks at the quotes again, and the least span between two normal
+/// attempts of a leg.
+pub const POLL_EVERY: Nanos = Nanos::from_millis(100);
+/// First back-off after an order that a venue refused for a passing reason; doubles.
+pub const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
+/// Longest of those back-offs.
+pub const BACKOFF_LAST: Nanos = Nanos::from_secs(8);
+/// Back-off after an order that the venue would refuse again.
+pub const BACKOFF_FATAL: Nanos = Nanos::from_secs(10);
+
 // A leg's exit value is price × quantity × (10^9 ± rate); four of them, plus their entry values,
 // fees and funding, must fit an i128. Both sides of a comparison are computed apart.
 const LEG_VALUE_MAX: i128 =
@@ -62,3 +82,5 @@ const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16);
 const _: () = assert!(TRIGGERS_MAX <= 1 << 8);
 const _: () = assert!(POSITIONS_MAX == 1 << 20);
 const _: () = assert!(RULES_MAX * 3 <= TRIGGERS_MAX && TIERS_MAX <= TRIGGERS_MAX);
+const _: () = assert!(BACKOFF_FIRST.0 < BACKOFF_LAST.0 && BACKOFF_LAST.0 < BACKOFF_FATAL.0);
+const _: () = assert!(LEG_SENDS_PER_MINUTE > 1 && FAILED_ATTEMPTS_MAX > 0);
