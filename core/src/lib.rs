@@ -3,18 +3,36 @@
 
 extern crate alloc;
 
+mod arbiter;
+mod arm;
+mod book;
+mod compile;
+pub mod engine;
 pub mod event;
+mod guard;
 pub mod hash;
+mod heap;
 pub mod holding;
 pub mod instrument;
 pub mod intent;
 pub mod limits;
 pub mod net;
 pub mod order;
+mod pair;
 pub mod policy;
 pub mod position;
+mod register;
+#[cfg(test)]
+mod testing;
 mod throttle;
 pub mod tick;
+mod tracked;
 mod trades;
+mod trailing;
+mod trigger;
 pub mod units;
 mod wake;
+mod watch;
+
+pub use arbiter::RULE_OPERATOR;
+pub use book::GateCounters;

@@ -25,8 +25,8 @@ pub const LEGS_MAX: usize = 4;
 pub const RULES_MAX: usize = 8;
 /// Tiers of one `tiers` rule.
 pub const TIERS_MAX: usize = 8;
-/// Triggers that one position's rules compile to: a tier is one, a trailing rule up to three.
-pub const TRIGGERS_MAX: usize = 32;
+/// Triggers that one position's rules compile to: a tier is one, a trailing rule up to four.
+pub const TRIGGERS_MAX: usize = RULES_MAX * TIERS_MAX;
 /// Rungs of a protective exit's collar ladder before the market rung.
 pub const COLLARS_MAX: usize = 4;
 
@@ -81,6 +81,6 @@ const _: () = assert!(PPB == 10i64.pow(PPB_DIGITS as u32));
 const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16);
 const _: () = assert!(TRIGGERS_MAX <= 1 << 8);
 const _: () = assert!(POSITIONS_MAX == 1 << 20);
-const _: () = assert!(RULES_MAX * 3 <= TRIGGERS_MAX && TIERS_MAX <= TRIGGERS_MAX);
+const _: () = assert!(TIERS_MAX >= 4);
 const _: () = assert!(BACKOFF_FIRST.0 < BACKOFF_LAST.0 && BACKOFF_LAST.0 < BACKOFF_FATAL.0);
 const _: () = assert!(LEG_SENDS_PER_MINUTE > 1 && FAILED_ATTEMPTS_MAX > 0);

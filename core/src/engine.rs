@@ -1,0 +1,775 @@
+//! The engine: events in, intents out. It owns the positions' rule state and nothing else decides.
+//!
+//! One event runs in this order: timers that are due, the event itself, one arbitration. On a quote
+//! the marks of trailing groups move first; then every trigger that the quote crosses, and every
+//! one whose gate the event opens, is looked at; what is not crossed is not looked at.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::arbiter::{Candidate, Decision, RULE_OPERATOR, arbitrate};
+use crate::book::{Books, Change, GateCounters};
+use crate::event::{Command, Event, GateSettings, Outcome, Report, Which};
+use crate::hash::RunningHash;
+use crate::heap::NodeId;
+use crate::instrument::{Instrument, InstrumentId, SourceId};
+use crate::intent::{Input, Intent, Reason, Urgency};
+use crate::limits::{LEGS_MAX, POLICIES_MAX, POSITIONS_MAX};
+use crate::net::{Compiled, NetForm};
+use crate::policy::{Policy, PolicyId};
+use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
+use crate::register;
+use crate::tick::{Tick, TickKind};
+use crate::tracked::{LivePlan, Tracked};
+use crate::trigger::{Condition, Gate, Place, Role, Stage, TriggerId, Triggers};
+use crate::units::{Nanos, Qty};
+use crate::watch::{Due, Timer, Watch};
+
+/// How much the engine has room for. Everything is allocated when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Positions at a time, at most [`POSITIONS_MAX`].
+    pub positions: usize,
+    /// Policies, at most [`POLICIES_MAX`].
+    pub policies: usize,
+    /// Triggers of all positions: a rule is one, a tier is one, a trailing rule up to four.
+    pub triggers: usize,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self { positions: 1024, policies: 64, triggers: 8192 }
+    }
+}
+
+/// Events that arrived where they cannot mean anything: counted, never acted upon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineCounters {
+    /// Intents raised.
+    pub intents: u64,
+    /// Reports and commands for a position that is not there or not in that state.
+    pub stray: u64,
+    /// Fills beyond the open quantity: the open quantity stays at nought.
+    pub overfills: u64,
+    /// Amounts that do not fit the position's money scale.
+    pub amounts_refused: u64,
+}
+
+/// The decision engine. See the module's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) books: Books,
+    pub(crate) watch: Watch,
+    pub(crate) triggers: Triggers,
+    pub(crate) positions: Vec<Tracked>,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) candidates: Vec<Candidate>,
+    free: Vec<u32>,
+    limits: EngineLimits,
+    now: Nanos,
+    /// Scratch of one event.
+    due: Vec<Due>,
+    retest: Vec<TriggerId>,
+    scratch: Vec<Decision>,
+    decisions: VecDeque<Decision>,
+    hold_timers: Vec<NodeId>,
+    hash: RunningHash,
+    counters: EngineCounters,
+}
+
+impl Engine {
+    /// An engine for these instruments and this many sources.
+    ///
+    /// # Panics
+    /// When a limit exceeds the constants of [`crate::limits`].
+    #[must_use]
+    pub fn new(
+        limits: EngineLimits,
+        instruments: &[Instrument],
+        sources: usize,
+        gates: GateSettings,
+    ) -> Self {
+        assert!(limits.positions <= POSITIONS_MAX, "positions: at most POSITIONS_MAX");
+        assert!(limits.policies <= POLICIES_MAX, "policies: at most POLICIES_MAX");
+        assert!(limits.triggers < 1 << 30, "triggers: below 2^30");
+        assert!(
+            instruments.len() <= crate::limits::INSTRUMENTS_MAX,
+            "instruments: at most INSTRUMENTS_MAX"
+        );
+        assert!(sources <= crate::limits::SOURCES_MAX, "sources: at most SOURCES_MAX");
+        let EngineLimits { positions, policies, triggers } = limits;
+        Self {
+            books: Books::new(instruments, sources, gates),
+            watch: Watch::new(instruments.len(), triggers, LEGS_MAX, positions),
+            triggers: Triggers::with_capacity(triggers, instruments.len(), sources),
+            positions: Vec::with_capacity(positions),
+            policies: Vec::with_capacity(policies),
+            candidates: Vec::with_capacity(triggers + positions),
+            free: Vec::with_capacity(positions),
+            limits,
+            now: Nanos(0),
+            due: Vec::with_capacity(triggers * LEGS_MAX),
+            retest: Vec::with_capacity(triggers),
+            scratch: Vec::with_capacity(positions),
+            decisions: VecDeque::with_capacity(positions),
+            hold_timers: alloc::vec![NodeId::NONE; instruments.len()],
+            hash: RunningHash::new(),
+            counters: EngineCounters::default(),
+        }
+    }
+
+    /// Adds a policy.
+    ///
+    /// # Errors
+    /// When the table is full. What a rule says is checked with each position that uses it.
+    pub fn add_policy(&mut self, policy: Policy) -> Result<PolicyId, RegisterError> {
+        if self.policies.len() == self.limits.policies {
+            return Err(RegisterError::Full { what: "policies", max: self.limits.policies });
+        }
+        self.policies.push(policy);
+        Ok(PolicyId((self.policies.len() - 1) as u16))
+    }
+
+    /// Takes a position in and watches its rules; one that already holds fires at once.
+    ///
+    /// # Errors
+    /// The first thing that contradicts itself or exceeds a bound; nothing is kept then.
+    pub fn register(
+        &mut self,
+        now: Nanos,
+        spec: &PositionSpec,
+    ) -> Result<PositionId, RegisterError> {
+        self.begin(now);
+        let policy = self
+            .policies
+            .get(usize::from(spec.policy.0))
+            .ok_or(RegisterError::UnknownPolicy(spec.policy.0))?;
+        let position = register::tracked(&self.books, policy, spec)?;
+        if self.free.is_empty() && self.positions.len() == self.limits.positions {
+            return Err(RegisterError::Full { what: "positions", max: self.limits.positions });
+        }
+        let slot = self.free.last().copied().unwrap_or(self.positions.len() as u32);
+        let plan = register::triggers(policy, &position, slot);
+        if !self.triggers.has_room(plan.len()) {
+            return Err(RegisterError::Full { what: "triggers", max: self.triggers.capacity() });
+        }
+        let generation = self.place_position(slot, position);
+        let mut last = TriggerId::NONE;
+        for trigger in plan {
+            let id = self.triggers.add(trigger);
+            if last == TriggerId::NONE {
+                self.positions[slot as usize].first = id;
+            } else {
+                self.triggers[last].next = id;
+            }
+            last = id;
+        }
+        if !self.open_tracks(slot) {
+            self.release(slot);
+            return Err(RegisterError::Full {
+                what: "distinct (side, step, kind) of trailing rules on one instrument",
+                max: crate::limits::TRACKS_MAX,
+            });
+        }
+        self.each_trigger(slot, |engine, id| {
+            engine.recompile(id);
+            if engine.triggers[id].stage == Stage::Armed {
+                engine.test(id, now);
+            }
+        });
+        self.decide();
+        Ok(PositionId::new(slot, generation))
+    }
+
+    /// Takes one event in. Poll every intent before the next one.
+    ///
+    /// # Panics
+    /// When an intent of an earlier event was not polled: that is the caller's mistake.
+    pub fn on_event(&mut self, now: Nanos, event: &Event) {
+        self.begin(now);
+        let now = self.now;
+        self.run_timers(now);
+        match *event {
+            Event::Tick(ref tick) => self.on_tick(now, tick),
+            Event::Report(report) => self.on_report(now, report),
+            Event::Command(command) => self.on_command(now, command),
+            Event::Source(source, change) => self.books.on_source(source, change),
+            Event::Timer => {}
+        }
+        self.decide();
+    }
+
+    /// The next intent of the last event.
+    pub fn poll_intent(&mut self) -> Option<Intent> {
+        let decision = self.decisions.pop_front()?;
+        self.counters.intents += 1;
+        let intent = self.intent(&decision);
+        self.fold(&intent);
+        Some(intent)
+    }
+
+    /// When the engine wants [`Event::Timer`] next.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Nanos> {
+        self.watch.next_timer().map(Nanos)
+    }
+
+    /// Where a position stands; `None` when its slot was never used or is used by another.
+    #[must_use]
+    pub fn state(&self, id: PositionId) -> Option<PositionState> {
+        Some(self.find(id)?.state)
+    }
+
+    /// Open quantity of a leg, as reported.
+    #[must_use]
+    pub fn open(&self, id: PositionId, leg: usize) -> Option<Qty> {
+        self.find(id)?.legs().get(leg).map(|leg| leg.open)
+    }
+
+    /// Running hash over every intent: equal when two runs decided the same, in the same order.
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        self.hash.value()
+    }
+
+    /// What became of the market data.
+    #[must_use]
+    pub const fn gate_counters(&self) -> &GateCounters {
+        &self.books.counters
+    }
+
+    /// Intents and strays.
+    #[must_use]
+    pub const fn counters(&self) -> &EngineCounters {
+        &self.counters
+    }
+
+    fn begin(&mut self, now: Nanos) {
+        assert!(self.decisions.is_empty(), "every intent is polled before the next event");
+        self.now = self.now.max(now);
+    }
+
+    fn find(&self, id: PositionId) -> Option<&Tracked> {
+        let position = self.positions.get(id.slot())?;
+        (PositionId::new(id.slot() as u32, position.generation) == id).then_some(position)
+    }
+
+    /// The slot of a position that is open or exiting.
+    fn live_slot(&mut self, id: PositionId) -> Option<u32> {
+        let live = |position: &&Tracked| {
+            matches!(position.state, PositionState::Open | PositionState::Exiting)
+        };
+        if self.find(id).filter(live).is_none() {
+            self.counters.stray += 1;
+            return None;
+        }
+        Some(id.slot() as u32)
+    }
+
+    pub(crate) fn each_trigger(&mut self, slot: u32, mut each: impl FnMut(&mut Self, TriggerId)) {
+        let mut id = self.positions[slot as usize].first;
+        while id != TriggerId::NONE {
+            let next = self.triggers[id].next;
+            each(self, id);
+            id = next;
+        }
+    }
+
+    fn place_position(&mut self, slot: u32, mut position: Tracked) -> u32 {
+        if let Some(old) = self.positions.get_mut(slot as usize) {
+            self.free.pop();
+            position.generation = (old.generation + 1) & (u32::MAX >> PositionId::SLOT_BITS);
+            *old = position;
+        } else {
+            self.positions.push(position);
+        }
+        self.positions[slot as usize].generation
+    }
+
+    /// Gives a position's triggers and tracks back; its slot is free for another.
+    fn release(&mut self, slot: u32) {
+        self.each_trigger(slot, |engine, id| engine.take(id));
+        self.close_tracks(slot, TriggerId::NONE);
+        self.each_trigger(slot, |engine, id| engine.triggers.release(id));
+        let position = &mut self.positions[slot as usize];
+        position.first = TriggerId::NONE;
+        position.state = PositionState::Closed;
+        let timer = core::mem::replace(&mut position.rest_timer, NodeId::NONE);
+        if timer != NodeId::NONE {
+            self.watch.remove_timer(timer);
+        }
+        self.free.push(slot);
+    }
+
+    fn run_timers(&mut self, now: Nanos) {
+        while let Some(timer) = self.watch.pop_timer(now.0) {
+            match timer {
+                Timer::Trigger(id) => {
+                    self.triggers[id].place = Place::None;
+                    self.test(id, now);
+                }
+                Timer::Hold(id) => {
+                    self.hold_timers[usize::from(id.0)] = NodeId::NONE;
+                    let change = self.books.end_hold(id);
+                    self.on_change(now, id, change);
+                }
+                Timer::Rest(slot) => {
+                    self.positions[slot as usize].rest_timer = NodeId::NONE;
+                    self.each_trigger(slot, |engine, id| {
+                        if engine.triggers[id].stage == Stage::Resting {
+                            engine.rearm(id, now);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn on_tick(&mut self, now: Nanos, tick: &Tick) {
+        if !self.books.knows(tick) {
+            self.books.counters.unknown += 1;
+            return;
+        }
+        let change = self.books.on_tick(now, tick);
+        self.triggers.drain(Gate::Source(tick.stamp().source), &mut self.retest);
+        if tick.kind() == TickKind::Alive {
+            self.run_retests(now);
+        } else {
+            self.on_change(now, tick.instrument(), change);
+        }
+    }
+
+    /// Looks at everything that a change of an instrument touches, its peer's jump included.
+    fn on_change(&mut self, now: Nanos, mut id: InstrumentId, mut change: Change) {
+        loop {
+            match change {
+                Change::None => {}
+                Change::Refreshed => self.triggers.drain(Gate::Instrument(id), &mut self.retest),
+                Change::Held(until) => self.set_hold_timer(id, until),
+                Change::Accepted { before } => self.on_accepted(id, before),
+            }
+            self.run_retests(now);
+            if !matches!(change, Change::Accepted { .. }) {
+                return;
+            }
+            match self.books.confirm_by_peer(now, id) {
+                Some((peer, accepted)) => (id, change) = (peer, accepted),
+                None => return,
+            }
+        }
+    }
+
+    fn set_hold_timer(&mut self, id: InstrumentId, until: Nanos) {
+        let timer = &mut self.hold_timers[usize::from(id.0)];
+        if *timer != NodeId::NONE {
+            self.watch.remove_timer(*timer);
+        }
+        *timer = self.watch.add_timer(until.0, Timer::Hold(id));
+    }
+
+    /// A new accepted quote: marks move, then what it crosses is listed.
+    #[inline]
+    fn on_accepted(&mut self, id: InstrumentId, before: Option<SourceId>) {
+        self.triggers.drain(Gate::Instrument(id), &mut self.retest);
+        if let Some(source) = before {
+            // Another source feeds the instrument now: nobody waits for the old one any longer.
+            self.triggers.drain(Gate::Source(source), &mut self.retest);
+        }
+        self.rejoin_tracks(id);
+        let quote = self.books.quote(id).expect("it was accepted");
+        self.watch.move_marks(id, &quote);
+        self.watch.cross(id, &quote, &mut self.due);
+        if !self.due.is_empty() {
+            self.take_due();
+        }
+        for at in 0..self.watch.board(id).classes.len() {
+            // A class may close while its last trigger is taken.
+            let Some(&class) = self.watch.board(id).classes.get(at) else { break };
+            self.cross_class(class);
+        }
+    }
+
+    /// Trailing stops that waited at a gate follow their track again before its marks move.
+    fn rejoin_tracks(&mut self, instrument: InstrumentId) {
+        let mut at = 0;
+        while at < self.retest.len() {
+            let id = self.retest[at];
+            let trigger = self.triggers[id];
+            let position = &self.positions[trigger.position as usize];
+            let here = position.legs[0].instrument == instrument;
+            if here && position.state == PositionState::Open && self.trails_alone(&trigger) {
+                self.attach(id);
+                self.retest.swap_remove(at);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// Lists the crossed triggers once each, with none of their other entries left behind.
+    fn take_due(&mut self) {
+        for at in 0..self.due.len() {
+            let Due { trigger, entry, mark } = self.due[at];
+            match &mut self.triggers[trigger].place {
+                Place::Guards(nodes) => {
+                    for node in nodes.iter_mut().filter(|node| **node == entry) {
+                        *node = NodeId::NONE;
+                    }
+                }
+                Place::Member(_) => {
+                    self.triggers[trigger].mark = mark;
+                    self.triggers[trigger].place = Place::None;
+                    self.recompile(trigger);
+                    self.retest.push(trigger);
+                }
+                place => {
+                    *place = Place::None;
+                    self.retest.push(trigger);
+                }
+            }
+        }
+        for at in 0..self.due.len() {
+            let Due { trigger, .. } = self.due[at];
+            if let Place::Guards(_) = self.triggers[trigger].place {
+                self.take(trigger);
+                self.retest.push(trigger);
+            }
+        }
+        self.due.clear();
+    }
+
+    fn cross_class(&mut self, class: u16) {
+        let [a, b] = self.watch.pairs.legs(class).map(|leg| leg.instrument);
+        let (Some(a), Some(b)) = (self.books.quote(a), self.books.quote(b)) else { return };
+        let value = self.watch.pairs.value(class, [&a, &b]);
+        while let Some(id) = self.watch.pairs.first_crossed(class, value) {
+            self.take(id);
+            self.retest.push(id);
+            if self.watch.pairs.is_closed(class) {
+                return;
+            }
+        }
+    }
+
+    fn run_retests(&mut self, now: Nanos) {
+        let mut at = 0;
+        while at < self.retest.len() {
+            let id = self.retest[at];
+            at += 1;
+            // A mark that moved may have placed or fired a neighbour that was listed too.
+            if self.triggers[id].place == Place::None && self.triggers[id].stage == Stage::Armed {
+                self.test(id, now);
+            }
+        }
+        self.retest.clear();
+    }
+
+    /// Arms a trigger anew, with its condition as of now.
+    fn rearm(&mut self, id: TriggerId, now: Nanos) {
+        self.take(id);
+        self.triggers[id].stage = Stage::Armed;
+        self.recompile(id);
+        self.test(id, now);
+    }
+
+    fn on_report(&mut self, now: Nanos, report: Report) {
+        match report {
+            Report::Fill { position, leg, qty, .. } => {
+                let Some(slot) = self.live_slot(position) else { return };
+                self.on_fill(now, slot, leg, qty);
+            }
+            Report::PlanEnded { position, outcome } => {
+                let Some(slot) = self.live_slot(position) else { return };
+                if self.positions[slot as usize].plan.is_none() {
+                    self.counters.stray += 1;
+                    return;
+                }
+                self.on_plan_ended(now, slot, outcome);
+            }
+        }
+    }
+
+    fn on_fill(&mut self, now: Nanos, slot: u32, leg: u8, qty: Qty) {
+        let position = &mut self.positions[slot as usize];
+        if leg >= position.count {
+            self.counters.stray += 1;
+            return;
+        }
+        let leg = &mut position.legs[usize::from(leg)];
+        leg.open = leg.open.checked_sub(qty).unwrap_or_else(|| {
+            self.counters.overfills += 1;
+            Qty::ZERO
+        });
+        position.backoff = Nanos(0);
+        self.each_trigger(slot, |engine, id| {
+            let trigger = engine.triggers[id];
+            let tier = trigger.reason == Reason::Tiers && trigger.stage != Stage::Done;
+            if tier && engine.tier_is_filled(&trigger) {
+                engine.take(id);
+                engine.triggers[id].stage = Stage::Done;
+                engine.candidates.retain(|candidate| candidate.trigger != id);
+            }
+        });
+        self.refresh(slot, now);
+    }
+
+    /// Recomputes a position's numbers and looks at every armed trigger again.
+    fn refresh(&mut self, slot: u32, now: Nanos) {
+        let position = &mut self.positions[slot as usize];
+        position.refresh(&self.policies[usize::from(position.policy)]);
+        self.each_trigger(slot, |engine, id| {
+            if engine.triggers[id].stage == Stage::Armed {
+                engine.rearm(id, now);
+            }
+        });
+    }
+
+    fn on_plan_ended(&mut self, now: Nanos, slot: u32, outcome: Outcome) {
+        // A timer of this event may have fired a rule of this plan: everything is looked at again.
+        self.candidates.retain(|candidate| candidate.position != slot);
+        let position = &mut self.positions[slot as usize];
+        position.plan = None;
+        match outcome {
+            Outcome::Closed => self.release(slot),
+            Outcome::Dust => {
+                position.state = PositionState::DustResidual;
+                self.each_trigger(slot, |engine, id| engine.take(id));
+            }
+            Outcome::Done => {
+                position.state = PositionState::Open;
+                position.backoff = Nanos(0);
+                self.resume(slot, now, None);
+            }
+            Outcome::Missed => {
+                position.state = PositionState::Open;
+                let exit = &self.policies[usize::from(position.policy)].exit;
+                position.backoff = if position.backoff == Nanos(0) {
+                    exit.rearm_first
+                } else {
+                    Nanos(position.backoff.0.saturating_mul(2)).min(exit.rearm_last)
+                };
+                let until = now.plus(position.backoff);
+                self.resume(slot, now, Some(until));
+            }
+        }
+    }
+
+    /// Watches everything again after a plan has ended; what fired opportunistically in a missed
+    /// plan rests until `rest`.
+    fn resume(&mut self, slot: u32, now: Nanos, rest: Option<Nanos>) {
+        let timer = core::mem::replace(&mut self.positions[slot as usize].rest_timer, NodeId::NONE);
+        if timer != NodeId::NONE {
+            self.watch.remove_timer(timer);
+        }
+        let mut resting = false;
+        self.each_trigger(slot, |engine, id| {
+            let trigger = engine.triggers[id];
+            let opportunistic = trigger.reason.urgency() == Urgency::Opportunistic;
+            match trigger.stage {
+                Stage::Fired | Stage::Resting if rest.is_some() && opportunistic => {
+                    engine.triggers[id].stage = Stage::Resting;
+                    resting = true;
+                }
+                Stage::Fired | Stage::Resting => engine.rearm(id, now),
+                Stage::Armed => engine.rearm(id, now),
+                Stage::Asleep | Stage::Done => {}
+            }
+        });
+        if let (true, Some(until)) = (resting, rest) {
+            let timer = self.watch.add_timer(until.0, Timer::Rest(slot));
+            self.positions[slot as usize].rest_timer = timer;
+        }
+    }
+
+    fn on_command(&mut self, now: Nanos, command: Command) {
+        match command {
+            Command::Close { which, urgency } => self.on_close(which, urgency),
+            Command::Amounts { position, leg, fees_paid, funding } => {
+                let Some(slot) = self.live_slot(position) else { return };
+                let position = &mut self.positions[slot as usize];
+                let amounts =
+                    (fees_paid.at_scale(position.scale), funding.at_scale(position.scale));
+                let fits = |amount: &i128| amount.abs() <= crate::limits::AMOUNT_MAX;
+                let (Some(paid), Some(funding)) = (amounts.0.filter(fits), amounts.1.filter(fits))
+                else {
+                    self.counters.amounts_refused += 1;
+                    return;
+                };
+                if leg >= position.count {
+                    self.counters.stray += 1;
+                    return;
+                }
+                let leg = &mut position.legs[usize::from(leg)];
+                (leg.paid, leg.funding) = (paid, funding);
+                self.refresh(slot, now);
+            }
+            Command::ConfirmJump(id) => {
+                if usize::from(id.0) >= self.books.len() {
+                    self.counters.stray += 1;
+                    return;
+                }
+                let change = self.books.end_hold(id);
+                self.on_change(now, id, change);
+            }
+        }
+    }
+
+    fn on_close(&mut self, which: Which, urgency: Urgency) {
+        if let Which::Position(id) = which {
+            if let Some(slot) = self.live_slot(id) {
+                self.push_operator(slot, urgency);
+            }
+            return;
+        }
+        for slot in 0..self.positions.len() as u32 {
+            let position = &self.positions[slot as usize];
+            let meant = match which {
+                Which::Position(_) => false,
+                Which::Tag(tag) => position.tag == tag,
+                Which::All => true,
+                Which::Venue(venue) => position.legs().iter().any(|leg| {
+                    let instrument = self.books.instrument(leg.instrument);
+                    instrument.is_some_and(|instrument| instrument.spec().venue == venue)
+                }),
+            };
+            let live = matches!(position.state, PositionState::Open | PositionState::Exiting);
+            if meant && live {
+                self.push_operator(slot, urgency);
+            }
+        }
+    }
+
+    fn push_operator(&mut self, slot: u32, urgency: Urgency) {
+        self.candidates.push(Candidate {
+            position: slot,
+            rule: RULE_OPERATOR,
+            part: 0,
+            reason: Reason::Operator,
+            urgency,
+            keep: [Qty::ZERO; LEGS_MAX],
+            trigger: TriggerId::NONE,
+        });
+    }
+
+    /// One arbitration for everything that held at this event.
+    #[inline]
+    fn decide(&mut self) {
+        if self.candidates.is_empty() {
+            return;
+        }
+        arbitrate(&mut self.candidates, &mut self.scratch);
+        for at in 0..self.scratch.len() {
+            let decision = self.scratch[at];
+            let slot = decision.winner.position;
+            let position = &mut self.positions[slot as usize];
+            let Some(plan) = &mut position.plan else {
+                let Decision { winner, keep } = decision;
+                position.plan = Some(LivePlan { urgency: winner.urgency, keep });
+                position.state = PositionState::Exiting;
+                self.leave_open(slot);
+                self.decisions.push_back(decision);
+                continue;
+            };
+            let mut raises = decision.winner.urgency > plan.urgency;
+            for (keep, wanted) in plan.keep.iter_mut().zip(decision.keep) {
+                raises |= wanted < *keep;
+                *keep = wanted.min(*keep);
+            }
+            plan.urgency = plan.urgency.max(decision.winner.urgency);
+            if raises {
+                let keep = plan.keep;
+                self.decisions.push_back(Decision { keep, ..decision });
+            }
+        }
+        self.scratch.clear();
+    }
+
+    /// A position leaves Open: its trailing stops are detached with their marks and watched as
+    /// plain prices; marks and activations rest.
+    fn leave_open(&mut self, slot: u32) {
+        let now = self.now;
+        self.each_trigger(slot, |engine, id| {
+            let trigger = engine.triggers[id];
+            if trigger.stage != Stage::Armed {
+                return;
+            }
+            match trigger.role {
+                Role::Activate | Role::Mark => engine.take(id),
+                Role::Trail if engine.trails_alone(&trigger) => engine.rearm(id, now),
+                Role::Trail | Role::Fire => {}
+            }
+        });
+        debug_assert!(self.candidates.is_empty(), "nothing new holds at an unchanged price");
+    }
+
+    fn intent(&self, decision: &Decision) -> Intent {
+        let Candidate { position: slot, rule, part, reason, urgency, trigger, .. } =
+            decision.winner;
+        let position = &self.positions[slot as usize];
+        let mut inputs = [None; LEGS_MAX];
+        for (input, leg) in inputs.iter_mut().zip(position.legs()) {
+            let seen = self.books.seen(leg.instrument);
+            *input = Some(Input {
+                instrument: leg.instrument,
+                quote: seen.map(|(quote, ..)| quote),
+                update_id: seen.map_or(0, |(_, id, _)| id),
+                age: seen.map_or(Nanos(u64::MAX), |(.., at)| self.now.since(at)),
+            });
+        }
+        Intent {
+            seq: self.counters.intents,
+            at: self.now,
+            position: PositionId::new(slot, position.generation),
+            policy_version: self.policies[usize::from(position.policy)].version,
+            rule,
+            part,
+            reason,
+            urgency,
+            legs: position.count,
+            keep: decision.keep,
+            compiled: self.compiled(position, trigger),
+            inputs,
+        }
+    }
+
+    fn compiled(&self, position: &Tracked, trigger: TriggerId) -> Compiled {
+        if trigger == TriggerId::NONE {
+            return Compiled::Unconditional;
+        }
+        match self.triggers[trigger].condition {
+            Condition::Price(cmp, limit) => Compiled::Price { cmp, limit },
+            Condition::Net(cmp, bound) => {
+                Compiled::Net(NetForm { legs: position.forms, count: position.count, cmp, bound })
+            }
+            Condition::Time(_) | Condition::Never => Compiled::Unconditional,
+        }
+    }
+
+    fn fold(&mut self, intent: &Intent) {
+        let hash = &mut self.hash;
+        hash.fold(intent.seq);
+        hash.fold(intent.at.0);
+        hash.fold(u64::from(intent.position.0) << 32 | u64::from(intent.policy_version));
+        let Intent { rule, part, reason, urgency, .. } = *intent;
+        hash.fold(u64::from_le_bytes([rule, part, reason as u8, urgency as u8, 0, 0, 0, 0]));
+        for keep in intent.keep {
+            hash.fold(keep.raw() as u64);
+        }
+        match intent.compiled {
+            Compiled::Price { cmp, limit } => {
+                hash.fold(cmp as u64);
+                hash.fold(limit as u64);
+            }
+            Compiled::Net(form) => {
+                hash.fold(2 + form.cmp as u64);
+                hash.fold_wide(form.bound);
+            }
+            Compiled::Unconditional => hash.fold(4),
+        }
+        for input in intent.inputs.iter().flatten() {
+            hash.fold(input.update_id);
+            hash.fold(input.quote.map_or(0, |quote| quote.bid.raw() as u64));
+            hash.fold(input.quote.map_or(0, |quote| quote.ask.raw() as u64));
+        }
+    }
+}
