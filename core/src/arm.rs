@@ -96,6 +96,9 @@ impl Engine {
         {
             let node = self.watch.pairs.add(class, &form, id);
             self.triggers[id].place = Place::Pair(class, node);
+            if self.watch.pairs.needs_guard(class, cmp) {
+                self.guard_class(class, cmp);
+            }
             return;
         }
         let position = &self.positions[trigger.position as usize];
@@ -312,9 +315,20 @@ impl Engine {
         Some(class)
     }
 
+    /// Guards a class at the distance of its head; its triggers came in with both legs quoted.
+    pub(crate) fn guard_class(&mut self, class: u16, cmp: Cmp) {
+        let quotes = self.watch.pairs.legs(class).map(|leg| self.books.quote(leg.instrument));
+        if let [Some(a), Some(b)] = quotes {
+            self.watch.guard_class(class, cmp, [&a, &b]);
+        }
+    }
+
     fn leave_class(&mut self, class: u16, cmp: Cmp, node: NodeId) {
         let [a, b] = self.watch.pairs.legs(class).map(|leg| leg.instrument);
         if self.watch.pairs.remove(class, cmp, node) {
+            self.watch.unguard_class(class, Cmp::AtLeast);
+            self.watch.unguard_class(class, Cmp::AtMost);
+            self.watch.pairs.close(class);
             for id in [a, b] {
                 self.watch.board_mut(id).classes.retain(|&mut listed| listed != class);
             }

@@ -16,6 +16,7 @@ use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::intent::{Input, Intent, Reason, Urgency};
 use crate::limits::{LEGS_MAX, POLICIES_MAX, POSITIONS_MAX};
 use crate::net::{Compiled, NetForm};
+use crate::pair::classes_max;
 use crate::policy::{Policy, PolicyId};
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
@@ -23,7 +24,7 @@ use crate::tick::{Tick, TickKind};
 use crate::tracked::{LivePlan, Tracked};
 use crate::trigger::{Condition, Gate, Place, Role, Stage, TriggerId, Triggers};
 use crate::units::{Nanos, Qty};
-use crate::watch::{Due, Timer, Watch};
+use crate::watch::{Due, DueClass, Timer, Watch};
 
 /// How much the engine has room for. Everything is allocated when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ pub struct Engine {
     now: Nanos,
     /// Scratch of one event.
     due: Vec<Due>,
+    due_classes: Vec<DueClass>,
     retest: Vec<TriggerId>,
     scratch: Vec<Decision>,
     decisions: VecDeque<Decision>,
@@ -109,6 +111,7 @@ impl Engine {
             limits,
             now: Nanos(0),
             due: Vec::with_capacity(triggers * LEGS_MAX),
+            due_classes: Vec::with_capacity(4 * classes_max(instruments.len())),
             retest: Vec::with_capacity(triggers),
             scratch: Vec::with_capacity(positions),
             decisions: VecDeque::with_capacity(positions),
@@ -378,14 +381,12 @@ impl Engine {
         self.rejoin_tracks(id);
         let quote = self.books.quote(id).expect("it was accepted");
         self.watch.move_marks(id, &quote);
-        self.watch.cross(id, &quote, &mut self.due);
+        self.watch.cross(id, &quote, &mut self.due, &mut self.due_classes);
         if !self.due.is_empty() {
             self.take_due();
         }
-        for at in 0..self.watch.board(id).classes.len() {
-            // A class may close while its last trigger is taken.
-            let Some(&class) = self.watch.board(id).classes.get(at) else { break };
-            self.cross_class(class);
+        if !self.due_classes.is_empty() {
+            self.cross_classes();
         }
     }
 
@@ -438,17 +439,32 @@ impl Engine {
         self.due.clear();
     }
 
-    fn cross_class(&mut self, class: u16) {
-        let [a, b] = self.watch.pairs.legs(class).map(|leg| leg.instrument);
-        let (Some(a), Some(b)) = (self.books.quote(a), self.books.quote(b)) else { return };
-        let value = self.watch.pairs.value(class, [&a, &b]);
-        while let Some(id) = self.watch.pairs.first_crossed(class, value) {
-            self.take(id);
-            self.retest.push(id);
+    /// Lists the crossed triggers of the classes whose guard was hit and guards them anew.
+    fn cross_classes(&mut self) {
+        for &DueClass { class, cmp, entry } in &self.due_classes {
+            self.watch.pairs.entry_gone(class, cmp, entry);
+        }
+        for at in 0..self.due_classes.len() {
+            let DueClass { class, cmp, .. } = self.due_classes[at];
+            let quotes = self.watch.pairs.legs(class).map(|leg| self.books.quote(leg.instrument));
+            // Both legs of a class may come in one quote: the second time it may be closed.
+            let [Some(a), Some(b)] = quotes else { continue };
             if self.watch.pairs.is_closed(class) {
-                return;
+                continue;
+            }
+            let value = self.watch.pairs.value(class, [&a, &b]);
+            while let Some(id) = self.watch.pairs.first_crossed(class, cmp, value) {
+                self.take(id);
+                self.retest.push(id);
+                if self.watch.pairs.is_closed(class) {
+                    break;
+                }
+            }
+            if !self.watch.pairs.is_closed(class) {
+                self.watch.guard_class(class, cmp, [&a, &b]);
             }
         }
+        self.due_classes.clear();
     }
 
     fn run_retests(&mut self, now: Nanos) {

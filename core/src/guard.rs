@@ -27,22 +27,32 @@ pub(crate) fn guards(
     let mut guards = [None; LEGS_MAX];
     for at in 0..count {
         let steepest = position.forms[at].steepest();
-        if steepest == 0 {
-            continue;
-        }
-        // The share is used up once steepest × steps ≥ share; less than that many steps on every
-        // leg leave the sum short of the bound.
-        let steps = div_ceil(share, steepest).clamp(1, i128::from(PRICE_MAX)) as i64;
-        let direction = direction(position.legs[at].side, cmp);
-        let limit = match direction {
-            Cmp::AtLeast => exits[at] + steps,
-            Cmp::AtMost => exits[at] - steps,
-        };
-        if (1..=PRICE_MAX).contains(&limit) {
-            guards[at] = Some((direction, limit));
-        }
+        guards[at] = guard_at(position.legs[at].side, exits[at], steepest, cmp, share);
     }
     guards
+}
+
+/// The price at which one leg has used up its share of what is missing.
+///
+/// The share is used up once steepest × steps ≥ share; fewer steps on every leg leave the sum short
+/// of its bound.
+pub(crate) fn guard_at(
+    side: Side,
+    exit: i64,
+    steepest: i128,
+    cmp: Cmp,
+    share: i128,
+) -> Option<(Cmp, i64)> {
+    if steepest == 0 {
+        return None;
+    }
+    let steps = div_ceil(share, steepest).clamp(1, i128::from(PRICE_MAX)) as i64;
+    let direction = direction(side, cmp);
+    let limit = match direction {
+        Cmp::AtLeast => exit + steps,
+        Cmp::AtMost => exit - steps,
+    };
+    (1..=PRICE_MAX).contains(&limit).then_some((direction, limit))
 }
 
 /// Which way a leg's exit price brings a sum towards its bound: a long leg's value rises with the

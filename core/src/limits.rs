@@ -38,9 +38,9 @@ pub const SOURCES_MAX: usize = 256;
 pub const POSITIONS_MAX: usize = 1 << 20;
 /// Policies of one engine.
 pub const POLICIES_MAX: usize = 1 << 12;
-/// Pair classes (equal instruments, sides and reduced weights) whose heads are looked at on each
-/// tick of an instrument; further pairs are watched by guards.
-pub const PAIR_CLASSES_MAX: usize = 8;
+/// Pair classes (equal instruments, sides and reduced weights) of one instrument; the pairs of
+/// further ratios are guarded one by one.
+pub const PAIR_CLASSES_MAX: usize = 16;
 /// Trailing tracks (equal side, step and kind of distance) of one instrument.
 pub const TRACKS_MAX: usize = 16;
 /// Largest decimal scale of a price, a quantity or a multiplier.

@@ -33,11 +33,13 @@ pub(crate) struct Track {
     pub(crate) users: u32,
     /// Groups by mark, the one that a new high passes first at the root.
     by_mark: Root,
+    /// The mark of that group.
+    first: Option<i64>,
 }
 
 impl Track {
     pub(crate) const fn new(side: Side, step: i64, kind: DistanceKind) -> Self {
-        Self { side, step, kind, users: 0, by_mark: Root::EMPTY }
+        Self { side, step, kind, users: 0, by_mark: Root::EMPTY, first: None }
     }
 
     pub(crate) fn is(&self, side: Side, step: i64, kind: DistanceKind) -> bool {
@@ -50,6 +52,12 @@ impl Track {
             Side::Long => mark,
             Side::Short => -mark,
         }
+    }
+
+    /// Whether `x` moves the first mark.
+    #[inline]
+    pub(crate) fn moves(&self, x: i64) -> bool {
+        self.first.is_some_and(|mark| self.passes(mark, x))
     }
 
     /// Whether `x` moves a mark: long x > H·(1 + step), short x < H·(1 − step).
@@ -119,6 +127,11 @@ impl Groups {
         self.set_entry(group, NodeId::NONE);
     }
 
+    /// Keeps a track's first mark beside its heap.
+    fn note_first(&self, track: &mut Track) {
+        track.first = self.marks.peek(track.by_mark).map(|(_, group)| self.group(group).mark);
+    }
+
     /// A new group with one member.
     pub(crate) fn open(
         &mut self,
@@ -152,6 +165,7 @@ impl Groups {
             self.slab[id as usize] = group;
         }
         self.group_of[node.index()] = id;
+        self.note_first(track);
         (id, node)
     }
 
@@ -160,17 +174,9 @@ impl Groups {
         debug_assert!(self.is_empty(group) && self.group(group).entry == NodeId::NONE);
         let by_mark = self.group(group).by_mark;
         self.marks.remove(&mut track.by_mark, by_mark);
+        self.note_first(track);
         self.slab[group as usize].next_free = self.free;
         self.free = group;
-    }
-
-    /// Whether `x` moves the first mark of a track.
-    #[inline]
-    pub(crate) fn moves(&self, track: &Track, x: i64) -> bool {
-        match self.marks.peek(track.by_mark) {
-            Some((_, group)) => track.passes(self.group(group).mark, x),
-            None => false,
-        }
     }
 
     /// Moves the first group of a track to `x`; the caller saw that it moves.
@@ -181,6 +187,7 @@ impl Groups {
         let moved = &mut self.slab[group as usize];
         moved.by_mark = node;
         moved.mark = x;
+        self.note_first(track);
         group
     }
 
@@ -214,6 +221,7 @@ impl Groups {
         self.members.meld(&mut members, theirs);
         self.slab[large as usize].members = members;
         self.close(small, track);
+        debug_assert!(track.first.is_some());
         large
     }
 

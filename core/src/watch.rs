@@ -1,5 +1,6 @@
-//! What is compared on a tick: per instrument four price heaps, the heads of its pair classes and
-//! the marks of its trailing tracks. Only heads are looked at, whatever lies below them.
+//! What is compared on a tick: per instrument the heads of four price heaps and the first mark of
+//! each trailing track. Whatever lies below them is not looked at, and the heads' keys stand in one
+//! place, so that a calm tick touches a few cache lines however many positions there are.
 
 use alloc::vec::Vec;
 
@@ -15,17 +16,22 @@ use crate::tick::Quote;
 use crate::trailing::{Group, Groups, Track};
 use crate::trigger::TriggerId;
 
-/// Set in a price heap's item when it is a trailing group and not a trigger.
+/// Kinds of a price entry, in the top bits of its item.
 const GROUP: u32 = 1 << 31;
+const CLASS: u32 = 1 << 30;
+const _: () = assert!(crate::pair::CLASSES_MAX * 2 <= CLASS as usize);
 
-/// One instrument's heaps, pair classes and tracks.
+/// One instrument's heaps, tracks and pair classes.
 #[derive(Clone, Debug)]
 pub(crate) struct Board {
+    /// Keys of the heads of `prices`; `i64::MAX` where a heap is empty.
+    heads: [i64; 4],
     /// bid ≥, bid ≤, ask ≥, ask ≤. Keys of the ≤ heaps are negated, so that every head is due when
     /// it is at most the (equally negated) price.
-    pub(crate) prices: [Root; 4],
-    pub(crate) classes: ArrayVec<u16, PAIR_CLASSES_MAX>,
+    prices: [Root; 4],
     pub(crate) tracks: ArrayVec<Track, TRACKS_MAX>,
+    /// Pair classes with a leg here, to find the one that a new pair fits.
+    pub(crate) classes: ArrayVec<u16, PAIR_CLASSES_MAX>,
 }
 
 /// The price heap of a side and a direction.
@@ -67,6 +73,20 @@ pub(crate) struct Due {
     pub(crate) mark: i64,
 }
 
+/// A pair class whose guard a quote has crossed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DueClass {
+    pub(crate) class: u16,
+    pub(crate) cmp: Cmp,
+    /// The guard's price entry that left the heap.
+    pub(crate) entry: NodeId,
+}
+
+fn class_of(item: u32) -> (u16, Cmp) {
+    let cmp = if item & 1 == Cmp::AtLeast as u32 { Cmp::AtLeast } else { Cmp::AtMost };
+    ((item >> 1) as u16, cmp)
+}
+
 /// What a timer stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
@@ -100,11 +120,18 @@ impl Timer {
 impl Watch {
     /// Room for `triggers` triggers, each with up to `nodes` price entries, and their timers.
     pub(crate) fn new(instruments: usize, triggers: usize, nodes: usize, positions: usize) -> Self {
-        let board =
-            Board { prices: [Root::EMPTY; 4], classes: ArrayVec::new(), tracks: ArrayVec::new() };
+        let board = Board {
+            heads: [i64::MAX; 4],
+            prices: [Root::EMPTY; 4],
+            tracks: ArrayVec::new(),
+            classes: ArrayVec::new(),
+        };
         Self {
             boards: alloc::vec![board; instruments],
-            prices: Heaps::with_capacity(triggers * nodes + triggers),
+            // A trigger's own entries, its group's, and two guards in each direction of a class.
+            prices: Heaps::with_capacity(
+                triggers * (nodes + 1) + 4 * crate::pair::classes_max(instruments),
+            ),
             groups: Groups::with_capacity(triggers),
             pairs: Pairs::with_capacity(triggers, instruments),
             timers: Heaps::with_capacity(triggers + instruments + positions),
@@ -120,6 +147,25 @@ impl Watch {
         &mut self.boards[usize::from(id.0)]
     }
 
+    fn insert(&mut self, id: InstrumentId, heap: usize, key: i64, item: u32) -> NodeId {
+        let board = &mut self.boards[usize::from(id.0)];
+        board.heads[heap] = board.heads[heap].min(key);
+        self.prices.insert(&mut board.prices[heap], key, item)
+    }
+
+    fn remove(&mut self, id: InstrumentId, heap: usize, entry: NodeId) {
+        let board = &mut self.boards[usize::from(id.0)];
+        self.prices.remove(&mut board.prices[heap], entry);
+        board.heads[heap] = self.prices.peek(board.prices[heap]).map_or(i64::MAX, |(key, _)| key);
+    }
+
+    fn change(&mut self, id: InstrumentId, heap: usize, entry: NodeId, key: i64) -> NodeId {
+        let board = &mut self.boards[usize::from(id.0)];
+        let entry = self.prices.change_key(&mut board.prices[heap], entry, key);
+        board.heads[heap] = self.prices.peek(board.prices[heap]).map_or(i64::MAX, |(key, _)| key);
+        entry
+    }
+
     /// Watches a limit on an instrument's exit price for `side`.
     pub(crate) fn add_price(
         &mut self,
@@ -129,9 +175,8 @@ impl Watch {
         limit: i64,
         trigger: TriggerId,
     ) -> NodeId {
-        debug_assert!(trigger.0 < GROUP);
-        let root = &mut self.boards[usize::from(instrument.0)].prices[heap_of(side, cmp)];
-        self.prices.insert(root, signed(cmp, limit), trigger.0)
+        debug_assert!(trigger.0 < CLASS);
+        self.insert(instrument, heap_of(side, cmp), signed(cmp, limit), trigger.0)
     }
 
     /// Ends watching a limit.
@@ -142,31 +187,64 @@ impl Watch {
         cmp: Cmp,
         node: NodeId,
     ) {
-        let root = &mut self.boards[usize::from(instrument.0)].prices[heap_of(side, cmp)];
-        self.prices.remove(root, node);
+        self.remove(instrument, heap_of(side, cmp), node);
     }
 
     /// Moves every trigger that a new quote crosses into `due`, with the price entry that left its
     /// heap for it. A guarded trigger may come more than once and its other entries stay behind.
+    /// Pair classes whose guard is crossed come into `classes`.
     #[inline]
-    pub(crate) fn cross(&mut self, id: InstrumentId, quote: &Quote, due: &mut Vec<Due>) {
+    pub(crate) fn cross(
+        &mut self,
+        id: InstrumentId,
+        quote: &Quote,
+        due: &mut Vec<Due>,
+        classes: &mut Vec<DueClass>,
+    ) {
         let (bid, ask) = (quote.bid.raw(), quote.ask.raw());
         for (heap, price) in [bid, -bid, ask, -ask].into_iter().enumerate() {
-            loop {
-                let root = &mut self.boards[usize::from(id.0)].prices[heap];
-                let Some((key, item)) = self.prices.peek(*root) else { break };
-                if key > price {
-                    break;
-                }
+            while self.boards[usize::from(id.0)].heads[heap] <= price {
+                let root = self.boards[usize::from(id.0)].prices[heap];
+                let Some((_, item)) = self.prices.peek(root) else { break };
                 let entry = root.node();
-                self.prices.remove(root, entry);
-                if item & GROUP == 0 {
-                    due.push(Due { trigger: TriggerId(item), entry, mark: 0 });
-                } else {
+                self.remove(id, heap, entry);
+                if item & GROUP != 0 {
                     self.cross_group(item & !GROUP, price.abs(), due);
+                } else if item & CLASS != 0 {
+                    let (class, cmp) = class_of(item);
+                    classes.push(DueClass { class, cmp, entry });
+                } else {
+                    due.push(Due { trigger: TriggerId(item), entry, mark: 0 });
                 }
             }
         }
+    }
+
+    /// Guards a pair class at the distance of its head, or leaves it unguarded without one.
+    pub(crate) fn guard_class(&mut self, class: u16, cmp: Cmp, quotes: [&Quote; 2]) {
+        self.unguard_class(class, cmp);
+        let guards = self.pairs.guards(class, cmp, quotes);
+        let mut entries = [NodeId::NONE; 2];
+        for (at, guard) in guards.into_iter().enumerate() {
+            let Some((direction, limit)) = guard else { continue };
+            let leg = self.pairs.legs(class)[at];
+            let heap = heap_of(leg.side, direction);
+            let item = CLASS | u32::from(class) << 1 | cmp as u32;
+            entries[at] = self.insert(leg.instrument, heap, signed(direction, limit), item);
+        }
+        self.pairs.set_entries(class, cmp, entries);
+    }
+
+    /// Ends guarding a pair class.
+    pub(crate) fn unguard_class(&mut self, class: u16, cmp: Cmp) {
+        let entries = self.pairs.entries(class, cmp);
+        for (leg, entry) in (*self.pairs.legs(class)).into_iter().zip(entries) {
+            if entry != NodeId::NONE {
+                let heap = heap_of(leg.side, crate::guard::direction(leg.side, cmp));
+                self.remove(leg.instrument, heap, entry);
+            }
+        }
+        self.pairs.set_entries(class, cmp, [NodeId::NONE; 2]);
     }
 
     /// Takes the members whose stop is crossed out of a group whose price entry was just popped.
@@ -188,12 +266,12 @@ impl Watch {
     #[inline]
     pub(crate) fn move_marks(&mut self, id: InstrumentId, quote: &Quote) {
         for at in 0..self.boards[usize::from(id.0)].tracks.len() {
-            let track = self.boards[usize::from(id.0)].tracks[at];
+            let track = &self.boards[usize::from(id.0)].tracks[at];
             let x = match track.side {
                 Side::Long => quote.bid.raw(),
                 Side::Short => quote.ask.raw(),
             };
-            if self.groups.moves(&track, x) {
+            if track.moves(x) {
                 self.merge_marks(id, at, x);
             }
         }
@@ -254,22 +332,22 @@ impl Watch {
 
     /// Puts or moves a group's price entry to the stop of its nearest member.
     fn enter_group(&mut self, group: u32) {
-        let Group { instrument, entry, .. } = *self.groups.group(group);
-        let board = &mut self.boards[usize::from(instrument.0)];
-        let track = &board.tracks[usize::from(self.groups.group(group).track)];
-        let Some((cmp, limit)) = self.groups.stop(group, track) else {
+        let Group { instrument, entry, track, .. } = *self.groups.group(group);
+        let track = &self.boards[usize::from(instrument.0)].tracks[usize::from(track)];
+        let heap = heap_of(track.side, stop_direction(track.side));
+        match self.groups.stop(group, track) {
+            Some((cmp, limit)) => {
+                let key = signed(cmp, limit);
+                let entry = if entry == NodeId::NONE {
+                    self.insert(instrument, heap, key, group | GROUP)
+                } else {
+                    self.change(instrument, heap, entry, key)
+                };
+                self.groups.set_entry(group, entry);
+            }
             // The nearest stop lies beyond every price.
-            self.leave_entry(group);
-            return;
-        };
-        let root = &mut board.prices[heap_of(track.side, cmp)];
-        let key = signed(cmp, limit);
-        let entry = if entry == NodeId::NONE {
-            self.prices.insert(root, key, group | GROUP)
-        } else {
-            self.prices.change_key(root, entry, key)
-        };
-        self.groups.set_entry(group, entry);
+            None => self.leave_entry(group),
+        }
     }
 
     fn leave_entry(&mut self, group: u32) {
@@ -277,10 +355,8 @@ impl Watch {
         if entry == NodeId::NONE {
             return;
         }
-        let board = &mut self.boards[usize::from(instrument.0)];
-        let side = board.tracks[usize::from(track)].side;
-        let root = &mut board.prices[heap_of(side, stop_direction(side))];
-        self.prices.remove(root, entry);
+        let side = self.boards[usize::from(instrument.0)].tracks[usize::from(track)].side;
+        self.remove(instrument, heap_of(side, stop_direction(side)), entry);
         self.groups.entry_gone(group);
     }
 
