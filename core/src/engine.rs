@@ -7,22 +7,21 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::arbiter::{Candidate, Decision, RULE_OPERATOR, arbitrate};
+use crate::arbiter::{Candidate, Decision};
 use crate::book::{Books, Change, GateCounters};
-use crate::event::{Command, Event, GateSettings, Outcome, Report, Which};
+use crate::event::{Event, GateSettings};
 use crate::hash::RunningHash;
 use crate::heap::NodeId;
 use crate::instrument::{Instrument, InstrumentId, SourceId};
-use crate::intent::{Input, Intent, Reason, Urgency};
+use crate::intent::Intent;
 use crate::limits::{LEGS_MAX, POLICIES_MAX, POSITIONS_MAX};
-use crate::net::{Compiled, NetForm};
 use crate::pair::classes_max;
 use crate::policy::{Policy, PolicyId};
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
 use crate::tick::{Tick, TickKind};
-use crate::tracked::{LivePlan, Tracked};
-use crate::trigger::{Condition, Gate, Place, Role, Stage, TriggerId, Triggers};
+use crate::tracked::Tracked;
+use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
 use crate::units::{Nanos, Qty};
 use crate::watch::{Due, DueClass, Timer, Watch};
 
@@ -65,18 +64,18 @@ pub struct Engine {
     pub(crate) positions: Vec<Tracked>,
     pub(crate) policies: Vec<Policy>,
     pub(crate) candidates: Vec<Candidate>,
-    free: Vec<u32>,
-    limits: EngineLimits,
-    now: Nanos,
+    pub(crate) free: Vec<u32>,
+    pub(crate) limits: EngineLimits,
+    pub(crate) now: Nanos,
     /// Scratch of one event.
-    due: Vec<Due>,
-    due_classes: Vec<DueClass>,
-    retest: Vec<TriggerId>,
-    scratch: Vec<Decision>,
-    decisions: VecDeque<Decision>,
-    hold_timers: Vec<NodeId>,
-    hash: RunningHash,
-    counters: EngineCounters,
+    pub(crate) due: Vec<Due>,
+    pub(crate) due_classes: Vec<DueClass>,
+    pub(crate) retest: Vec<TriggerId>,
+    pub(crate) scratch: Vec<Decision>,
+    pub(crate) decisions: VecDeque<Decision>,
+    pub(crate) hold_timers: Vec<NodeId>,
+    pub(crate) hash: RunningHash,
+    pub(crate) counters: EngineCounters,
 }
 
 impl Engine {
@@ -174,9 +173,11 @@ impl Engine {
                 max: crate::limits::TRACKS_MAX,
             });
         }
+        self.each_trigger(slot, Self::recompile);
         self.each_trigger(slot, |engine, id| {
-            engine.recompile(id);
-            if engine.triggers[id].stage == Stage::Armed {
+            // An activation that holds already has armed its stop.
+            let trigger = engine.triggers[id];
+            if trigger.stage == Stage::Armed && trigger.place == Place::None {
                 engine.test(id, now);
             }
         });
@@ -252,13 +253,13 @@ impl Engine {
         self.now = self.now.max(now);
     }
 
-    fn find(&self, id: PositionId) -> Option<&Tracked> {
+    pub(crate) fn find(&self, id: PositionId) -> Option<&Tracked> {
         let position = self.positions.get(id.slot())?;
         (PositionId::new(id.slot() as u32, position.generation) == id).then_some(position)
     }
 
     /// The slot of a position that is open or exiting.
-    fn live_slot(&mut self, id: PositionId) -> Option<u32> {
+    pub(crate) fn live_slot(&mut self, id: PositionId) -> Option<u32> {
         let live = |position: &&Tracked| {
             matches!(position.state, PositionState::Open | PositionState::Exiting)
         };
@@ -276,32 +277,6 @@ impl Engine {
             each(self, id);
             id = next;
         }
-    }
-
-    fn place_position(&mut self, slot: u32, mut position: Tracked) -> u32 {
-        if let Some(old) = self.positions.get_mut(slot as usize) {
-            self.free.pop();
-            position.generation = (old.generation + 1) & (u32::MAX >> PositionId::SLOT_BITS);
-            *old = position;
-        } else {
-            self.positions.push(position);
-        }
-        self.positions[slot as usize].generation
-    }
-
-    /// Gives a position's triggers and tracks back; its slot is free for another.
-    fn release(&mut self, slot: u32) {
-        self.each_trigger(slot, |engine, id| engine.take(id));
-        self.close_tracks(slot, TriggerId::NONE);
-        self.each_trigger(slot, |engine, id| engine.triggers.release(id));
-        let position = &mut self.positions[slot as usize];
-        position.first = TriggerId::NONE;
-        position.state = PositionState::Closed;
-        let timer = core::mem::replace(&mut position.rest_timer, NodeId::NONE);
-        if timer != NodeId::NONE {
-            self.watch.remove_timer(timer);
-        }
-        self.free.push(slot);
     }
 
     fn run_timers(&mut self, now: Nanos) {
@@ -343,7 +318,7 @@ impl Engine {
     }
 
     /// Looks at everything that a change of an instrument touches, its peer's jump included.
-    fn on_change(&mut self, now: Nanos, mut id: InstrumentId, mut change: Change) {
+    pub(crate) fn on_change(&mut self, now: Nanos, mut id: InstrumentId, mut change: Change) {
         loop {
             match change {
                 Change::None => {}
@@ -478,314 +453,5 @@ impl Engine {
             }
         }
         self.retest.clear();
-    }
-
-    /// Arms a trigger anew, with its condition as of now.
-    fn rearm(&mut self, id: TriggerId, now: Nanos) {
-        self.take(id);
-        self.triggers[id].stage = Stage::Armed;
-        self.recompile(id);
-        self.test(id, now);
-    }
-
-    fn on_report(&mut self, now: Nanos, report: Report) {
-        match report {
-            Report::Fill { position, leg, qty, .. } => {
-                let Some(slot) = self.live_slot(position) else { return };
-                self.on_fill(now, slot, leg, qty);
-            }
-            Report::PlanEnded { position, outcome } => {
-                let Some(slot) = self.live_slot(position) else { return };
-                if self.positions[slot as usize].plan.is_none() {
-                    self.counters.stray += 1;
-                    return;
-                }
-                self.on_plan_ended(now, slot, outcome);
-            }
-        }
-    }
-
-    fn on_fill(&mut self, now: Nanos, slot: u32, leg: u8, qty: Qty) {
-        let position = &mut self.positions[slot as usize];
-        if leg >= position.count {
-            self.counters.stray += 1;
-            return;
-        }
-        let leg = &mut position.legs[usize::from(leg)];
-        leg.open = leg.open.checked_sub(qty).unwrap_or_else(|| {
-            self.counters.overfills += 1;
-            Qty::ZERO
-        });
-        position.backoff = Nanos(0);
-        self.each_trigger(slot, |engine, id| {
-            let trigger = engine.triggers[id];
-            let tier = trigger.reason == Reason::Tiers && trigger.stage != Stage::Done;
-            if tier && engine.tier_is_filled(&trigger) {
-                engine.take(id);
-                engine.triggers[id].stage = Stage::Done;
-                engine.candidates.retain(|candidate| candidate.trigger != id);
-            }
-        });
-        self.refresh(slot, now);
-    }
-
-    /// Recomputes a position's numbers and looks at every armed trigger again.
-    fn refresh(&mut self, slot: u32, now: Nanos) {
-        let position = &mut self.positions[slot as usize];
-        position.refresh(&self.policies[usize::from(position.policy)]);
-        self.each_trigger(slot, |engine, id| {
-            if engine.triggers[id].stage == Stage::Armed {
-                engine.rearm(id, now);
-            }
-        });
-    }
-
-    fn on_plan_ended(&mut self, now: Nanos, slot: u32, outcome: Outcome) {
-        // A timer of this event may have fired a rule of this plan: everything is looked at again.
-        self.candidates.retain(|candidate| candidate.position != slot);
-        let position = &mut self.positions[slot as usize];
-        position.plan = None;
-        match outcome {
-            Outcome::Closed => self.release(slot),
-            Outcome::Dust => {
-                position.state = PositionState::DustResidual;
-                self.each_trigger(slot, |engine, id| engine.take(id));
-            }
-            Outcome::Done => {
-                position.state = PositionState::Open;
-                position.backoff = Nanos(0);
-                self.resume(slot, now, None);
-            }
-            Outcome::Missed => {
-                position.state = PositionState::Open;
-                let exit = &self.policies[usize::from(position.policy)].exit;
-                position.backoff = if position.backoff == Nanos(0) {
-                    exit.rearm_first
-                } else {
-                    Nanos(position.backoff.0.saturating_mul(2)).min(exit.rearm_last)
-                };
-                let until = now.plus(position.backoff);
-                self.resume(slot, now, Some(until));
-            }
-        }
-    }
-
-    /// Watches everything again after a plan has ended; what fired opportunistically in a missed
-    /// plan rests until `rest`.
-    fn resume(&mut self, slot: u32, now: Nanos, rest: Option<Nanos>) {
-        let timer = core::mem::replace(&mut self.positions[slot as usize].rest_timer, NodeId::NONE);
-        if timer != NodeId::NONE {
-            self.watch.remove_timer(timer);
-        }
-        let mut resting = false;
-        self.each_trigger(slot, |engine, id| {
-            let trigger = engine.triggers[id];
-            let opportunistic = trigger.reason.urgency() == Urgency::Opportunistic;
-            match trigger.stage {
-                Stage::Fired | Stage::Resting if rest.is_some() && opportunistic => {
-                    engine.triggers[id].stage = Stage::Resting;
-                    resting = true;
-                }
-                Stage::Fired | Stage::Resting => engine.rearm(id, now),
-                Stage::Armed => engine.rearm(id, now),
-                Stage::Asleep | Stage::Done => {}
-            }
-        });
-        if let (true, Some(until)) = (resting, rest) {
-            let timer = self.watch.add_timer(until.0, Timer::Rest(slot));
-            self.positions[slot as usize].rest_timer = timer;
-        }
-    }
-
-    fn on_command(&mut self, now: Nanos, command: Command) {
-        match command {
-            Command::Close { which, urgency } => self.on_close(which, urgency),
-            Command::Amounts { position, leg, fees_paid, funding } => {
-                let Some(slot) = self.live_slot(position) else { return };
-                let position = &mut self.positions[slot as usize];
-                let amounts =
-                    (fees_paid.at_scale(position.scale), funding.at_scale(position.scale));
-                let fits = |amount: &i128| amount.abs() <= crate::limits::AMOUNT_MAX;
-                let (Some(paid), Some(funding)) = (amounts.0.filter(fits), amounts.1.filter(fits))
-                else {
-                    self.counters.amounts_refused += 1;
-                    return;
-                };
-                if leg >= position.count {
-                    self.counters.stray += 1;
-                    return;
-                }
-                let leg = &mut position.legs[usize::from(leg)];
-                (leg.paid, leg.funding) = (paid, funding);
-                self.refresh(slot, now);
-            }
-            Command::ConfirmJump(id) => {
-                if usize::from(id.0) >= self.books.len() {
-                    self.counters.stray += 1;
-                    return;
-                }
-                let change = self.books.end_hold(id);
-                self.on_change(now, id, change);
-            }
-        }
-    }
-
-    fn on_close(&mut self, which: Which, urgency: Urgency) {
-        if let Which::Position(id) = which {
-            if let Some(slot) = self.live_slot(id) {
-                self.push_operator(slot, urgency);
-            }
-            return;
-        }
-        for slot in 0..self.positions.len() as u32 {
-            let position = &self.positions[slot as usize];
-            let meant = match which {
-                Which::Position(_) => false,
-                Which::Tag(tag) => position.tag == tag,
-                Which::All => true,
-                Which::Venue(venue) => position.legs().iter().any(|leg| {
-                    let instrument = self.books.instrument(leg.instrument);
-                    instrument.is_some_and(|instrument| instrument.spec().venue == venue)
-                }),
-            };
-            let live = matches!(position.state, PositionState::Open | PositionState::Exiting);
-            if meant && live {
-                self.push_operator(slot, urgency);
-            }
-        }
-    }
-
-    fn push_operator(&mut self, slot: u32, urgency: Urgency) {
-        self.candidates.push(Candidate {
-            position: slot,
-            rule: RULE_OPERATOR,
-            part: 0,
-            reason: Reason::Operator,
-            urgency,
-            keep: [Qty::ZERO; LEGS_MAX],
-            trigger: TriggerId::NONE,
-        });
-    }
-
-    /// One arbitration for everything that held at this event.
-    #[inline]
-    fn decide(&mut self) {
-        if self.candidates.is_empty() {
-            return;
-        }
-        arbitrate(&mut self.candidates, &mut self.scratch);
-        for at in 0..self.scratch.len() {
-            let decision = self.scratch[at];
-            let slot = decision.winner.position;
-            let position = &mut self.positions[slot as usize];
-            let Some(plan) = &mut position.plan else {
-                let Decision { winner, keep } = decision;
-                position.plan = Some(LivePlan { urgency: winner.urgency, keep });
-                position.state = PositionState::Exiting;
-                self.leave_open(slot);
-                self.decisions.push_back(decision);
-                continue;
-            };
-            let mut raises = decision.winner.urgency > plan.urgency;
-            for (keep, wanted) in plan.keep.iter_mut().zip(decision.keep) {
-                raises |= wanted < *keep;
-                *keep = wanted.min(*keep);
-            }
-            plan.urgency = plan.urgency.max(decision.winner.urgency);
-            if raises {
-                let keep = plan.keep;
-                self.decisions.push_back(Decision { keep, ..decision });
-            }
-        }
-        self.scratch.clear();
-    }
-
-    /// A position leaves Open: its trailing stops are detached with their marks and watched as
-    /// plain prices; marks and activations rest.
-    fn leave_open(&mut self, slot: u32) {
-        let now = self.now;
-        self.each_trigger(slot, |engine, id| {
-            let trigger = engine.triggers[id];
-            if trigger.stage != Stage::Armed {
-                return;
-            }
-            match trigger.role {
-                Role::Activate | Role::Mark => engine.take(id),
-                Role::Trail if engine.trails_alone(&trigger) => engine.rearm(id, now),
-                Role::Trail | Role::Fire => {}
-            }
-        });
-        debug_assert!(self.candidates.is_empty(), "nothing new holds at an unchanged price");
-    }
-
-    fn intent(&self, decision: &Decision) -> Intent {
-        let Candidate { position: slot, rule, part, reason, urgency, trigger, .. } =
-            decision.winner;
-        let position = &self.positions[slot as usize];
-        let mut inputs = [None; LEGS_MAX];
-        for (input, leg) in inputs.iter_mut().zip(position.legs()) {
-            let seen = self.books.seen(leg.instrument);
-            *input = Some(Input {
-                instrument: leg.instrument,
-                quote: seen.map(|(quote, ..)| quote),
-                update_id: seen.map_or(0, |(_, id, _)| id),
-                age: seen.map_or(Nanos(u64::MAX), |(.., at)| self.now.since(at)),
-            });
-        }
-        Intent {
-            seq: self.counters.intents,
-            at: self.now,
-            position: PositionId::new(slot, position.generation),
-            policy_version: self.policies[usize::from(position.policy)].version,
-            rule,
-            part,
-            reason,
-            urgency,
-            legs: position.count,
-            keep: decision.keep,
-            compiled: self.compiled(position, trigger),
-            inputs,
-        }
-    }
-
-    fn compiled(&self, position: &Tracked, trigger: TriggerId) -> Compiled {
-        if trigger == TriggerId::NONE {
-            return Compiled::Unconditional;
-        }
-        match self.triggers[trigger].condition {
-            Condition::Price(cmp, limit) => Compiled::Price { cmp, limit },
-            Condition::Net(cmp, bound) => {
-                Compiled::Net(NetForm { legs: position.forms, count: position.count, cmp, bound })
-            }
-            Condition::Time(_) | Condition::Never => Compiled::Unconditional,
-        }
-    }
-
-    fn fold(&mut self, intent: &Intent) {
-        let hash = &mut self.hash;
-        hash.fold(intent.seq);
-        hash.fold(intent.at.0);
-        hash.fold(u64::from(intent.position.0) << 32 | u64::from(intent.policy_version));
-        let Intent { rule, part, reason, urgency, .. } = *intent;
-        hash.fold(u64::from_le_bytes([rule, part, reason as u8, urgency as u8, 0, 0, 0, 0]));
-        for keep in intent.keep {
-            hash.fold(keep.raw() as u64);
-        }
-        match intent.compiled {
-            Compiled::Price { cmp, limit } => {
-                hash.fold(cmp as u64);
-                hash.fold(limit as u64);
-            }
-            Compiled::Net(form) => {
-                hash.fold(2 + form.cmp as u64);
-                hash.fold_wide(form.bound);
-            }
-            Compiled::Unconditional => hash.fold(4),
-        }
-        for input in intent.inputs.iter().flatten() {
-            hash.fold(input.update_id);
-            hash.fold(input.quote.map_or(0, |quote| quote.bid.raw() as u64));
-            hash.fold(input.quote.map_or(0, |quote| quote.ask.raw() as u64));
-        }
     }
 }

@@ -305,11 +305,6 @@ impl Watch {
         node
     }
 
-    /// The mark of a group's member.
-    pub(crate) fn mark_of(&self, member: NodeId) -> i64 {
-        self.groups.group(self.groups.group_of(member)).mark
-    }
-
     /// Takes a trigger out of its group; returns the group's mark.
     pub(crate) fn detach(&mut self, member: NodeId) -> i64 {
         let group = self.groups.group_of(member);
