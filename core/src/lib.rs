@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod clip;
 pub mod event;
 pub mod hash;
 pub mod holding;
@@ -13,6 +14,7 @@ pub mod net;
 pub mod order;
 pub mod policy;
 pub mod position;
+pub mod pricing;
 mod throttle;
 pub mod tick;
 mod trades;
