@@ -3,15 +3,21 @@
 
 extern crate alloc;
 
+pub mod admission;
 mod clip;
+pub mod desk;
 pub mod event;
+pub mod executor;
+mod exit;
 pub mod hash;
 pub mod holding;
 pub mod instrument;
 pub mod intent;
+mod leg;
 pub mod limits;
 pub mod net;
 pub mod order;
+pub mod plan;
 pub mod policy;
 pub mod position;
 pub mod pricing;
@@ -20,3 +26,4 @@ pub mod tick;
 mod trades;
 pub mod units;
 mod wake;
+mod work;

@@ -62,15 +62,15 @@ fn on_grid(side: Side, price: i128, tick: i64) -> Option<Price> {
 }
 
 /// The limit of an order that may go `rate` of the price, and at least one tick, beyond the best
-/// price. `None` when the grid has no such price.
-pub(crate) fn collar(side: Side, quote: &Quote, rate: Rate, tick: i64) -> Option<Price> {
+/// price.
+pub(crate) fn collar(side: Side, quote: &Quote, rate: Rate, tick: i64) -> Price {
     let best = i128::from(exit_price(side, quote).raw());
     let (ppb, rate) = (i128::from(PPB), i128::from(rate.raw()));
     let beyond = match side {
         Side::Long => div_ceil(best * (ppb - rate), ppb).min(best - i128::from(tick)),
         Side::Short => div_floor(best * (ppb + rate), ppb).max(best + i128::from(tick)),
     };
-    on_grid(side, beyond, tick)
+    on_grid(side, beyond, tick).expect("a tick beyond a price the grid has a price")
 }
 
 /// What a leg brings to the pricing of an opportunistic clip.
@@ -231,8 +231,8 @@ mod tests {
             (Side::Short, PRICE_MAX - 1, PRICE_MAX, bps(10), 10, PRICE_MAX / 10 * 10),
         ];
         for (side, bid, ask, rate, tick, limit) in cases {
-            let got = collar(side, &quote(bid, ask), rate, tick).map(Price::raw);
-            assert_eq!(got, Some(limit), "{side:?} {bid} {ask} {rate:?} {tick}");
+            let got = collar(side, &quote(bid, ask), rate, tick).raw();
+            assert_eq!(got, limit, "{side:?} {bid} {ask} {rate:?} {tick}");
         }
     }
 
