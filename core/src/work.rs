@@ -161,12 +161,15 @@ impl Exit {
         if self.legs.iter().any(|leg| leg.is_live()) {
             return Step::Working(None);
         }
+        // The last clip is over, and ended short without a fill: with one, the plan is normal.
+        if self.legs.iter().any(|leg| leg.short) {
+            return Step::Ended(self.spent(desk, quotes));
+        }
         let Some((limits, sizes)) = self.next_clip(now, desk, quotes) else {
             return Step::Ended(self.spent(desk, quotes));
         };
         self.plan.as_mut().expect("only plans are worked").clip_filled = false;
         for i in 0..self.legs.len() {
-            self.legs[i].short = false;
             if let (Some(limit), Some(qty)) = (limits[i], sizes[i]) {
                 self.send(now, i, qty, Some(limit), desk);
             }
