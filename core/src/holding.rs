@@ -94,8 +94,10 @@ impl Holdings {
     }
 
     /// A flat leg leaves.
-    pub(crate) fn leave(&mut self, place: HoldingPlace) {
-        let holding = &mut self.places[place.0 as usize];
+    pub(crate) fn leave(&mut self, key: HoldingKey) {
+        let at = self.index.binary_search_by_key(&key, |entry| entry.0).expect("the leg is held");
+        let place = self.index[at].1;
+        let holding = &mut self.places[place as usize];
         assert!(holding.legs > 0);
         holding.legs -= 1;
         if holding.legs > 0 {
@@ -103,8 +105,8 @@ impl Holdings {
         }
         assert!(holding.open == 0, "legs that left were flat");
         assert!(holding.live == 0, "legs that left had no order");
-        self.index.retain(|entry| entry.1 != place.0);
-        self.free.push(place.0);
+        self.index.remove(at);
+        self.free.push(place);
     }
 
     /// An exit order of this quantity goes live.
@@ -159,9 +161,9 @@ mod tests {
         assert_eq!(figures(&holdings), Some((9, 0)));
         holdings.reserve(b, qty(9));
         holdings.fill(b, qty(9));
-        holdings.leave(a);
+        holdings.leave(KEY);
         assert_eq!(figures(&holdings), Some((0, 0)));
-        holdings.leave(b);
+        holdings.leave(KEY);
         assert_eq!(figures(&holdings), None);
         for side in [Side::Long, Side::Short] {
             holdings.add(HoldingKey { side, ..KEY }, qty(1));

@@ -143,8 +143,35 @@ pub enum OrderChange {
     Rejected(RejectClass),
 }
 
+/// Where an order stands, on evidence. Silence changes nothing: an order that nobody speaks of
+/// stays as it is and keeps its reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderState {
+    /// Handed out; nothing heard.
+    Sent,
+    /// Taken by the venue.
+    Acked,
+    /// Filled in part; may still trade.
+    PartiallyFilled,
+    /// Terminal: filled to the last lot.
+    Filled,
+    /// Terminal: the rest is cancelled.
+    Expired,
+    /// Terminal: refused.
+    Rejected(RejectClass),
+}
+
+impl OrderState {
+    /// Whether the order may still trade.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Sent | Self::Acked | Self::PartiallyFilled)
+    }
+}
+
 /// Why a venue refused an order: what the caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum RejectClass {
     /// Price outside the venue's band or off the grid: price it again.
     Price,
