@@ -149,7 +149,8 @@ impl Books {
         let book = self.books.get(usize::from(id.0))?;
         let accepted = book.accepted.filter(|_| book.good)?;
         let source = &self.sources[usize::from(accepted.source.0)];
-        (accepted.generation == source.generation).then_some((accepted.quote, accepted.confirmed_at))
+        (accepted.generation == source.generation)
+            .then_some((accepted.quote, accepted.confirmed_at))
     }
 
     /// The last accepted quote with its update id and the time of its last confirmation.

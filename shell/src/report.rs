@@ -225,7 +225,8 @@ impl<'p> Report<'p> {
             .exits()
             .map(|plan| {
                 let currency = self.currency(plan.position);
-                let slippage = self.slippage(plan).map_or("-".into(), |slippage| money(slippage, 2));
+                let slippage =
+                    self.slippage(plan).map_or("-".into(), |slippage| money(slippage, 2));
                 vec![
                     self.name(plan.position).into(),
                     plan.reason().name().into(),
@@ -296,7 +297,9 @@ impl<'p> Report<'p> {
                 let scale = config.positions[position]
                     .legs
                     .iter()
-                    .map(|leg| self.pipeline.instruments()[usize::from(leg.instrument.0)].nano_scale())
+                    .map(|leg| {
+                        self.pipeline.instruments()[usize::from(leg.instrument.0)].nano_scale()
+                    })
                     .max()
                     .unwrap_or_default();
                 let beyond = Decimal { mantissa: form.value(&exits) - form.bound, scale };
@@ -335,7 +338,12 @@ impl<'p> Report<'p> {
                 let limit = order.limit.map_or("market".into(), |limit| {
                     format!("limit {}", words::mantissa(limit.raw(), named.spec().price_scale))
                 });
-                format!("{name}: {} {qty} {} {limit}, {}", order_side(order.side), named.name, order.id)
+                format!(
+                    "{name}: {} {qty} {} {limit}, {}",
+                    order_side(order.side),
+                    named.name,
+                    order.id
+                )
             }
             Happening::Answered(_, OrderChange::Acked) => return None,
             Happening::Answered(order, OrderChange::Filled { price, qty, .. }) => {

@@ -161,7 +161,13 @@ impl Pipeline {
     }
 
     /// One raw message of a source, received at `at`. Messages come in the order of their time.
-    pub fn on_message(&mut self, at: Nanos, source: usize, raw: &[u8], watch: Watcher<'_>) -> Decoded {
+    pub fn on_message(
+        &mut self,
+        at: Nanos,
+        source: usize,
+        raw: &[u8],
+        watch: Watcher<'_>,
+    ) -> Decoded {
         self.run_until(at, watch);
         self.now = self.now.max(at);
         let received = self.clock.nanos();
@@ -209,10 +215,11 @@ impl Pipeline {
     /// When something happens next without a further message.
     fn next_due(&self) -> Option<Nanos> {
         let venues = self.venues.iter().filter_map(Matching::next_due);
-        let openings = self.waiting.iter().filter_map(|&at| match self.config.positions[at].opened {
-            Opened::At(at) if at > self.now => Some(at),
-            _ => None,
-        });
+        let openings =
+            self.waiting.iter().filter_map(|&at| match self.config.positions[at].opened {
+                Opened::At(at) if at > self.now => Some(at),
+                _ => None,
+            });
         let timers = [self.executor.next_timer(), self.engine.next_timer()];
         venues.chain(openings).chain(timers.into_iter().flatten()).min()
     }
@@ -355,8 +362,9 @@ impl Pipeline {
                 Opened::At(_) => position.resolve(&self.config.instruments, |id| {
                     engine.quote(id).map(|(quote, at)| (at, quote))
                 }),
-                Opened::FirstQuote => position
-                    .resolve(&self.config.instruments, |id| self.first[usize::from(id.0)]),
+                Opened::FirstQuote => {
+                    position.resolve(&self.config.instruments, |id| self.first[usize::from(id.0)])
+                }
             };
             match ready {
                 Some(spec) => self.open(at, spec, watch),
@@ -483,7 +491,8 @@ impl Pipeline {
     pub fn unrealised(&self, at: usize) -> Option<Decimal> {
         let standing = &self.standings[at];
         let spec = standing.spec.as_ref()?;
-        let scale = spec.legs.iter().map(|leg| self.instrument(leg.instrument).nano_scale()).max()?;
+        let scale =
+            spec.legs.iter().map(|leg| self.instrument(leg.instrument).nano_scale()).max()?;
         let mut mantissa = 0;
         for (leg, open) in spec.legs.iter().zip(standing.open) {
             if open == Qty::ZERO {
