@@ -25,8 +25,8 @@ pub const LEGS_MAX: usize = 4;
 pub const RULES_MAX: usize = 8;
 /// Tiers of one `tiers` rule.
 pub const TIERS_MAX: usize = 8;
-/// Triggers that one position's rules compile to: a tier is one, a trailing rule up to three.
-pub const TRIGGERS_MAX: usize = 32;
+/// Triggers that one position's rules compile to: a tier is one, a trailing rule up to four.
+pub const TRIGGERS_MAX: usize = RULES_MAX * TIERS_MAX;
 /// Rungs of a protective exit's collar ladder before the market rung.
 pub const COLLARS_MAX: usize = 4;
 
@@ -38,9 +38,9 @@ pub const SOURCES_MAX: usize = 256;
 pub const POSITIONS_MAX: usize = 1 << 20;
 /// Policies of one engine.
 pub const POLICIES_MAX: usize = 1 << 12;
-/// Pair classes (equal instruments, sides and reduced weights) whose heads are looked at on each
-/// tick of an instrument; further pairs are watched by guards.
-pub const PAIR_CLASSES_MAX: usize = 8;
+/// Pair classes (equal instruments, sides and reduced weights) of one instrument; the pairs of
+/// further ratios are guarded one by one.
+pub const PAIR_CLASSES_MAX: usize = 16;
 /// Trailing tracks (equal side, step and kind of distance) of one instrument.
 pub const TRACKS_MAX: usize = 16;
 /// Largest decimal scale of a price, a quantity or a multiplier.
@@ -81,6 +81,6 @@ const _: () = assert!(PPB == 10i64.pow(PPB_DIGITS as u32));
 const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16);
 const _: () = assert!(TRIGGERS_MAX <= 1 << 8);
 const _: () = assert!(POSITIONS_MAX == 1 << 20);
-const _: () = assert!(RULES_MAX * 3 <= TRIGGERS_MAX && TIERS_MAX <= TRIGGERS_MAX);
+const _: () = assert!(TIERS_MAX >= 4);
 const _: () = assert!(BACKOFF_FIRST.0 < BACKOFF_LAST.0 && BACKOFF_LAST.0 < BACKOFF_FATAL.0);
 const _: () = assert!(LEG_SENDS_PER_MINUTE > 1 && FAILED_ATTEMPTS_MAX > 0);
