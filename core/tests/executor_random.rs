@@ -28,6 +28,8 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 const POSITIONS: usize = 12;
 const INSTRUMENTS: usize = 4;
+/// Generations come round soon here, so that ids are seen to be unique nevertheless [X26].
+const GENERATIONS: u32 = 4;
 /// The last instrument has lots and minimum orders: what is left of it may be dust.
 const COARSE: usize = INSTRUMENTS - 1;
 const COARSE_LEAST: i64 = 20;
@@ -302,7 +304,7 @@ impl World {
         if self.executor.is_closed(self.books[slot].id) {
             // The slot is used again; nothing of the old position may be in the way.
             assert!(self.working.keys().all(|id| id.position != self.books[slot].id));
-            self.generations[slot] = (self.generations[slot] + 1) % (1 << 12);
+            self.generations[slot] = (self.generations[slot] + 1) % GENERATIONS;
             self.books[slot] = self.register(slot);
             return;
         }
