@@ -5,7 +5,7 @@
 //! second time, so that it can disagree.
 
 mod market;
-pub mod matching;
+mod matching;
 mod messages;
 mod path;
 mod random;
