@@ -81,7 +81,7 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
             out.line(format_args!("{}  {line}", time_of_day(at)));
         }
     };
-    while let Some(frame) = market.next() {
+    while let Some(frame) = market.next_frame() {
         if args.seconds > 0 {
             let passed = frame.at.since(START).0;
             clock.wait_until(scaled(passed, args.seconds));

@@ -182,7 +182,7 @@ impl Market {
     }
 
     /// The next message, or `None` when the market has ended.
-    pub fn next(&mut self) -> Option<Frame<'_>> {
+    pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         let (index, &stream) =
             self.streams.iter().enumerate().min_by_key(|(index, stream)| (stream.due, *index))?;
         if stream.due >= self.length {

@@ -10,7 +10,7 @@ const START: Nanos = Nanos(1_767_225_600_000_000_000);
 fn hash(seed: u64, length: Nanos) -> (u64, u64) {
     let mut market = Market::new(seed, START, length);
     let (mut hash, mut count) = (0xcbf2_9ce4_8422_2325u64, 0);
-    while let Some(frame) = market.next() {
+    while let Some(frame) = market.next_frame() {
         let time = frame.at.0.to_le_bytes();
         for byte in time.iter().chain(&[frame.venue as u8]).chain(frame.raw) {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
@@ -54,7 +54,7 @@ fn every_message_is_json_in_order_and_no_quote_is_crossed_or_jumps() {
         let mut last: BTreeMap<(MarketVenue, String), (u64, [i64; 4])> = BTreeMap::new();
         let mut before = START;
         let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
-        while let Some(frame) = market.next() {
+        while let Some(frame) = market.next_frame() {
             assert!(frame.at >= before && frame.at < START.plus(Nanos::from_secs(120)));
             before = frame.at;
             let message: Value = serde_json::from_slice(frame.raw).unwrap();
@@ -83,7 +83,7 @@ fn prices_part_and_come_back() {
     let mut widest = [0i64; 2];
     let mut first = None;
     let mut lowest_after = i64::MAX;
-    while let Some(frame) = market.next() {
+    while let Some(frame) = market.next_frame() {
         let message: Value = serde_json::from_slice(frame.raw).unwrap();
         let Some((instrument, _, quote)) = best(frame.venue, &message) else { continue };
         bids.insert(instrument, quote[0]);
@@ -105,7 +105,7 @@ fn the_demonstration_knows_every_symbol_and_its_grid() {
     let config = crate::config::Config::demo();
     assert!(config.positions.len() >= 12);
     let mut market = Market::new(3, START, Nanos::from_secs(60));
-    while let Some(frame) = market.next() {
+    while let Some(frame) = market.next_frame() {
         let message: Value = serde_json::from_slice(frame.raw).unwrap();
         let Some(((_, symbol), _, [bid, ask, bid_qty, ask_qty])) = best(frame.venue, &message)
         else {
