@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::output::{Output, complain};
 use crate::pipeline::{Happening, Pipeline};
 use crate::report::{Report, time_of_day};
-use crate::sim::market::{Market, MarketVenue};
+use crate::sim::{Market, MarketVenue};
 
 /// The demonstration's configuration: a user may start from it.
 const CONFIG: &str = include_str!("../config/demo.toml");

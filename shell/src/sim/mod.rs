@@ -4,8 +4,8 @@
 //! Nothing here shares code with the feed or the executor: it is written from the venues' sheets a
 //! second time, so that it can disagree.
 
-pub mod market;
-pub mod matching;
+mod market;
+mod matching;
 mod messages;
 mod path;
 mod random;
