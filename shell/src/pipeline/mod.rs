@@ -20,7 +20,7 @@ use reap_core::limits::LEGS_MAX;
 use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
-use reap_core::tick::{Quote, Tick, TickBody, TickKind};
+use reap_core::tick::{Tick, TickBody, TickKind};
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
@@ -89,8 +89,8 @@ pub struct Pipeline {
     engine: Engine,
     executor: Executor,
     venues: Vec<Matching>,
-    /// First quote of each instrument.
-    first: Vec<Option<(Nanos, Quote)>>,
+    /// Whether each instrument has had a quote.
+    quoted: Vec<bool>,
     standings: Vec<Standing>,
     /// Positions that wait for a time or a quote.
     waiting: Vec<usize>,
@@ -140,7 +140,7 @@ impl Pipeline {
             missed: 0,
         };
         Ok(Self {
-            first: vec![None; instruments.len()],
+            quoted: vec![false; instruments.len()],
             standings: vec![standing; count],
             waiting: (0..count).collect(),
             by_id: HashMap::new(),
@@ -196,9 +196,9 @@ impl Pipeline {
         self.engine.on_event(self.now, &Event::Tick(*tick));
         self.pump(watch);
         if tick.kind() == TickKind::Quote {
-            let first = &mut self.first[usize::from(tick.instrument().0)];
-            if first.is_none() {
-                *first = self.engine.quote(tick.instrument()).map(|(quote, at)| (at, quote));
+            let quoted = &mut self.quoted[usize::from(tick.instrument().0)];
+            if !*quoted && self.engine.quote(tick.instrument()).is_some() {
+                *quoted = true;
                 self.open_ready(watch);
             }
         }
@@ -366,15 +366,12 @@ impl Pipeline {
         for at in waiting {
             let position = &self.config.positions[at];
             let engine = &self.engine;
+            // Entries that wait for a quote take those of one moment: when every leg has one.
             let ready = match position.opened {
                 Opened::At(opened) if opened > self.now => None,
-                // At a stated time the entry is what that time quotes.
-                Opened::At(_) => position.resolve(&self.config.instruments, |id| {
+                _ => position.resolve(&self.config.instruments, |id| {
                     engine.quote(id).map(|(quote, at)| (at, quote))
                 }),
-                Opened::FirstQuote => {
-                    position.resolve(&self.config.instruments, |id| self.first[usize::from(id.0)])
-                }
             };
             match ready {
                 Some(spec) => self.open(at, spec, watch),
