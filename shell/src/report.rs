@@ -312,7 +312,13 @@ impl<'p> Report<'p> {
                     .unwrap_or_default();
                 let beyond = Decimal { mantissa: form.value(&exits) - form.bound, scale };
                 let currency = self.currency(position);
-                format!("net {} its threshold by {} {currency}", sign(form.cmp), money(beyond, 4))
+                match form.cmp {
+                    Cmp::AtLeast => format!("net {} {currency} above target", money(beyond, 4)),
+                    Cmp::AtMost => {
+                        let below = Decimal { mantissa: -beyond.mantissa, scale };
+                        format!("net {} {currency} below stop", money(below, 4))
+                    }
+                }
             }
             Compiled::Unconditional => "-".into(),
         }
