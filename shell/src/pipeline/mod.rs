@@ -21,7 +21,7 @@ use reap_core::limits::LEGS_MAX;
 use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
-use reap_core::tick::{Quote, Tick, TickBody, TickKind};
+use reap_core::tick::{Tick, TickBody, TickKind};
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
@@ -91,8 +91,8 @@ pub struct Pipeline {
     engine: Engine,
     executor: Executor,
     venues: Vec<Matching>,
-    /// First quote of each instrument.
-    first: Vec<Option<(Nanos, Quote)>>,
+    /// Whether each instrument has had a quote.
+    quoted: Vec<bool>,
     standings: Vec<Standing>,
     /// Positions that wait for a time or a quote.
     waiting: Vec<usize>,
@@ -147,7 +147,7 @@ impl Pipeline {
             missed: 0,
         };
         Ok(Self {
-            first: vec![None; instruments.len()],
+            quoted: vec![false; instruments.len()],
             standings: vec![standing; count],
             waiting: (0..count).collect(),
             closes: VecDeque::new(),
@@ -226,9 +226,9 @@ impl Pipeline {
             self.settle_funding(tick.instrument(), settlement, watch);
         }
         if tick.kind() == TickKind::Quote {
-            let first = &mut self.first[usize::from(tick.instrument().0)];
-            if first.is_none() {
-                *first = self.engine.quote(tick.instrument()).map(|(quote, at)| (at, quote));
+            let quoted = &mut self.quoted[usize::from(tick.instrument().0)];
+            if !*quoted && self.engine.quote(tick.instrument()).is_some() {
+                *quoted = true;
                 self.open_ready(watch);
             }
         }
@@ -447,15 +447,12 @@ impl Pipeline {
         for at in waiting {
             let position = &self.config.positions[at];
             let engine = &self.engine;
+            // Entries that wait for a quote take those of one moment: when every leg has one.
             let ready = match position.opened {
                 Opened::At(opened) if opened > self.now => None,
-                // At a stated time the entry is what that time quotes.
-                Opened::At(_) => position.resolve(&self.config.instruments, |id| {
+                _ => position.resolve(&self.config.instruments, |id| {
                     engine.quote(id).map(|(quote, at)| (at, quote))
                 }),
-                Opened::FirstQuote => {
-                    position.resolve(&self.config.instruments, |id| self.first[usize::from(id.0)])
-                }
             };
             match ready {
                 Some(spec) => self.open(at, spec, watch),
