@@ -47,7 +47,7 @@ impl Merge {
     ///
     /// # Errors
     /// When a file turns out to be broken.
-    pub fn next(&mut self) -> Result<Option<Merged>, RecordingError> {
+    pub fn advance(&mut self) -> Result<Option<Merged>, RecordingError> {
         let at = |merged: Merged| match merged {
             Merged::Message(at, _) | Merged::Connected(at, _) => at,
         };

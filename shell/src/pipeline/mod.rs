@@ -142,6 +142,7 @@ impl Pipeline {
             spec: None,
             id: None,
             refused: None,
+            closed: false,
             open: [Qty::ZERO; LEGS_MAX],
             funding: [0; LEGS_MAX],
             missed: 0,
@@ -412,6 +413,7 @@ impl Pipeline {
             }
             Report::PlanEnded { position, outcome } => {
                 let Some(&at) = self.by_id.get(&position) else { return };
+                self.standings[at].closed = outcome == Outcome::Closed;
                 let Some(plan) = self.live[at].take() else { return };
                 let before: i128 = self
                     .plans

@@ -152,6 +152,8 @@ pub struct Standing {
     pub id: Option<reap_core::position::PositionId>,
     /// Why it was refused at registration.
     pub refused: Option<String>,
+    /// Flat on evidence.
+    pub closed: bool,
     /// Open quantity of each leg, as the executor reports.
     pub open: [Qty; LEGS_MAX],
     /// Funding settled since it was opened, by leg, for its original quantity at the instrument's
