@@ -34,6 +34,8 @@ impl Engine {
             return;
         }
         match trigger.condition {
+            // Its stop lies beyond every price until its mark has moved.
+            Condition::Never if open && self.trails_alone(&trigger) => self.attach(id),
             Condition::Never => {}
             Condition::Time(due) if due <= now.0 => self.hold(id, now),
             Condition::Time(due) => {

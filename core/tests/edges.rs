@@ -1,0 +1,95 @@
+//! Situations at the edge of the engine's rules, one by one.
+
+mod common;
+
+use common::{ZERO, instrument};
+use reap_core::engine::{Engine, EngineLimits};
+use reap_core::event::{Event, GateSettings};
+use reap_core::instrument::{AccountId, Instrument, InstrumentId, SourceId};
+use reap_core::intent::{Intent, Reason};
+use reap_core::policy::{Distance, Policy, PolicyId, Rule};
+use reap_core::position::{LegSpec, PositionSpec, Side};
+use reap_core::tick::{Quote, Stamp, Tick};
+use reap_core::units::{Nanos, Price, Qty};
+
+/// An engine with the time and the update ids of its quotes.
+struct Desk {
+    engine: Engine,
+    now: u64,
+}
+
+impl Desk {
+    fn new(instruments: &[Instrument], policies: impl IntoIterator<Item = Policy>) -> Self {
+        let limits = EngineLimits { positions: 64, ..EngineLimits::default() };
+        let mut engine = Engine::new(limits, instruments, 1, GateSettings::default());
+        for policy in policies {
+            engine.add_policy(policy).unwrap();
+        }
+        Self { engine, now: 1_000_000_000 }
+    }
+
+    fn quote(&mut self, instrument: u16, bid: i64, ask: i64) -> Vec<Intent> {
+        self.now += 1;
+        let stamp = Stamp {
+            source: SourceId(0),
+            received: Nanos(self.now),
+            update_id: self.now,
+            venue_lag_us: 0,
+            // Every quote is its own reference: jumps are another matter.
+            reset: true,
+        };
+        let quote = Quote::new(bid, ask, 100, 100).unwrap();
+        self.on(&Event::Tick(Tick::quote(InstrumentId(instrument), stamp, quote)))
+    }
+
+    fn on(&mut self, event: &Event) -> Vec<Intent> {
+        self.engine.on_event(Nanos(self.now), event);
+        self.intents()
+    }
+
+    fn intents(&mut self) -> Vec<Intent> {
+        std::iter::from_fn(|| self.engine.poll_intent()).collect()
+    }
+}
+
+fn leg(instrument: u16, side: Side, entry: i64, qty: i64) -> LegSpec {
+    LegSpec {
+        account: AccountId(0),
+        instrument: InstrumentId(instrument),
+        side,
+        entry: Price::new(entry).unwrap(),
+        qty: Qty::new(qty).unwrap(),
+        fees_paid: ZERO,
+        funding: ZERO,
+        margin: None,
+    }
+}
+
+fn position(policy: u16, legs: impl IntoIterator<Item = LegSpec>) -> PositionSpec {
+    let legs = legs.into_iter().collect();
+    PositionSpec { policy: PolicyId(policy), opened: Nanos(0), tag: 0, legs }
+}
+
+fn trailing(distance: Distance) -> Policy {
+    Policy::of([Rule::TrailingStop { distance, activation: None, base: None }])
+}
+
+/// A stop further from its mark than zero cannot be reached yet, but its mark must follow.
+#[test]
+fn a_trailing_stop_below_every_price_still_follows_its_mark() {
+    for (side, entry, best, there) in
+        [(Side::Long, 5, 30, 20), (Side::Short, PRICE_NEAR_MAX, 1_000, 1_010)]
+    {
+        let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [trailing(Distance::Ticks(10))]);
+        desk.engine.register(Nanos(1), &position(0, [leg(0, side, entry, 1)])).unwrap();
+        assert!(desk.quote(0, best, best).is_empty());
+        let fired = desk.quote(0, there, there);
+        assert_eq!(
+            fired.first().map(|intent| intent.reason),
+            Some(Reason::TrailingStop),
+            "{side:?}"
+        );
+    }
+}
+
+const PRICE_NEAR_MAX: i64 = reap_core::limits::PRICE_MAX - 3;
