@@ -173,6 +173,7 @@ impl Engine {
                 max: crate::limits::TRACKS_MAX,
             });
         }
+        self.end_filled_tiers(slot);
         self.each_trigger(slot, Self::recompile);
         self.each_trigger(slot, |engine, id| {
             // An activation that holds already has armed its stop.

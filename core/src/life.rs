@@ -54,6 +54,7 @@ impl Engine {
         self.recompile(id);
         self.test(id, now);
     }
+
     pub(crate) fn on_report(&mut self, now: Nanos, report: Report) {
         match report {
             Report::Fill { position, leg, price, qty, fee } => {
@@ -93,6 +94,12 @@ impl Engine {
             leg.settle();
         }
         position.backoff = Nanos(0);
+        self.end_filled_tiers(slot);
+        self.refresh(slot, now);
+    }
+
+    /// Tiers whose share is closed are done: also one whose share is less than a lot of every leg.
+    pub(crate) fn end_filled_tiers(&mut self, slot: u32) {
         self.each_trigger(slot, |engine, id| {
             let trigger = engine.triggers[id];
             let tier = trigger.reason == Reason::Tiers && trigger.stage != Stage::Done;
@@ -102,7 +109,6 @@ impl Engine {
                 engine.candidates.retain(|candidate| candidate.trigger != id);
             }
         });
-        self.refresh(slot, now);
     }
 
     /// Recomputes a position's numbers and looks at every armed trigger again.

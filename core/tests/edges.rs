@@ -7,10 +7,11 @@ use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Event, GateSettings};
 use reap_core::instrument::{AccountId, Instrument, InstrumentId, SourceId};
 use reap_core::intent::{Intent, Reason};
-use reap_core::policy::{Distance, Policy, PolicyId, Rule};
-use reap_core::position::{LegSpec, PositionSpec, Side};
+use reap_core::limits::TRACKS_MAX;
+use reap_core::policy::{Distance, Policy, PolicyId, Rule, Tier};
+use reap_core::position::{LegSpec, PositionSpec, RegisterError, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
-use reap_core::units::{Nanos, Price, Qty};
+use reap_core::units::{Nanos, Price, Qty, Rate};
 
 /// An engine with the time and the update ids of its quotes.
 struct Desk {
@@ -93,3 +94,46 @@ fn a_trailing_stop_below_every_price_still_follows_its_mark() {
 }
 
 const PRICE_NEAR_MAX: i64 = reap_core::limits::PRICE_MAX - 3;
+
+/// A share that rounds to no lot at all is filled from the start: it never fires, least of all again
+/// and again within one moment.
+#[test]
+fn a_tier_of_no_lot_is_done_from_the_start() {
+    let instruments = [instrument(1, 1, 1, 0)];
+    let tier =
+        |bps, percent: i64| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(percent * 100) };
+    let tiers = [tier(10, 50), tier(100, 100)].into_iter().collect();
+    let mut desk = Desk::new(&instruments, [Policy::of([Rule::Tiers { base: None, tiers }])]);
+    let spec = position(0, [leg(0, Side::Long, 1_000, 1)]);
+    let id = desk.engine.register(Nanos(1), &spec).unwrap();
+    assert!(desk.quote(0, 1_001, 1_001).is_empty());
+    let fired = desk.quote(0, 1_010, 1_010);
+    assert_eq!(
+        fired.iter().map(|intent| (intent.position, intent.part)).collect::<Vec<_>>(),
+        [(id, 1)]
+    );
+}
+
+/// One track more than an instrument has room for is refused, and nothing of the position is kept.
+#[test]
+fn too_many_tracks_are_refused() {
+    let trail = |step: usize| Rule::TrailingProfit {
+        activation: Rate::from_bps(1_500),
+        distance: Rate::from_bps(1_000),
+        floor: Rate::from_bps(500),
+        step: Rate::from_bps(step as i64),
+        base: None,
+    };
+    let one = (0..TRACKS_MAX).map(|step| Policy::of([trail(step)]));
+    let two = Policy::of([trail(0), trail(TRACKS_MAX)]);
+    let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], one.chain([two]));
+    let spec = |policy: usize| position(policy as u16, [leg(0, Side::Long, 1_000, 1)]);
+    for policy in 0..TRACKS_MAX {
+        desk.engine.register(Nanos(1), &spec(policy)).unwrap();
+    }
+    for _ in 0..3 {
+        let refused = desk.engine.register(Nanos(1), &spec(TRACKS_MAX));
+        assert!(matches!(refused, Err(RegisterError::Full { .. })), "{refused:?}");
+    }
+    desk.engine.register(Nanos(1), &spec(0)).unwrap();
+}
