@@ -167,7 +167,7 @@ impl Engine {
             last = id;
         }
         if !self.open_tracks(slot) {
-            self.release(slot);
+            self.forget(slot);
             return Err(RegisterError::Full {
                 what: "distinct (side, step, kind) of trailing rules on one instrument",
                 max: crate::limits::TRACKS_MAX,

@@ -36,6 +36,12 @@ impl Engine {
     pub(crate) fn release(&mut self, slot: u32) {
         self.each_trigger(slot, |engine, id| engine.take(id));
         self.close_tracks(slot, TriggerId::NONE);
+        self.forget(slot);
+    }
+
+    /// Gives the triggers of a position that has no tracks and whose triggers are queued nowhere
+    /// back; its slot is free for another.
+    pub(crate) fn forget(&mut self, slot: u32) {
         self.each_trigger(slot, |engine, id| engine.triggers.release(id));
         let position = &mut self.positions[slot as usize];
         position.first = TriggerId::NONE;
