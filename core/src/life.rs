@@ -193,10 +193,9 @@ impl Engine {
             Command::Amounts { position, leg, fees_paid, funding } => {
                 let Some(slot) = self.live_slot(position) else { return };
                 let position = &mut self.positions[slot as usize];
-                let amounts =
-                    (fees_paid.at_scale(position.scale), funding.at_scale(position.scale));
-                let fits = |amount: &i128| amount.abs() <= crate::limits::AMOUNT_MAX;
-                let (Some(paid), Some(funding)) = (amounts.0.filter(fits), amounts.1.filter(fits))
+                let scale = position.scale;
+                let (Some(paid), Some(funding)) =
+                    (fees_paid.amount_at(scale), funding.amount_at(scale))
                 else {
                     self.counters.amounts_refused += 1;
                     return;
