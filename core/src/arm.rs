@@ -171,6 +171,10 @@ impl Engine {
             }
             Role::Mark => {
                 let mark = self.present(trigger.position, trigger.rule);
+                if mark <= trigger.mark {
+                    // The ratio is saturated: it cannot be followed any further.
+                    return;
+                }
                 self.for_rule(trigger.position, trigger.rule, |engine, part| {
                     if matches!(engine.triggers[part].role, Role::Trail | Role::Mark) {
                         engine.take(part);

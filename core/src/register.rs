@@ -96,7 +96,7 @@ fn leg(
     let said = &spec.legs[at];
     let refuse = |field, value, bound| RegisterError::Leg { leg: at, field, value, bound };
     let align = 10i128.pow(u32::from(scale - instrument.nano_scale()));
-    let unit = align * instrument.spec().multiplier.mantissa;
+    let unit = align.saturating_mul(instrument.spec().multiplier.mantissa);
     let weight = unit.saturating_mul(i128::from(said.qty.raw()));
     if said.qty.raw() == 0 {
         return Err(refuse("quantity", 0, "at least one"));

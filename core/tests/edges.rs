@@ -5,10 +5,10 @@ mod common;
 use common::{ZERO, instrument};
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Event, GateSettings};
-use reap_core::instrument::{AccountId, Instrument, InstrumentId, SourceId};
+use reap_core::instrument::{AccountId, Instrument, InstrumentId, InstrumentSpec, SourceId};
 use reap_core::intent::{Intent, Reason};
-use reap_core::limits::TRACKS_MAX;
-use reap_core::policy::{Distance, Policy, PolicyId, Rule, Tier};
+use reap_core::limits::{LEGS_MAX, PPB, PRICE_MAX, QTY_MAX, TRACKS_MAX};
+use reap_core::policy::{Base, Distance, Policy, PolicyId, Rule, Tier};
 use reap_core::position::{LegSpec, PositionSpec, RegisterError, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Nanos, Price, Qty, Rate};
@@ -79,7 +79,7 @@ fn trailing(distance: Distance) -> Policy {
 #[test]
 fn a_trailing_stop_below_every_price_still_follows_its_mark() {
     for (side, entry, best, there) in
-        [(Side::Long, 5, 30, 20), (Side::Short, PRICE_NEAR_MAX, 1_000, 1_010)]
+        [(Side::Long, 5, 30, 20), (Side::Short, PRICE_MAX - 3, 1_000, 1_010)]
     {
         let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [trailing(Distance::Ticks(10))]);
         desk.engine.register(Nanos(1), &position(0, [leg(0, side, entry, 1)])).unwrap();
@@ -92,8 +92,6 @@ fn a_trailing_stop_below_every_price_still_follows_its_mark() {
         );
     }
 }
-
-const PRICE_NEAR_MAX: i64 = reap_core::limits::PRICE_MAX - 3;
 
 /// A share that rounds to no lot at all is filled from the start: it never fires, least of all again
 /// and again within one moment.
@@ -136,4 +134,24 @@ fn too_many_tracks_are_refused() {
         assert!(matches!(refused, Err(RegisterError::Full { .. })), "{refused:?}");
     }
     desk.engine.register(Nanos(1), &spec(0)).unwrap();
+}
+
+/// The next mark of a ratio at the bounds lies beyond every sum of exit values: it is not waited for.
+#[test]
+fn a_mark_beyond_every_sum_is_never_reached() {
+    let spec =
+        InstrumentSpec { taker: Rate::new(1 - PPB).unwrap(), ..*instrument(1, 1, 1, 0).spec() };
+    let most = Rate::new(PPB - 1).unwrap();
+    let policy = Policy::of([Rule::TrailingProfit {
+        activation: Rate::from_bps(100),
+        distance: most,
+        floor: Rate::ZERO,
+        step: most,
+        base: Some(Base::Gross),
+    }]);
+    let mut desk = Desk::new(&[Instrument::new(spec).unwrap()], [policy]);
+    let legs = [leg(0, Side::Long, PRICE_MAX / 2, QTY_MAX); LEGS_MAX];
+    desk.engine.register(Nanos(1), &position(0, legs)).unwrap();
+    assert!(desk.quote(0, PRICE_MAX, PRICE_MAX).is_empty());
+    assert_eq!(desk.quote(0, 1, 1).len(), 1);
 }

@@ -20,6 +20,7 @@ use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 const INSTRUMENTS: usize = 4;
+const POLICIES: usize = 16;
 
 struct Random(u64);
 
@@ -62,23 +63,23 @@ impl Random {
     /// An amount that may be far beyond every bound.
     fn amount(&mut self, scale: u8) -> Decimal {
         let near = self.within(0, 2) as i128;
-        let mantissa = match self.below(8) {
-            0..3 => near,
-            3 => AMOUNT_MAX - near,
-            4 => -AMOUNT_MAX + near,
-            5 => self.of(&[i128::MIN, i128::MAX]),
-            _ => 1i128 << self.below(127),
+        let mantissa = match self.below(40) {
+            0..16 => near,
+            16..22 => AMOUNT_MAX - near,
+            22..28 => -AMOUNT_MAX + near,
+            28 => self.of(&[i128::MIN, i128::MAX]),
+            _ => 1i128 << self.below(120),
         };
-        let scale = self.of(&[scale, scale, scale, 0, 9, 38, 255]);
-        Decimal { mantissa, scale }
+        let absurd = self.below(40) == 0;
+        Decimal { mantissa, scale: if absurd { self.of(&[0, 9, 38, 255]) } else { scale } }
     }
 }
 
-fn instrument(random: &mut Random) -> Option<Instrument> {
-    let scale = |random: &mut Random| random.of(&[0, 0, 0, 1, 12]);
+fn instrument(random: &mut Random, scales: &[u8]) -> Option<Instrument> {
+    let scale = |random: &mut Random| random.of(scales);
     let (price_scale, qty_scale) = (scale(random), scale(random));
     let multiplier = Decimal {
-        mantissa: random.of(&[1, 1, 1, 1_000, i128::from(QTY_MAX)]),
+        mantissa: random.of(&[1, 1, 1, 1, 1, 1_000, i128::from(QTY_MAX)]),
         scale: scale(random),
     };
     let nano = price_scale + qty_scale + multiplier.scale + 9;
@@ -86,7 +87,10 @@ fn instrument(random: &mut Random) -> Option<Instrument> {
         0 => Decimal { mantissa: AMOUNT_MAX, scale: nano },
         _ => Decimal { mantissa: 0, scale: 0 },
     };
-    let fee = |random: &mut Random| random.rate(1 - PPB, PPB - 1);
+    let fee = |random: &mut Random| match random.below(3) {
+        0 => Rate::from_bps(5),
+        _ => random.rate(1 - PPB, PPB - 1),
+    };
     Instrument::new(InstrumentSpec {
         venue: VenueId(0),
         currency: CurrencyId(0),
@@ -94,7 +98,7 @@ fn instrument(random: &mut Random) -> Option<Instrument> {
         price_scale,
         qty_scale,
         multiplier,
-        tick: random.of(&[1, 1, PRICE_MAX / 2, PRICE_MAX]),
+        tick: random.of(&[1, 1, 1, PRICE_MAX / 2, PRICE_MAX]),
         lot: random.of(&[1, 1, QTY_MAX]),
         min_qty: random.of(&[1, 1, QTY_MAX]),
         min_notional: amount(random),
@@ -138,7 +142,7 @@ fn rule(random: &mut Random) -> Rule {
         4 => {
             let distance = match random.below(3) {
                 0 => Distance::Rate(share(random)),
-                1 => Distance::Ticks(random.within(1, i64::MAX)),
+                1 => Distance::Ticks(random.within(1, PRICE_MAX)),
                 _ => Distance::Price(random.amount(0)),
             };
             let activation = (random.below(2) == 0).then(|| share(random));
@@ -155,11 +159,12 @@ fn rule(random: &mut Random) -> Rule {
 }
 
 fn policy(random: &mut Random) -> Policy {
-    let count = 1 + random.below(3);
+    let count = 1 + random.below(2);
     let mut policy = Policy::of((0..count).map(|_| rule(random)));
     policy.fees = random.of(&[FeeMode::Net, FeeMode::Net, FeeMode::EntryOnly, FeeMode::Gross]);
-    policy.fee_buffer_ppb = random.of(&[0, PPB as u32, PPB as u32, u32::MAX]);
-    policy.slippage_reserve = random.of(&[Rate::ZERO, Rate::ZERO, Rate::new(RATE_MAX).unwrap()]);
+    policy.fee_buffer_ppb = random.of(&[0, PPB as u32, PPB as u32, PPB as u32, u32::MAX]);
+    let reserve = random.of(&[0, 0, 0, 0, 1, RATE_MAX]);
+    policy.slippage_reserve = Rate::new(reserve).unwrap();
     policy
 }
 
@@ -190,6 +195,8 @@ impl Quotes for Table {
 
 struct World {
     random: Random,
+    instruments: Vec<Instrument>,
+    policies: Vec<Policy>,
     engine: Engine,
     executor: Executor,
     quotes: Table,
@@ -201,31 +208,46 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
+        let scales = random.of(&[&[0][..], &[0], &[0], &[1], &[12], &[0, 1], &[0, 12]]);
         let mut instruments = Vec::new();
         while instruments.len() < INSTRUMENTS {
-            instruments.extend(instrument(&mut random));
+            instruments.extend(instrument(&mut random, scales));
         }
         let limits = EngineLimits { positions: 16, ..EngineLimits::default() };
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
         let mut executor = Executor::new(ExecutorLimits::default(), &instruments, 1);
-        let mut positions = Vec::new();
-        for at in 0..16 {
-            let policy = policy(&mut random);
-            let settings = policy.exit.clone();
-            engine.add_policy(policy).unwrap();
-            let count = 1 + random.below(4) as usize;
-            let sides = random.of(&[[Side::Long; 2], [Side::Short; 2], [Side::Long, Side::Short]]);
-            let legs = (0..count).map(|nth| leg(&mut random, &instruments, sides[nth % 2]));
-            let policy = PolicyId(at);
-            let spec = PositionSpec { policy, opened: Nanos(0), tag: 0, legs: legs.collect() };
-            if let Ok(id) = engine.register(Nanos(1), &spec) {
-                while engine.poll_intent().is_some() {}
-                executor.register(id, &spec, &settings).expect("both take the same positions");
-                positions.push((id, count));
-            }
+        let policies: Vec<Policy> = (0..POLICIES).map(|_| policy(&mut random)).collect();
+        for policy in &policies {
+            engine.add_policy(policy.clone()).unwrap();
         }
         let quotes = Table([None; INSTRUMENTS]);
-        Self { random, engine, executor, quotes, now: Nanos(1), positions, trade_id: 0 }
+        Self {
+            random,
+            instruments,
+            policies,
+            engine,
+            executor,
+            quotes,
+            now: Nanos(1),
+            positions: Vec::new(),
+            trade_id: 0,
+        }
+    }
+
+    fn register(&mut self) {
+        let policy = self.random.below(POLICIES as u64) as u16;
+        let count = 1 + self.random.below(4) as usize;
+        let (long, short) = (Side::Long, Side::Short);
+        let sides = self.random.of(&[[long; 2], [short; 2], [long, short]]);
+        let legs = (0..count).map(|nth| leg(&mut self.random, &self.instruments, sides[nth % 2]));
+        let legs = legs.collect();
+        let policy_id = PolicyId(policy);
+        let spec = PositionSpec { policy: policy_id, opened: Nanos(0), tag: 0, legs };
+        let Ok(id) = self.engine.register(self.now, &spec) else { return };
+        let settings = &self.policies[usize::from(policy)].exit;
+        self.executor.register(id, &spec, settings).expect("both take the same positions");
+        self.positions.push((id, count));
+        self.pump();
     }
 
     fn step(&mut self) {
@@ -239,6 +261,10 @@ impl World {
                 Event::Command(Command::Amounts { position, leg, fees_paid, funding })
             }
             1 => Event::Timer,
+            2 => {
+                self.register();
+                Event::Timer
+            }
             _ => self.tick(),
         };
         self.engine.on_event(self.now, &event);
@@ -297,10 +323,11 @@ fn nothing_overflows_at_the_bounds() {
     let mut registered = 0;
     for world in 0..200 {
         let mut world = World::new(seed + world);
-        registered += world.positions.len();
         for _ in 0..steps {
             world.step();
         }
+        registered += world.positions.len();
     }
-    assert!(registered > 200, "{registered}");
+    println!("registered {registered}");
+    assert!(registered > 1_000, "{registered}");
 }
