@@ -4,12 +4,12 @@ mod common;
 
 use common::{ZERO, instrument};
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Event, GateSettings};
+use reap_core::event::{Command, Event, GateSettings, Outcome, Report, Which};
 use reap_core::instrument::{AccountId, Instrument, InstrumentId, InstrumentSpec, SourceId};
-use reap_core::intent::{Intent, Reason};
+use reap_core::intent::{Intent, Reason, Urgency};
 use reap_core::limits::{LEGS_MAX, PPB, PRICE_MAX, QTY_MAX, TRACKS_MAX};
 use reap_core::policy::{Base, Distance, Policy, PolicyId, Rule, Tier};
-use reap_core::position::{LegSpec, PositionSpec, RegisterError, Side};
+use reap_core::position::{LegSpec, PositionSpec, PositionState, RegisterError, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Nanos, Price, Qty, Rate};
 
@@ -154,4 +154,30 @@ fn a_mark_beyond_every_sum_is_never_reached() {
     desk.engine.register(Nanos(1), &position(0, legs)).unwrap();
     assert!(desk.quote(0, PRICE_MAX, PRICE_MAX).is_empty());
     assert_eq!(desk.quote(0, 1, 1).len(), 1);
+}
+
+/// The executor ended a plan while a decision that was meant to raise it was on its way: it works
+/// that decision as a plan of its own, of which the engine knows nothing. Flat is flat even then.
+#[test]
+fn a_plan_that_the_engine_lost_sight_of_still_closes_the_position() {
+    let close = |which| Event::Command(Command::Close { which, urgency: Urgency::Critical });
+    let ended = |position, outcome| Event::Report(Report::PlanEnded { position, outcome });
+    for (outcome, state) in [
+        (Outcome::Closed, PositionState::Closed),
+        (Outcome::Dust, PositionState::DustResidual),
+        (Outcome::Done, PositionState::Open),
+        (Outcome::Missed, PositionState::Open),
+    ] {
+        let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [trailing(Distance::Ticks(10))]);
+        let spec = position(0, [leg(0, Side::Long, 1_000, 1)]);
+        let id = desk.engine.register(Nanos(1), &spec).unwrap();
+        assert_eq!(desk.quote(0, 990, 991).len(), 1);
+        assert_eq!(desk.on(&close(Which::Position(id))).len(), 1, "a raise");
+        desk.quote(0, 1_000, 1_001);
+        // The first plan's end, on its way since before the raise; then that of the second.
+        desk.on(&ended(id, Outcome::Missed));
+        assert_eq!(desk.engine.state(id), Some(PositionState::Open));
+        desk.on(&ended(id, outcome));
+        assert_eq!(desk.engine.state(id), Some(state), "{outcome:?}");
+    }
 }
