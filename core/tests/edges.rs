@@ -181,3 +181,25 @@ fn a_plan_that_the_engine_lost_sight_of_still_closes_the_position() {
         assert_eq!(desk.engine.state(id), Some(state), "{outcome:?}");
     }
 }
+
+/// SPEC §12: the second tier is judged on what the first has left, also when the first was filled so
+/// well that both together would make up for the second.
+#[test]
+fn a_filled_target_is_not_judged_again_before_its_plan_has_ended() {
+    let tier =
+        |bps, percent: i64| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(percent * 100) };
+    let tiers = [tier(10, 50), tier(100, 100)].into_iter().collect();
+    let mut desk =
+        Desk::new(&[instrument(1, 1, 1, 0)], [Policy::of([Rule::Tiers { base: None, tiers }])]);
+    let spec = position(0, [leg(0, Side::Long, 1_000, 2)]);
+    let position = desk.engine.register(Nanos(1), &spec).unwrap();
+    assert_eq!(desk.quote(0, 1_001, 1_002).len(), 1);
+    let (price, qty) = (Price::new(1_050).unwrap(), Qty::new(1).unwrap());
+    let fill = Report::Fill { position, leg: 0, price, qty, fee: 0 };
+    let ended = Report::PlanEnded { position, outcome: Outcome::Done };
+    assert!(desk.on(&Event::Report(fill)).is_empty());
+    assert!(desk.quote(0, 1_002, 1_003).is_empty());
+    assert!(desk.on(&Event::Report(ended)).is_empty());
+    assert!(desk.quote(0, 1_009, 1_010).is_empty());
+    assert_eq!(desk.quote(0, 1_010, 1_011)[0].part, 1);
+}
