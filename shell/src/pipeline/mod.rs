@@ -308,29 +308,46 @@ impl Pipeline {
     /// Books what a settlement of funding brings to every leg of an instrument.
     fn settle_funding(&mut self, instrument: InstrumentId, due: Settlement, watch: Watcher<'_>) {
         for at in 0..self.standings.len() {
-            let Standing { spec: Some(spec), id: Some(id), open, funding, .. } =
-                &mut self.standings[at]
-            else {
-                continue;
-            };
-            for nth in 0..spec.legs.len() {
-                let leg = &spec.legs[nth];
-                if leg.instrument != instrument || open[nth] == Qty::ZERO || spec.opened > due.at {
-                    continue;
-                }
-                let of = &self.instruments[usize::from(instrument.0)];
-                let amount = due.amount(of, leg, open[nth]);
-                funding[nth] = funding[nth].saturating_add(amount);
-                let total =
-                    leg.funding.at_scale(of.nano_scale()).unwrap_or_default() + funding[nth];
-                let total = Decimal { mantissa: total, scale: of.nano_scale() };
-                let (position, leg, fees_paid) = (*id, nth as u8, leg.fees_paid);
-                let command = Command::Amounts { position, leg, fees_paid, funding: total };
-                if self.executor.on_amounts(position, nth, fees_paid, total).is_ok() {
-                    self.engine.on_event(self.now, &Event::Command(command));
+            let legs = self.standings[at].spec.as_ref().map_or(0, |spec| spec.legs.len());
+            for nth in 0..legs {
+                if let Some(total) = self.settled(at, nth, instrument, &due) {
+                    self.book_funding(at, nth, total, watch);
                 }
             }
         }
+    }
+
+    /// What a leg has received in all after a settlement; `None` when it takes no part in it.
+    fn settled(
+        &mut self,
+        at: usize,
+        nth: usize,
+        instrument: InstrumentId,
+        due: &Settlement,
+    ) -> Option<Decimal> {
+        let Standing { spec, open, funding, .. } = &mut self.standings[at];
+        let spec = spec.as_ref()?;
+        let leg = &spec.legs[nth];
+        if leg.instrument != instrument || open[nth] == Qty::ZERO || spec.opened > due.at {
+            return None;
+        }
+        let of = &self.instruments[usize::from(instrument.0)];
+        funding[nth] = funding[nth].saturating_add(due.amount(of, leg, open[nth]));
+        let before = leg.funding.at_scale(of.nano_scale()).unwrap_or_default();
+        Some(Decimal { mantissa: before + funding[nth], scale: of.nano_scale() })
+    }
+
+    /// Tells engine and executor a leg's funding; what it sets off comes before the next leg's.
+    fn book_funding(&mut self, at: usize, nth: usize, funding: Decimal, watch: Watcher<'_>) {
+        let Standing { spec: Some(spec), id: Some(position), .. } = &self.standings[at] else {
+            return;
+        };
+        let (position, fees_paid) = (*position, spec.legs[nth].fees_paid);
+        if self.executor.on_amounts(position, nth, fees_paid, funding).is_err() {
+            return;
+        }
+        let command = Command::Amounts { position, leg: nth as u8, fees_paid, funding };
+        self.engine.on_event(self.now, &Event::Command(command));
         self.pump(watch);
     }
 
