@@ -203,3 +203,16 @@ fn a_filled_target_is_not_judged_again_before_its_plan_has_ended() {
     assert!(desk.quote(0, 1_009, 1_010).is_empty());
     assert_eq!(desk.quote(0, 1_010, 1_011)[0].part, 1);
 }
+
+/// A registration whose time is behind the engine's is of the engine's time: the price is old by then.
+#[test]
+fn a_registration_cannot_go_back_in_time() {
+    let policy = Policy::of([Rule::StopLoss { distance: Rate::from_bps(100), base: None }]);
+    let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [policy]);
+    desk.quote(0, 900, 901);
+    let then = Nanos(desk.now);
+    desk.now += 60_000_000_000;
+    desk.on(&Event::Timer);
+    desk.engine.register(then, &position(0, [leg(0, Side::Long, 1_000, 1)])).unwrap();
+    assert!(desk.intents().is_empty());
+}
