@@ -1,1 +1,16 @@
-//! shell
+//! The shell of Reap: configuration, the command line, simulated venues. As little logic as
+//! possible: what can be decided without input and output belongs in `reap_core`.
+
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod explain;
+pub mod merge;
+pub mod output;
+pub mod pipeline;
+pub mod replay;
+pub mod report;
+pub mod sim;
+pub mod table;

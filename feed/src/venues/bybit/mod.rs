@@ -18,7 +18,7 @@ const MAX_QUOTE_AGE: Nanos = Nanos::from_secs(5);
 
 /// USDT and USDC perpetuals and futures.
 pub const LINEAR: Venue = Venue {
-    name: "bybit-linear",
+    name: "bybit_linear",
     max_quote_age: MAX_QUOTE_AGE,
     reduce_only: true,
     market: |symbols| Box::new(Market::new(Category::Linear, symbols)),
@@ -26,7 +26,7 @@ pub const LINEAR: Venue = Venue {
 
 /// Spot; sizes are bounded by the balance, not by a position.
 pub const SPOT: Venue = Venue {
-    name: "bybit-spot",
+    name: "bybit_spot",
     max_quote_age: MAX_QUOTE_AGE,
     reduce_only: false,
     market: |symbols| Box::new(Market::new(Category::Spot, symbols)),

@@ -1,0 +1,86 @@
+//! The command line: one subcommand per line of [`Command`], one exit code per [`Outcome`].
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::{Output, complain};
+use crate::{check, demo, replay};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  good: the command did what it says, and what should be closed is closed
+  1  the outcome is not as it should be
+  2  bad input: the command line, a configuration, a file that cannot be read
+  3  the result could not be written";
+
+/// Reap watches best bids and offers and closes positions at the right moment.
+#[derive(Debug, Parser)]
+#[command(name = "reap", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch a seeded market and a dozen positions close: no network, no keys, no configuration
+    #[command(after_help = EXIT_CODES)]
+    Demo(demo::Args),
+    /// Run recorded messages through codecs, engine and executor with paper fills
+    #[command(after_help = EXIT_CODES)]
+    Replay(replay::Args),
+    /// Tell the exits of a replay in words
+    #[command(after_help = EXIT_CODES)]
+    Explain(replay::ExplainArgs),
+    /// Explain a configuration, or everything that is wrong with it
+    #[command(after_help = EXIT_CODES)]
+    Check(check::Args),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Good,
+    /// It ran, and the outcome is not as it should be.
+    NotGood,
+    /// It could not run on this input.
+    BadInput,
+    /// Its result could not be written.
+    Unwritable,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Good => 0,
+            Outcome::NotGood => 1,
+            Outcome::BadInput => 2,
+            Outcome::Unwritable => 3,
+        })
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    run(Cli::parse(), Output::stdout()).into()
+}
+
+fn run(cli: Cli, mut out: Output) -> Outcome {
+    let outcome = match cli.command {
+        Some(Command::Check(args)) => check::run(&args, &mut out),
+        Some(Command::Replay(args)) => replay::run(&args, &mut out),
+        Some(Command::Explain(args)) => replay::run_explain(&args, &mut out),
+        Some(Command::Demo(args)) => demo::run(&args, &mut out),
+        None => demo::run(&demo::Args::default(), &mut out),
+    };
+    match out.finish() {
+        Ok(()) => outcome,
+        Err(error) => {
+            complain(format_args!("the result cannot be written: {error}"));
+            Outcome::Unwritable
+        }
+    }
+}

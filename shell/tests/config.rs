@@ -1,0 +1,221 @@
+//! Configurations as data: what is refused and with which words, what is understood and how.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::path::{Path, PathBuf};
+
+use reap_core::instrument::InstrumentId;
+use reap_core::tick::Quote;
+use reap_core::units::Nanos;
+use reap_shell::config::{Config, ConfigError};
+use reap_shell::sim::Random;
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(data(name)).unwrap()
+}
+
+/// Compares with the file, or writes it anew when `UPDATE=1` asks for it.
+fn compare(name: &str, expected: &str, found: &str) {
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        std::fs::write(data(name), found).unwrap();
+        return;
+    }
+    for (index, (expected, found)) in expected.lines().zip(found.lines()).enumerate() {
+        assert_eq!(found, expected, "{name}:{}; UPDATE=1 writes it anew", index + 1);
+    }
+    assert_eq!(found.lines().count(), expected.lines().count(), "{name}");
+}
+
+/// A case: its name and its lines, expectations apart.
+fn cases(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    text.split("\n== ").skip(1).map(|case| {
+        let mut lines = case.lines();
+        let name = lines.next().unwrap();
+        let is_input = |line: &&str| !line.is_empty() && !line.starts_with(['!', '>']);
+        (name, lines.filter(is_input).collect())
+    })
+}
+
+fn preamble(text: &str) -> &str {
+    text.split("== ").next().unwrap()
+}
+
+fn edited(base: &str, edits: &[&str], case: &str) -> String {
+    let mut text = base.to_owned();
+    for edit in edits {
+        let (verb, rest) = edit.split_at_checked(2).unwrap_or((edit, ""));
+        let rest = rest.replace("\\n", "\n");
+        text = match verb {
+            "~ " => {
+                let (old, new) = rest.split_once(" => ").expect("~ old => new");
+                assert!(text.contains(old), "{case}: base.toml has no {old}");
+                text.replacen(old, new, 1)
+            }
+            "- " => {
+                assert!(text.lines().any(|line| line == rest), "{case}: no line {rest}");
+                text.replacen(&format!("{rest}\n"), "", 1)
+            }
+            "+ " => format!("{text}\n{rest}\n"),
+            _ => panic!("{case}: {edit} is not an edit"),
+        };
+    }
+    text
+}
+
+#[test]
+fn every_mistake_is_refused_with_its_place_and_its_remedy() {
+    let (base, expected) = (read("base.toml"), read("refused.txt"));
+    let mut found = preamble(&expected).to_owned();
+    let mut count = 0;
+    for (name, edits) in cases(&expected) {
+        let problems = match Config::parse("base.toml", &edited(&base, &edits, name)) {
+            Err(ConfigError::Refused { problems, .. }) => problems,
+            other => panic!("{name}: {other:?}"),
+        };
+        found += &format!("== {name}\n{}\n", edits.join("\n"));
+        for problem in problems {
+            assert!(!problem.remedy.is_empty(), "{name}: {problem} names no remedy");
+            found += &format!("! base.toml:{problem}\n");
+        }
+        found.push('\n');
+        count += 1;
+    }
+    assert!(count >= 100, "only {count} cases");
+    compare("refused.txt", &expected, &found);
+}
+
+#[test]
+fn the_base_of_all_cases_has_no_mistake() {
+    let summary = Config::parse("base.toml", &read("base.toml")).unwrap().summary().join("\n");
+    compare(
+        "base.summary",
+        &std::fs::read_to_string(data("base.summary")).unwrap_or_default(),
+        &summary,
+    );
+}
+
+#[test]
+fn rules_are_understood_as_they_are_written() {
+    let (base, expected) = (read("base.toml"), read("understood.txt"));
+    let mut found = preamble(&expected).to_owned();
+    for (name, lines) in cases(&expected) {
+        let policy = format!("{base}\n[policy.case]\n{}\n", lines.join("\n"));
+        let config =
+            Config::parse("base.toml", &policy).unwrap_or_else(|error| panic!("{name}:\n{error}"));
+        found += &format!("== {name}\n{}\n", lines.join("\n"));
+        let summary = config.summary();
+        let from = summary.iter().position(|line| line.starts_with("  case (")).unwrap();
+        let body = summary[from + 1..].iter().take_while(|line| line.starts_with("    "));
+        let default = Config::parse("base.toml", &base).unwrap().summary();
+        for line in body.filter(|line| line.contains(": ") || !default.contains(*line)) {
+            found += &format!("> {}\n", line.trim_start());
+        }
+        found.push('\n');
+    }
+    compare("understood.txt", &expected, &found);
+}
+
+#[test]
+fn the_shipped_configurations_have_no_mistake() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert!(names.len() >= 4);
+    for name in names {
+        let config = Config::load(&name).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!config.positions.is_empty() && !config.summary().is_empty());
+    }
+}
+
+#[test]
+fn recordings_find_their_venue_by_name() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for (file, recording, venue) in [
+        ("spot-futures.toml", "binance_spot_btcusdt_20240808.gz", Some("spot")),
+        ("spot-futures.toml", "binance_usdm_ethusdt_20240808.gz", Some("usdm")),
+        ("spot-futures.toml", "BYBIT_V5.ws.1.0", None),
+        ("captures.toml", "BINANCE.ws.1.0", Some("spot")),
+        ("captures.toml", "BINANCE_FUTURES.ws.1.0", Some("usdm")),
+        ("bybit.toml", "BYBIT_V5.ws.1.0", Some("bybit")),
+    ] {
+        let config = Config::load(&folder.join(file)).unwrap();
+        let found = config.venue_of_recording(recording);
+        let name = found.as_ref().ok().map(|id| config.venues[usize::from(id.0)].name.as_str());
+        assert_eq!(name, venue, "{file} {recording} {found:?}");
+    }
+}
+
+#[test]
+fn a_position_waits_for_the_quotes_of_all_its_legs() {
+    let text = read("base.toml")
+        .replace(
+            "entry = \"61837.64\", qty = \"0.5\"",
+            "entry = \"first quote\", qty = \"0.5\", fees_paid = \"taker\"",
+        )
+        .replace("entry = \"61800.2\"", "entry = \"first quote\"");
+    let config = Config::parse("base.toml", &text).unwrap();
+    let position = &config.positions[0];
+    let spot = Quote::new(6_183_763, 6_183_764, 1, 1).unwrap();
+    let perp = Quote::new(618_002, 618_003, 1, 1).unwrap();
+    let resolve = |latest: &dyn Fn(InstrumentId) -> Option<(Nanos, Quote)>| {
+        position.resolve(&config.instruments, latest)
+    };
+    assert_eq!(resolve(&|_| None), None);
+    assert_eq!(resolve(&|id| (id.0 == 0).then_some((Nanos(5), spot))), None);
+    let spec = resolve(&|id| Some(if id.0 == 0 { (Nanos(7), spot) } else { (Nanos(6), perp) }));
+    let spec = spec.unwrap();
+    assert_eq!(spec.opened, Nanos(7));
+    assert_eq!(
+        spec.legs.iter().map(|leg| leg.entry.raw()).collect::<Vec<_>>(),
+        [6_183_764, 618_002]
+    );
+    // 61837.64 × 0.5 × 0.1 %
+    assert_eq!(spec.legs[0].fees_paid.to_string().trim_end_matches('0'), "30.91882");
+    // An entry that is known waits for nothing.
+    let naked = config.positions[1].resolve(&config.instruments, |_| None).unwrap();
+    assert_eq!((naked.opened, naked.tag), (Nanos(1_723_161_254_000_000_000), 1));
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_240_808);
+    println!("SEED={seed}");
+    let mut random = Random::new(seed);
+    let base = read("base.toml");
+    let words: Vec<&str> =
+        base.split_whitespace().chain(["-1", "\"\"", "[]", "{}", "1e9"]).collect();
+    for _ in 0..3_000 {
+        let mut text = base.clone();
+        for _ in 0..=random.below(4) {
+            let place = |random: &mut Random, text: &str| {
+                let at = random.below(text.len() as u64) as usize;
+                text.char_indices().map(|(place, _)| place).rfind(|place| *place <= at).unwrap()
+            };
+            let (from, to) = (place(&mut random, &text), place(&mut random, &text));
+            let (from, to) = (from.min(to), from.max(to).min(from.min(to) + 40));
+            let word = words[random.below(words.len() as u64) as usize];
+            match random.below(3) {
+                0 if text.is_char_boundary(to) => text.replace_range(from..to, ""),
+                1 => text.insert_str(from, word),
+                _ => {
+                    text = text.replacen(word, words[random.below(words.len() as u64) as usize], 1)
+                }
+            }
+            if text.is_empty() {
+                break;
+            }
+        }
+        // It either understands the text or says what is wrong; it always says something.
+        match Config::parse("random.toml", &text) {
+            Ok(config) => assert!(!config.summary().is_empty()),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+    for nested in ["[", "{a=", "[[a]]\na=["] {
+        assert!(Config::parse("deep.toml", &format!("a = {}", nested.repeat(20_000))).is_err());
+    }
+}
