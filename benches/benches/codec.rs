@@ -81,7 +81,7 @@ fn codecs(c: &mut Criterion) {
         "@bookTicker",
         r#"{"stream":"btcusdt@bookTicker","data":{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.54698000"}}"#,
     );
-    decode(c, "spot bookTicker", "binance-spot", 5, &spot);
+    decode(c, "spot bookTicker", "binance_spot", 5, &spot);
     reference(c, "spot bookTicker", 5, &spot);
 
     let file = "recordings/binance_usdm_btcusdt_20240808.gz";
@@ -90,28 +90,28 @@ fn codecs(c: &mut Criterion) {
         "@bookTicker",
         r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":5123107839020,"s":"BTCUSDT","b":"61800.20","B":"2.507","a":"61800.30","A":"2.510","T":1723161256313,"E":1723161256313}}"#,
     );
-    decode(c, "USD-M bookTicker", "binance-usdm", 3, &usdm);
+    decode(c, "USD-M bookTicker", "binance_usdm", 3, &usdm);
     reference(c, "USD-M bookTicker", 3, &usdm);
 
     let other = r#"{"stream":"btcusdt@bookTicker","data":{"E":1723161256313,"T":1723161256313,"A":"2.510","a":"61800.30","B":"2.507","b":"61800.20","s":"BTCUSDT","u":5123107839020,"e":"bookTicker"}}"#;
-    decode(c, "USD-M bookTicker, another order", "binance-usdm", 3, &[other.as_bytes().to_vec()]);
+    decode(c, "USD-M bookTicker, another order", "binance_usdm", 3, &[other.as_bytes().to_vec()]);
 
     let trades = messages(
         file,
         "@trade",
         r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006","X":"MARKET","m":false}}"#,
     );
-    decode(c, "USD-M trade", "binance-usdm", 3, &trades);
+    decode(c, "USD-M trade", "binance_usdm", 3, &trades);
 
     let depth = messages(
         file,
         "@depth",
         r#"{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","E":1723161601105,"T":1723161601054,"s":"BTCUSDT","U":5123135475514,"u":5123135475514,"pu":5123135221461,"b":[["61631.70","0.283"],["61632.60","0.000"]],"a":[]}}"#,
     );
-    decode(c, "USD-M depth, skipped", "binance-usdm", 3, &depth);
+    decode(c, "USD-M depth, skipped", "binance_usdm", 3, &depth);
 
     let bybit = r#"{"topic":"orderbook.1.BTCUSDT","type":"snapshot","ts":1749833474773,"data":{"s":"BTCUSDT","b":[["61800.20","2.507"]],"a":[["61800.30","2.510"]],"u":24042997,"seq":209972815373},"cts":1749833474768}"#;
-    decode(c, "Bybit orderbook.1", "bybit-linear", 3, &[bybit.as_bytes().to_vec()]);
+    decode(c, "Bybit orderbook.1", "bybit_linear", 3, &[bybit.as_bytes().to_vec()]);
 }
 
 criterion_group!(benches, codecs);

@@ -14,7 +14,7 @@ const SYMBOLS: &[Row] =
 
 /// Heap allocations of decoding these messages with every venue's codec, the first pass included.
 fn allocations(messages: &[Vec<u8>]) -> u64 {
-    let venues = ["binance-spot", "binance-usdm", "bybit-linear", "bybit-spot"];
+    let venues = ["binance_spot", "binance_usdm", "bybit_linear", "bybit_spot"];
     let (mut total, mut ticks) = (0, 0u64);
     for venue in venues {
         let mut codec = codec(venue, SYMBOLS);

@@ -13,7 +13,7 @@ mod support;
 use support::{Pair, Random, Row, codec, decode};
 
 const RECEIVED: Nanos = Nanos(1_723_161_255_030_314_667);
-const VENUES: [&str; 4] = ["binance-spot", "binance-usdm", "bybit-linear", "bybit-spot"];
+const VENUES: [&str; 4] = ["binance_spot", "binance_usdm", "bybit_linear", "bybit_spot"];
 const SYMBOLS: &[Row] = &[("BTCUSDT", 2, 3), ("ETHUSDT", 4, 2), ("BNBUSDT", 4, 2)];
 
 /// The messages of all fixtures.

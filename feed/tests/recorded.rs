@@ -33,7 +33,7 @@ struct Expected {
 const RECORDINGS: &[Expected] = &[
     Expected {
         file: "recordings/binance_spot_btcusdt_20230405.gz",
-        venue: "binance-spot",
+        venue: "binance_spot",
         symbols: &[("BTCUSDT", 2, 5)],
         kinds: &[("depth", 3929), ("quote", 8015), ("trade", 3144)],
         ignored: &[("not_used", 3929)],
@@ -45,7 +45,7 @@ const RECORDINGS: &[Expected] = &[
     },
     Expected {
         file: "recordings/binance_spot_btcusdt_20240808.gz",
-        venue: "binance-spot",
+        venue: "binance_spot",
         symbols: &[("BTCUSDT", 2, 5)],
         kinds: &[("depth", 3452), ("quote", 28_040), ("trade", 9757)],
         ignored: &[("not_used", 3452)],
@@ -57,7 +57,7 @@ const RECORDINGS: &[Expected] = &[
     },
     Expected {
         file: "recordings/binance_spot_ethusdt_20240808.gz",
-        venue: "binance-spot",
+        venue: "binance_spot",
         symbols: &[("ETHUSDT", 2, 4)],
         kinds: &[("depth", 3435), ("quote", 24_077), ("trade", 6106)],
         ignored: &[("not_used", 3435)],
@@ -69,7 +69,7 @@ const RECORDINGS: &[Expected] = &[
     },
     Expected {
         file: "recordings/binance_usdm_btcusdt_20230405.gz",
-        venue: "binance-usdm",
+        venue: "binance_usdm",
         symbols: &[("BTCUSDT", 2, 3)],
         kinds: &[("depth", 11_788), ("mark", 415), ("quote", 37_440), ("trade", 10_738)],
         // One trade of the insurance fund.
@@ -88,7 +88,7 @@ const RECORDINGS: &[Expected] = &[
     },
     Expected {
         file: "recordings/binance_usdm_btcusdt_20240808.gz",
-        venue: "binance-usdm",
+        venue: "binance_usdm",
         symbols: &[("BTCUSDT", 2, 3)],
         kinds: &[("depth", 6552), ("quote", 66_089), ("trade", 21_313)],
         ignored: &[("not_used", 6552)],
@@ -100,7 +100,7 @@ const RECORDINGS: &[Expected] = &[
     },
     Expected {
         file: "recordings/binance_usdm_ethusdt_20240808.gz",
-        venue: "binance-usdm",
+        venue: "binance_usdm",
         symbols: &[("ETHUSDT", 2, 3)],
         kinds: &[("depth", 6587), ("quote", 53_992), ("trade", 14_076)],
         ignored: &[("not_used", 6587)],
@@ -115,7 +115,7 @@ const RECORDINGS: &[Expected] = &[
 const CAPTURES: &[Expected] = &[
     Expected {
         file: "captures/BINANCE.ws.1.0",
-        venue: "binance-spot",
+        venue: "binance_spot",
         symbols: &[("NKNUSDT", 4, 0), ("BLZETH", 8, 0), ("LRCBTC", 8, 0), ("RUNEEUR", 3, 1)],
         kinds: &[("candle", 2), ("depth", 177), ("quote", 84), ("trade", 2)],
         ignored: &[("not_used", 179)],
@@ -127,7 +127,7 @@ const CAPTURES: &[Expected] = &[
     },
     Expected {
         file: "captures/BINANCE_FUTURES.ws.1.0",
-        venue: "binance-usdm",
+        venue: "binance_usdm",
         symbols: &[("SUSHIUSDT", 4, 0), ("AKROUSDT", 5, 0), ("KEEPUSDT", 4, 0), ("CTKUSDT", 5, 0)],
         kinds: &[("candle", 67), ("depth", 764), ("quote", 613), ("trade", 91)],
         ignored: &[("not_used", 831)],
@@ -139,7 +139,7 @@ const CAPTURES: &[Expected] = &[
     },
     Expected {
         file: "captures/BYBIT_V5.ws.1.0",
-        venue: "bybit-linear",
+        venue: "bybit_linear",
         symbols: &[("BANDUSDT", 4, 1), ("RADUSDT", 4, 1), ("SNTUSDT", 5, 0), ("AIOZUSDT", 5, 0)],
         kinds: &[("ack", 4), ("quote", 198)],
         ignored: &[],
@@ -215,7 +215,7 @@ fn captures_are_explained_message_by_message() {
 fn f8_f14_the_same_recording_with_another_table() {
     let Some(path) = recorded("recordings/binance_usdm_btcusdt_20230405.gz") else { return };
     let read = |symbols: &[Row]| {
-        let mut pair = Pair::new("binance-usdm", symbols);
+        let mut pair = Pair::new("binance_usdm", symbols);
         let mut recording = Recording::open(&path).unwrap();
         let mut counts = Counts::default();
         while let Some(item) = recording.next().unwrap() {

@@ -99,7 +99,7 @@ pub struct Pair {
 
 impl Pair {
     pub fn new(venue: &'static str, rows: &[Row]) -> Self {
-        let bybit = oracle::Bybit::new(rows, venue == "bybit-linear");
+        let bybit = oracle::Bybit::new(rows, venue == "bybit_linear");
         Self { rows: rows.to_vec(), venue, codec: codec(venue, rows), bybit }
     }
 
@@ -108,8 +108,8 @@ impl Pair {
     pub fn check(&mut self, raw: &[u8], received: Nanos) -> (Decoded, Vec<Tick>) {
         let (decoded, ticks) = decode(&mut *self.codec, raw, received);
         let (expected, expected_ticks) = match self.venue {
-            "binance-spot" => oracle::binance(&self.rows, false, raw, received),
-            "binance-usdm" => oracle::binance(&self.rows, true, raw, received),
+            "binance_spot" => oracle::binance(&self.rows, false, raw, received),
+            "binance_usdm" => oracle::binance(&self.rows, true, raw, received),
             _ => self.bybit.decode(raw, received),
         };
         let reason = |decoded: Decoded| match decoded.outcome {
