@@ -110,7 +110,7 @@ impl<'p> Report<'p> {
     /// Positions that are not closed, and why.
     fn open(&self) -> impl Iterator<Item = (usize, String)> {
         let standings = self.pipeline.standings().iter().enumerate();
-        standings.filter_map(|(at, standing)| (!standing.closed).then(|| (at, self.why_open(at))))
+        standings.filter(|(_, standing)| !standing.closed).map(|(at, _)| (at, self.why_open(at)))
     }
 
     fn why_open(&self, at: usize) -> String {

@@ -10,10 +10,8 @@ fn the_demonstration_in_the_readme_is_what_the_program_prints() {
     let readme = std::fs::read_to_string(readme).unwrap();
     let shown = readme.split("<!-- demo:").nth(1).expect("the README marks its demonstration");
     let shown = shown.split("```").nth(1).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_reap"))
-        .args(["demo", "--seconds", "0"])
-        .output()
-        .unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_reap")).args(["demo", "--seconds", "0"]).output().unwrap();
     assert!(output.status.success());
     let output = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = shown.lines().skip(1).filter(|line| !line.is_empty()).collect();
