@@ -34,6 +34,8 @@ impl Engine {
             return;
         }
         match trigger.condition {
+            // Its stop lies beyond every price until its mark has moved.
+            Condition::Never if open && self.trails_alone(&trigger) => self.attach(id),
             Condition::Never => {}
             Condition::Time(due) if due <= now.0 => self.hold(id, now),
             Condition::Time(due) => {
@@ -169,6 +171,10 @@ impl Engine {
             }
             Role::Mark => {
                 let mark = self.present(trigger.position, trigger.rule);
+                if mark <= trigger.mark {
+                    // The ratio is saturated: it cannot be followed any further.
+                    return;
+                }
                 self.for_rule(trigger.position, trigger.rule, |engine, part| {
                     if matches!(engine.triggers[part].role, Role::Trail | Role::Mark) {
                         engine.take(part);

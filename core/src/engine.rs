@@ -167,12 +167,13 @@ impl Engine {
             last = id;
         }
         if !self.open_tracks(slot) {
-            self.release(slot);
+            self.forget(slot);
             return Err(RegisterError::Full {
                 what: "distinct (side, step, kind) of trailing rules on one instrument",
                 max: crate::limits::TRACKS_MAX,
             });
         }
+        self.end_filled_tiers(slot);
         self.each_trigger(slot, Self::recompile);
         self.each_trigger(slot, |engine, id| {
             // An activation that holds already has armed its stop.

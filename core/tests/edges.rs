@@ -1,0 +1,157 @@
+//! Situations at the edge of the engine's rules, one by one.
+
+mod common;
+
+use common::{ZERO, instrument};
+use reap_core::engine::{Engine, EngineLimits};
+use reap_core::event::{Event, GateSettings};
+use reap_core::instrument::{AccountId, Instrument, InstrumentId, InstrumentSpec, SourceId};
+use reap_core::intent::{Intent, Reason};
+use reap_core::limits::{LEGS_MAX, PPB, PRICE_MAX, QTY_MAX, TRACKS_MAX};
+use reap_core::policy::{Base, Distance, Policy, PolicyId, Rule, Tier};
+use reap_core::position::{LegSpec, PositionSpec, RegisterError, Side};
+use reap_core::tick::{Quote, Stamp, Tick};
+use reap_core::units::{Nanos, Price, Qty, Rate};
+
+/// An engine with the time and the update ids of its quotes.
+struct Desk {
+    engine: Engine,
+    now: u64,
+}
+
+impl Desk {
+    fn new(instruments: &[Instrument], policies: impl IntoIterator<Item = Policy>) -> Self {
+        let limits = EngineLimits { positions: 64, ..EngineLimits::default() };
+        let mut engine = Engine::new(limits, instruments, 1, GateSettings::default());
+        for policy in policies {
+            engine.add_policy(policy).unwrap();
+        }
+        Self { engine, now: 1_000_000_000 }
+    }
+
+    fn quote(&mut self, instrument: u16, bid: i64, ask: i64) -> Vec<Intent> {
+        self.now += 1;
+        let stamp = Stamp {
+            source: SourceId(0),
+            received: Nanos(self.now),
+            update_id: self.now,
+            venue_lag_us: 0,
+            // Every quote is its own reference: jumps are another matter.
+            reset: true,
+        };
+        let quote = Quote::new(bid, ask, 100, 100).unwrap();
+        self.on(&Event::Tick(Tick::quote(InstrumentId(instrument), stamp, quote)))
+    }
+
+    fn on(&mut self, event: &Event) -> Vec<Intent> {
+        self.engine.on_event(Nanos(self.now), event);
+        self.intents()
+    }
+
+    fn intents(&mut self) -> Vec<Intent> {
+        std::iter::from_fn(|| self.engine.poll_intent()).collect()
+    }
+}
+
+fn leg(instrument: u16, side: Side, entry: i64, qty: i64) -> LegSpec {
+    LegSpec {
+        account: AccountId(0),
+        instrument: InstrumentId(instrument),
+        side,
+        entry: Price::new(entry).unwrap(),
+        qty: Qty::new(qty).unwrap(),
+        fees_paid: ZERO,
+        funding: ZERO,
+        margin: None,
+    }
+}
+
+fn position(policy: u16, legs: impl IntoIterator<Item = LegSpec>) -> PositionSpec {
+    let legs = legs.into_iter().collect();
+    PositionSpec { policy: PolicyId(policy), opened: Nanos(0), tag: 0, legs }
+}
+
+fn trailing(distance: Distance) -> Policy {
+    Policy::of([Rule::TrailingStop { distance, activation: None, base: None }])
+}
+
+/// A stop further from its mark than zero cannot be reached yet, but its mark must follow.
+#[test]
+fn a_trailing_stop_below_every_price_still_follows_its_mark() {
+    for (side, entry, best, there) in
+        [(Side::Long, 5, 30, 20), (Side::Short, PRICE_MAX - 3, 1_000, 1_010)]
+    {
+        let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [trailing(Distance::Ticks(10))]);
+        desk.engine.register(Nanos(1), &position(0, [leg(0, side, entry, 1)])).unwrap();
+        assert!(desk.quote(0, best, best).is_empty());
+        let fired = desk.quote(0, there, there);
+        assert_eq!(
+            fired.first().map(|intent| intent.reason),
+            Some(Reason::TrailingStop),
+            "{side:?}"
+        );
+    }
+}
+
+/// A share that rounds to no lot at all is filled from the start: it never fires, least of all again
+/// and again within one moment.
+#[test]
+fn a_tier_of_no_lot_is_done_from_the_start() {
+    let instruments = [instrument(1, 1, 1, 0)];
+    let tier =
+        |bps, percent: i64| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(percent * 100) };
+    let tiers = [tier(10, 50), tier(100, 100)].into_iter().collect();
+    let mut desk = Desk::new(&instruments, [Policy::of([Rule::Tiers { base: None, tiers }])]);
+    let spec = position(0, [leg(0, Side::Long, 1_000, 1)]);
+    let id = desk.engine.register(Nanos(1), &spec).unwrap();
+    assert!(desk.quote(0, 1_001, 1_001).is_empty());
+    let fired = desk.quote(0, 1_010, 1_010);
+    assert_eq!(
+        fired.iter().map(|intent| (intent.position, intent.part)).collect::<Vec<_>>(),
+        [(id, 1)]
+    );
+}
+
+/// One track more than an instrument has room for is refused, and nothing of the position is kept.
+#[test]
+fn too_many_tracks_are_refused() {
+    let trail = |step: usize| Rule::TrailingProfit {
+        activation: Rate::from_bps(1_500),
+        distance: Rate::from_bps(1_000),
+        floor: Rate::from_bps(500),
+        step: Rate::from_bps(step as i64),
+        base: None,
+    };
+    let one = (0..TRACKS_MAX).map(|step| Policy::of([trail(step)]));
+    let two = Policy::of([trail(0), trail(TRACKS_MAX)]);
+    let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], one.chain([two]));
+    let spec = |policy: usize| position(policy as u16, [leg(0, Side::Long, 1_000, 1)]);
+    for policy in 0..TRACKS_MAX {
+        desk.engine.register(Nanos(1), &spec(policy)).unwrap();
+    }
+    for _ in 0..3 {
+        let refused = desk.engine.register(Nanos(1), &spec(TRACKS_MAX));
+        assert!(matches!(refused, Err(RegisterError::Full { .. })), "{refused:?}");
+    }
+    desk.engine.register(Nanos(1), &spec(0)).unwrap();
+}
+
+/// The next mark of a ratio at the bounds lies beyond every sum of exit values: it is not waited for.
+#[test]
+fn a_mark_beyond_every_sum_is_never_reached() {
+    let spec =
+        InstrumentSpec { taker: Rate::new(1 - PPB).unwrap(), ..*instrument(1, 1, 1, 0).spec() };
+    let most = Rate::new(PPB - 1).unwrap();
+    let policy = Policy::of([Rule::TrailingProfit {
+        activation: Rate::from_bps(100),
+        distance: most,
+        floor: Rate::ZERO,
+        step: most,
+        base: Some(Base::Gross),
+    }]);
+    let mut desk = Desk::new(&[Instrument::new(spec).unwrap()], [policy]);
+    let legs = [leg(0, Side::Long, PRICE_MAX / 2, QTY_MAX); LEGS_MAX];
+    desk.engine.register(Nanos(1), &position(0, legs)).unwrap();
+    assert!(desk.quote(0, PRICE_MAX, PRICE_MAX).is_empty());
+    assert_eq!(desk.quote(0, 1, 1).len(), 1);
+}
