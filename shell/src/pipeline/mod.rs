@@ -142,6 +142,7 @@ impl Pipeline {
             closed: false,
             open: [Qty::ZERO; LEGS_MAX],
             funding: [0; LEGS_MAX],
+            unearned: 0,
             missed: 0,
         };
         Ok(Self {
@@ -305,7 +306,7 @@ impl Pipeline {
     /// Books what a settlement of funding brings to every leg of an instrument.
     fn settle_funding(&mut self, instrument: InstrumentId, due: Settlement, watch: Watcher<'_>) {
         for at in 0..self.standings.len() {
-            let Standing { spec: Some(spec), id: Some(id), open, funding, .. } =
+            let Standing { spec: Some(spec), id: Some(id), open, funding, unearned, .. } =
                 &mut self.standings[at]
             else {
                 continue;
@@ -323,7 +324,11 @@ impl Pipeline {
                 let total = Decimal { mantissa: total, scale: of.nano_scale() };
                 let (position, leg, fees_paid) = (*id, nth as u8, leg.fees_paid);
                 let command = Command::Amounts { position, leg, fees_paid, funding: total };
+                let realised =
+                    |executor: &Executor| executor.realised(position).map_or(0, |net| net.mantissa);
+                let before = realised(&self.executor);
                 if self.executor.on_amounts(position, nth, fees_paid, total).is_ok() {
+                    *unearned += realised(&self.executor) - before;
                     self.engine.on_event(self.now, &Event::Command(command));
                 }
             }
@@ -418,6 +423,7 @@ impl Pipeline {
                     .filter(|plan| plan.position == at && plan.ended.is_some())
                     .map(|plan| plan.net.mantissa)
                     .sum();
+                let before = before + self.standings[at].unearned;
                 let plan = &mut self.plans[plan];
                 plan.ended = Some((self.now, outcome));
                 if let Some(net) = self.executor.realised(position) {
