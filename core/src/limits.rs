@@ -3,6 +3,8 @@
 //! A bound that is exceeded is refused where the value enters, with the field and the bound in the
 //! error. Behind that border the arithmetic below cannot overflow.
 
+use crate::units::Nanos;
+
 /// Largest price mantissa (exclusive bound 2^48).
 pub const PRICE_MAX: i64 = (1 << 48) - 1;
 /// Largest quantity mantissa times multiplier times scale alignment (exclusive bound 2^46).
@@ -23,8 +25,8 @@ pub const LEGS_MAX: usize = 4;
 pub const RULES_MAX: usize = 8;
 /// Tiers of one `tiers` rule.
 pub const TIERS_MAX: usize = 8;
-/// Triggers that one position's rules compile to: a tier is one, a trailing rule up to three.
-pub const TRIGGERS_MAX: usize = 32;
+/// Triggers that one position's rules compile to: a tier is one, a trailing rule up to four.
+pub const TRIGGERS_MAX: usize = RULES_MAX * TIERS_MAX;
 /// Rungs of a protective exit's collar ladder before the market rung.
 pub const COLLARS_MAX: usize = 4;
 
@@ -36,13 +38,31 @@ pub const SOURCES_MAX: usize = 256;
 pub const POSITIONS_MAX: usize = 1 << 20;
 /// Policies of one engine.
 pub const POLICIES_MAX: usize = 1 << 12;
-/// Pair classes (equal instruments, sides and reduced weights) whose heads are looked at on each
-/// tick of an instrument; further pairs are watched by guards.
-pub const PAIR_CLASSES_MAX: usize = 8;
+/// Pair classes (equal instruments, sides and reduced weights) of one instrument; the pairs of
+/// further ratios are guarded one by one.
+pub const PAIR_CLASSES_MAX: usize = 16;
 /// Trailing tracks (equal side, step and kind of distance) of one instrument.
 pub const TRACKS_MAX: usize = 16;
 /// Largest decimal scale of a price, a quantity or a multiplier.
 pub const SCALE_MAX: u8 = 12;
+
+/// Sends of one leg without a word of its venue in between (SPEC §7).
+pub const LEG_SENDS_UNPROVEN: u8 = 3;
+/// Sends of one leg within a minute; the last is reserved for protective and critical exits.
+pub const LEG_SENDS_PER_MINUTE: u8 = 60;
+/// Orders without a fill after which a plan of normal urgency becomes protective.
+pub const FAILED_ATTEMPTS_MAX: u8 = 3;
+/// Trade ids that the executor can remember for each order that may be live.
+pub const TRADES_PER_ORDER: usize = 16;
+/// How often a waiting plan looks at the quotes again, and the least span between two normal
+/// attempts of a leg.
+pub const POLL_EVERY: Nanos = Nanos::from_millis(100);
+/// First back-off after an order that a venue refused for a passing reason; doubles.
+pub const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
+/// Longest of those back-offs.
+pub const BACKOFF_LAST: Nanos = Nanos::from_secs(8);
+/// Back-off after an order that the venue would refuse again.
+pub const BACKOFF_FATAL: Nanos = Nanos::from_secs(10);
 
 // A leg's exit value is price × quantity × (10^9 ± rate); four of them, plus their entry values,
 // fees and funding, must fit an i128. Both sides of a comparison are computed apart.
@@ -61,4 +81,6 @@ const _: () = assert!(PPB == 10i64.pow(PPB_DIGITS as u32));
 const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16);
 const _: () = assert!(TRIGGERS_MAX <= 1 << 8);
 const _: () = assert!(POSITIONS_MAX == 1 << 20);
-const _: () = assert!(RULES_MAX * 3 <= TRIGGERS_MAX && TIERS_MAX <= TRIGGERS_MAX);
+const _: () = assert!(TIERS_MAX >= 4);
+const _: () = assert!(BACKOFF_FIRST.0 < BACKOFF_LAST.0 && BACKOFF_LAST.0 < BACKOFF_FATAL.0);
+const _: () = assert!(LEG_SENDS_PER_MINUTE > 1 && FAILED_ATTEMPTS_MAX > 0);

@@ -16,7 +16,8 @@ pub enum OrderSide {
 }
 
 /// A client order id: a function of (instance epoch, position, leg, plan, attempt), so that it is
-/// unique and can be computed again. Printed as 24 characters of `[0-9a-v]`, which every venue takes.
+/// unique and can be computed again. Printed as 26 characters, `reap-` and 21 digits of `[0-9a-v]`,
+/// which every venue takes (Binance and Bybit allow 36).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientOrderId {
     /// Run of the process.
@@ -25,29 +26,67 @@ pub struct ClientOrderId {
     pub position: PositionId,
     /// Index of the leg.
     pub leg: u8,
-    /// Number of the position's plan.
-    pub plan: u16,
+    /// Number of the position's plan. A rule that misses once a second uses up sixteen bits within
+    /// a day, hence thirty-two.
+    pub plan: u32,
     /// Number of the leg's attempt within the plan.
     pub attempt: u16,
 }
 
+const ID_PREFIX: &str = "reap-";
+const ID_DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+const ID_DIGITS_COUNT: usize = 21;
+/// Bits of an id's fields together; what its digits must hold.
+const ID_BITS: usize = 16 + 32 + 8 + 32 + 16;
+const _: () = assert!(ID_DIGITS_COUNT * 5 >= ID_BITS);
+const _: () = assert!(ID_PREFIX.len() + ID_DIGITS_COUNT <= 36);
+
 impl ClientOrderId {
-    const fn bits(self) -> u128 {
-        (self.epoch as u128) << 72
-            | (self.position.0 as u128) << 40
-            | (self.leg as u128) << 32
+    /// The fields side by side: equal only for equal ids.
+    #[must_use]
+    pub const fn bits(self) -> u128 {
+        (self.epoch as u128) << 88
+            | (self.position.0 as u128) << 56
+            | (self.leg as u128) << 48
             | (self.plan as u128) << 16
             | self.attempt as u128
+    }
+
+    /// The id that prints as `text`; `None` when that is not one of ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(ID_PREFIX)?.as_bytes();
+        if digits.len() != ID_DIGITS_COUNT {
+            return None;
+        }
+        let mut bits = 0u128;
+        for digit in digits {
+            let value = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'v' => digit - b'a' + 10,
+                _ => return None,
+            };
+            bits = bits << 5 | u128::from(value);
+        }
+        if bits >> ID_BITS != 0 {
+            return None;
+        }
+        Some(Self {
+            epoch: (bits >> 88) as u16,
+            position: PositionId((bits >> 56) as u32),
+            leg: (bits >> 48) as u8,
+            plan: (bits >> 16) as u32,
+            attempt: bits as u16,
+        })
     }
 }
 
 impl fmt::Display for ClientOrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
         let bits = self.bits();
-        f.write_str("reap-")?;
-        for place in (0..18).rev() {
-            let digit = DIGITS[(bits >> (place * 5)) as usize & 31];
+        f.write_str(ID_PREFIX)?;
+        for place in (0..ID_DIGITS_COUNT).rev() {
+            let digit = ID_DIGITS[(bits >> (place * 5)) as usize & 31];
             fmt::Write::write_char(f, char::from(digit))?;
         }
         Ok(())
@@ -104,8 +143,35 @@ pub enum OrderChange {
     Rejected(RejectClass),
 }
 
+/// Where an order stands, on evidence. Silence changes nothing: an order that nobody speaks of
+/// stays as it is and keeps its reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderState {
+    /// Handed out; nothing heard.
+    Sent,
+    /// Taken by the venue.
+    Acked,
+    /// Filled in part; may still trade.
+    PartiallyFilled,
+    /// Terminal: filled to the last lot.
+    Filled,
+    /// Terminal: the rest is cancelled.
+    Expired,
+    /// Terminal: refused.
+    Rejected(RejectClass),
+}
+
+impl OrderState {
+    /// Whether the order may still trade.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Sent | Self::Acked | Self::PartiallyFilled)
+    }
+}
+
 /// Why a venue refused an order: what the caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum RejectClass {
     /// Price outside the venue's band or off the grid: price it again.
     Price,
@@ -117,4 +183,60 @@ pub enum RejectClass {
     Unavailable,
     /// Anything that the same order would meet again.
     Fatal,
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate alloc;
+
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn an_id_prints_and_parses_back_and_no_two_print_alike() {
+        let zero = ClientOrderId { epoch: 0, position: PositionId(0), leg: 0, plan: 0, attempt: 0 };
+        let full = ClientOrderId {
+            epoch: u16::MAX,
+            position: PositionId(u32::MAX),
+            leg: u8::MAX,
+            plan: u32::MAX,
+            attempt: u16::MAX,
+        };
+        // One bit of difference in any field shows in the text.
+        let mut seen = alloc::vec![zero.to_string(), full.to_string()];
+        for bit in 0..ID_BITS {
+            let bits = 1u128 << bit;
+            let id = ClientOrderId {
+                epoch: (bits >> 88) as u16,
+                position: PositionId((bits >> 56) as u32),
+                leg: (bits >> 48) as u8,
+                plan: (bits >> 16) as u32,
+                attempt: bits as u16,
+            };
+            assert_eq!(id.bits(), bits);
+            assert_eq!(ClientOrderId::parse(&id.to_string()), Some(id));
+            seen.push(id.to_string());
+        }
+        assert!(seen.iter().all(|text| text.len() == 26 && text.len() <= 36));
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), ID_BITS + 2);
+        assert_eq!(ClientOrderId::parse(&full.to_string()), Some(full));
+    }
+
+    #[test]
+    fn a_foreign_id_is_none_of_ours() {
+        for text in [
+            "",
+            "reap-",
+            "reap-00000000000000000000",
+            "reap-0000000000000000000000",
+            "reap-00000000000000000000w",
+            "reap-v00000000000000000000",
+            "x-000000000000000000000000",
+        ] {
+            assert_eq!(ClientOrderId::parse(text), None, "{text}");
+        }
+    }
 }

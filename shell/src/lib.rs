@@ -1,1 +1,8 @@
-//! shell
+//! The shell of Reap: configuration, the command line, simulated venues. As little logic as
+//! possible: what can be decided without input and output belongs in `reap_core`.
+
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod output;
+pub mod sim;

@@ -1,0 +1,433 @@
+//! When a price may be used (SPEC §4): sources, accepted quotes, update ids, jumps held aside.
+//!
+//! Freshness is computed from times when somebody asks, so a quote needs no timer to grow old;
+//! only a jump that is held aside has one.
+
+use alloc::vec::Vec;
+
+use crate::event::{GateSettings, SourceChange};
+use crate::instrument::{Instrument, InstrumentId, SourceId};
+use crate::limits::PPB;
+use crate::tick::{Quote, Refusal, Stamp, Tick, TickBody};
+use crate::units::{Nanos, Price};
+
+/// What became of the market data that was consumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateCounters {
+    /// Quotes that became an instrument's price.
+    pub accepted: u64,
+    /// Quotes that repeated the accepted update id: they confirm the price.
+    pub refreshed: u64,
+    /// Quotes with an older update id: normal with redundant connections.
+    pub older: u64,
+    /// Refused quotes, by [`Refusal::ALL`].
+    pub refused: [u64; Refusal::ALL.len()],
+    /// Quotes held aside as a jump.
+    pub held: u64,
+    /// Jumps that were believed.
+    pub jump_believed: u64,
+    /// Jumps that were dropped because the price returned.
+    pub jump_returned: u64,
+    /// Trades, marks and funding rates.
+    pub trades: u64,
+    /// Mark prices.
+    pub marks: u64,
+    /// Funding rates.
+    pub fundings: u64,
+    /// Data frames without anything for the engine.
+    pub alive: u64,
+    /// Records of an instrument or a source that the engine does not know.
+    pub unknown: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    last_frame: Option<Nanos>,
+    generation: u32,
+}
+
+/// A quote that is further from the last accepted one than the jump limit.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    first_at: Nanos,
+    received: Nanos,
+    update_id: u64,
+    quote: Quote,
+    agreeing: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    quote: Quote,
+    update_id: u64,
+    source: SourceId,
+    generation: u32,
+    confirmed_at: Nanos,
+    changed_at: Nanos,
+}
+
+#[derive(Clone, Debug)]
+struct Book {
+    spec: Instrument,
+    accepted: Option<Accepted>,
+    /// Newest update id seen in the accepted generation, held quotes included.
+    last_id: u64,
+    /// No refused quote came since the accepted one.
+    good: bool,
+    held: Option<Held>,
+    last_trade: Option<(Price, Nanos)>,
+    last_mark: Option<(Price, Nanos)>,
+}
+
+/// What a record did to its instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing that a rule could see, beside the source's frame.
+    None,
+    /// The price was confirmed again.
+    Refreshed,
+    /// There is a new accepted quote; `before` is the source of the last one if it was another.
+    Accepted { before: Option<SourceId> },
+    /// A jump is held aside since this event: a timer is due then.
+    Held(Nanos),
+}
+
+/// Every instrument's and source's state.
+#[derive(Debug)]
+pub(crate) struct Books {
+    books: Vec<Book>,
+    sources: Vec<Source>,
+    gates: GateSettings,
+    pub(crate) counters: GateCounters,
+}
+
+impl Books {
+    pub(crate) fn new(instruments: &[Instrument], sources: usize, gates: GateSettings) -> Self {
+        let book = |spec: &Instrument| Book {
+            spec: *spec,
+            accepted: None,
+            last_id: 0,
+            good: false,
+            held: None,
+            last_trade: None,
+            last_mark: None,
+        };
+        let mut room = Vec::with_capacity(sources);
+        room.resize(sources, Source::default());
+        Self {
+            books: instruments.iter().map(book).collect(),
+            sources: room,
+            gates,
+            counters: GateCounters::default(),
+        }
+    }
+
+    pub(crate) fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
+        self.books.get(usize::from(id.0)).map(|book| &book.spec)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.books.len()
+    }
+
+    /// Whether the engine knows the record's source, and its instrument where it has one.
+    pub(crate) fn knows(&self, tick: &Tick) -> bool {
+        let source = usize::from(tick.stamp().source.0) < self.sources.len();
+        let alive = matches!(tick.body(), TickBody::Alive);
+        source && (alive || usize::from(tick.instrument().0) < self.books.len())
+    }
+
+    /// The last accepted quote.
+    #[inline]
+    pub(crate) fn quote(&self, id: InstrumentId) -> Option<Quote> {
+        self.books[usize::from(id.0)].accepted.map(|accepted| accepted.quote)
+    }
+
+    /// The last accepted quote with its update id and the time of its last confirmation.
+    pub(crate) fn seen(&self, id: InstrumentId) -> Option<(Quote, u64, Nanos)> {
+        let accepted = self.books[usize::from(id.0)].accepted?;
+        Some((accepted.quote, accepted.update_id, accepted.confirmed_at))
+    }
+
+    /// When the accepted price last changed.
+    pub(crate) fn changed_at(&self, id: InstrumentId) -> Nanos {
+        self.books[usize::from(id.0)].accepted.map_or(Nanos(0), |accepted| accepted.changed_at)
+    }
+
+    /// The source of the accepted quote.
+    pub(crate) fn source_of(&self, id: InstrumentId) -> Option<SourceId> {
+        self.books[usize::from(id.0)].accepted.map(|accepted| accepted.source)
+    }
+
+    /// Receive time of a source's last data frame since it connected.
+    pub(crate) fn last_frame(&self, source: SourceId) -> Option<Nanos> {
+        self.sources[usize::from(source.0)].last_frame
+    }
+
+    /// Whether a source delivers data.
+    pub(crate) fn live(&self, source: SourceId, now: Nanos) -> bool {
+        self.last_frame(source).is_some_and(|at| now.since(at) <= self.gates.liveness)
+    }
+
+    /// Whether the instrument itself has a price that may be used, its source's life aside: it
+    /// changes to yes only with a quote of the instrument.
+    #[inline]
+    pub(crate) fn quoted(&self, id: InstrumentId, now: Nanos) -> bool {
+        let book = &self.books[usize::from(id.0)];
+        let Some(accepted) = &book.accepted else { return false };
+        book.good
+            && book.held.is_none()
+            && now.since(accepted.confirmed_at) <= book.spec.spec().max_quote_age
+            && accepted.generation == self.sources[usize::from(accepted.source.0)].generation
+    }
+
+    pub(crate) fn max_leg_skew(&self) -> Nanos {
+        self.gates.max_leg_skew
+    }
+
+    /// A connection's state changed.
+    pub(crate) fn on_source(&mut self, source: SourceId, change: SourceChange) {
+        let Some(source) = self.sources.get_mut(usize::from(source.0)) else {
+            self.counters.unknown += 1;
+            return;
+        };
+        source.last_frame = None;
+        if change == SourceChange::Connected {
+            source.generation += 1;
+        }
+    }
+
+    /// Takes in one record that [`Books::knows`].
+    pub(crate) fn on_tick(&mut self, now: Nanos, tick: &Tick) -> Change {
+        let stamp = tick.stamp();
+        let source = &mut self.sources[usize::from(stamp.source.0)];
+        source.last_frame =
+            Some(source.last_frame.map_or(stamp.received, |at| at.max(stamp.received)));
+        let at = usize::from(tick.instrument().0);
+        match tick.body() {
+            TickBody::Quote(quote) => self.on_quote(now, at, stamp, quote),
+            TickBody::Refused(reason) => {
+                self.counters.refused[reason as usize] += 1;
+                self.books[at].good = false;
+                self.books[at].held = None;
+                Change::None
+            }
+            TickBody::Trade { price, .. } => {
+                self.counters.trades += 1;
+                self.books[at].last_trade = Some((price, stamp.received));
+                self.confirm_by(at, |held| agrees_price(held, price))
+            }
+            TickBody::Mark { price } => {
+                self.counters.marks += 1;
+                self.books[at].last_mark = Some((price, stamp.received));
+                self.confirm_by(at, |held| agrees_price(held, price))
+            }
+            TickBody::Funding { .. } => {
+                self.counters.fundings += 1;
+                Change::None
+            }
+            TickBody::Alive => {
+                self.counters.alive += 1;
+                Change::None
+            }
+        }
+    }
+
+    fn on_quote(&mut self, now: Nanos, at: usize, stamp: Stamp, quote: Quote) -> Change {
+        let generation = self.sources[usize::from(stamp.source.0)].generation;
+        let book = &mut self.books[at];
+        let Some(last) = book.accepted else { return self.accept(at, stamp, quote, true) };
+        if stamp.reset || last.generation != generation || last.source != stamp.source {
+            return self.accept(at, stamp, quote, true);
+        }
+        if stamp.update_id != 0 && stamp.update_id < book.last_id {
+            self.counters.older += 1;
+            return Change::None;
+        }
+        if stamp.update_id != 0 && stamp.update_id == last.update_id {
+            self.counters.refreshed += 1;
+            let last = book.accepted.as_mut().expect("it was there above");
+            last.confirmed_at = last.confirmed_at.max(stamp.received);
+            return Change::Refreshed;
+        }
+        book.last_id = stamp.update_id;
+        let expired = stamp.received.since(last.confirmed_at) > book.spec.spec().max_quote_age;
+        if expired || !is_jump(&book.spec, &last.quote, &quote) {
+            return self.accept(at, stamp, quote, expired);
+        }
+        self.hold(now, at, stamp, quote)
+    }
+
+    /// Stores a quote as the instrument's price.
+    fn accept(&mut self, at: usize, stamp: Stamp, quote: Quote, reference: bool) -> Change {
+        self.counters.accepted += 1;
+        let generation = self.sources[usize::from(stamp.source.0)].generation;
+        let book = &mut self.books[at];
+        if book.held.take().is_some() {
+            self.counters.jump_returned += 1;
+        }
+        let before = book.accepted.map(|last| last.source).filter(|&last| last != stamp.source);
+        let same_price = book.accepted.filter(|last| {
+            !reference && last.quote.bid == quote.bid && last.quote.ask == quote.ask
+        });
+        book.last_id = stamp.update_id;
+        book.good = true;
+        book.accepted = Some(Accepted {
+            quote,
+            update_id: stamp.update_id,
+            source: stamp.source,
+            generation,
+            confirmed_at: stamp.received,
+            changed_at: same_price.map_or(stamp.received, |last| last.changed_at),
+        });
+        Change::Accepted { before }
+    }
+
+    /// Holds a jump aside, or believes it when two further quotes or somebody else agree.
+    fn hold(&mut self, now: Nanos, at: usize, stamp: Stamp, quote: Quote) -> Change {
+        let book = &mut self.books[at];
+        let last = book.accepted.expect("only an accepted quote makes a jump").quote;
+        let received = stamp.received;
+        let fresh =
+            Held { first_at: received, received, update_id: stamp.update_id, quote, agreeing: 0 };
+        let Some(held) = &mut book.held else {
+            self.counters.held += 1;
+            book.held = Some(fresh);
+            if self.third_agrees(now, at) {
+                return self.believe(at);
+            }
+            return Change::Held(received.plus(self.gates.jump_hold));
+        };
+        if near(&book.spec, &last, &held.quote, &quote) {
+            let agreeing = held.agreeing + 1;
+            *held = Held { first_at: held.first_at, agreeing, ..fresh };
+            if agreeing >= 2 {
+                return self.believe(at);
+            }
+        } else {
+            *held = Held { first_at: held.first_at, ..fresh };
+        }
+        if self.third_agrees(now, at) { self.believe(at) } else { Change::None }
+    }
+
+    /// The held quote becomes the accepted one.
+    fn believe(&mut self, at: usize) -> Change {
+        let book = &mut self.books[at];
+        let held = book.held.take().expect("the caller saw it");
+        let last = book.accepted.expect("only an accepted quote makes a jump");
+        self.counters.jump_believed += 1;
+        let stamp = Stamp {
+            source: last.source,
+            received: held.received,
+            update_id: held.update_id,
+            venue_lag_us: 0,
+            reset: false,
+        };
+        self.accept(at, stamp, held.quote, true)
+    }
+
+    /// The hold's time is over, or an operator confirms it.
+    pub(crate) fn end_hold(&mut self, id: InstrumentId) -> Change {
+        if self.books[usize::from(id.0)].held.is_some() {
+            return self.believe(usize::from(id.0));
+        }
+        Change::None
+    }
+
+    /// The instrument whose jump the accepted quote of `id` confirms, and what that changed there.
+    pub(crate) fn confirm_by_peer(
+        &mut self,
+        now: Nanos,
+        id: InstrumentId,
+    ) -> Option<(InstrumentId, Change)> {
+        let peer = self.books[usize::from(id.0)].spec.spec().peer?;
+        let at = usize::from(peer.0);
+        let book = self.books.get(at)?;
+        if book.held.is_none() || book.spec.spec().peer != Some(id) || !self.peer_agrees(now, at) {
+            return None;
+        }
+        Some((peer, self.believe(at)))
+    }
+
+    fn confirm_by(
+        &mut self,
+        at: usize,
+        agrees: impl Fn(&(Held, Instrument, Quote)) -> bool,
+    ) -> Change {
+        let book = &self.books[at];
+        let (Some(held), Some(last)) = (book.held, book.accepted) else { return Change::None };
+        if agrees(&(held, book.spec, last.quote)) { self.believe(at) } else { Change::None }
+    }
+
+    /// Whether the last mark, the last trade or the peer's quote agrees with the held quote.
+    fn third_agrees(&self, now: Nanos, at: usize) -> bool {
+        let book = &self.books[at];
+        let (Some(held), Some(last)) = (book.held, book.accepted) else { return false };
+        let age_max = book.spec.spec().max_quote_age;
+        let context = (held, book.spec, last.quote);
+        let recent = |said: Option<(Price, Nanos)>| {
+            said.is_some_and(|(price, at)| {
+                held.received.since(at) <= age_max && agrees_price(&context, price)
+            })
+        };
+        recent(book.last_mark) || recent(book.last_trade) || self.peer_agrees(now, at)
+    }
+
+    /// Whether the peer's accepted mid lies within the held quote, a quarter of the limit aside.
+    fn peer_agrees(&self, now: Nanos, at: usize) -> bool {
+        let book = &self.books[at];
+        let (Some(held), Some(last)) = (book.held, book.accepted) else { return false };
+        let Some(peer) = book.spec.spec().peer else { return false };
+        let Some(other) = self.books.get(usize::from(peer.0)) else { return false };
+        let Some(said) = other.accepted else { return false };
+        if !self.quoted(peer, now) || !self.live(said.source, now) {
+            return false;
+        }
+        let (low, high) = band(&book.spec, &last.quote, &held.quote);
+        let twice_mid = i128::from(said.quote.bid.raw()) + i128::from(said.quote.ask.raw());
+        // Both at the finer of the two scales: 2^49 × 10^12 fits with room.
+        let (ours, theirs) = (book.spec.spec().price_scale, other.spec.spec().price_scale);
+        let finer = ours.max(theirs);
+        let ours = 2 * 10i128.pow(u32::from(finer - ours));
+        let twice_mid = twice_mid * 10i128.pow(u32::from(finer - theirs));
+        (i128::from(low) * ours..=i128::from(high) * ours).contains(&twice_mid)
+    }
+}
+
+/// How far a side may move from `last` without being a jump: max(share of the price, ticks).
+fn jump_limit(spec: &Instrument, last: Price) -> i64 {
+    let spec = spec.spec();
+    let share = i128::from(last.raw()) * i128::from(spec.jump_limit.raw()) / i128::from(PPB);
+    (share as i64).max(spec.jump_ticks * spec.tick)
+}
+
+fn is_jump(spec: &Instrument, last: &Quote, quote: &Quote) -> bool {
+    // `distance > ⌊p·limit⌋` without the division: distances are whole numbers.
+    let far = |from: Price, to: Price| {
+        let distance = (to.raw() - from.raw()).abs();
+        let spec = spec.spec();
+        distance > spec.jump_ticks * spec.tick
+            && i128::from(distance) * i128::from(PPB)
+                > i128::from(from.raw()) * i128::from(spec.jump_limit.raw())
+    };
+    far(last.bid, quote.bid) || far(last.ask, quote.ask)
+}
+
+/// Whether two quotes aside agree: both sides within a quarter of the limit.
+fn near(spec: &Instrument, last: &Quote, held: &Quote, quote: &Quote) -> bool {
+    let close =
+        |from: Price, a: Price, b: Price| (a.raw() - b.raw()).abs() <= jump_limit(spec, from) / 4;
+    close(last.bid, held.bid, quote.bid) && close(last.ask, held.ask, quote.ask)
+}
+
+/// The prices that agree with a held quote.
+fn band(spec: &Instrument, last: &Quote, held: &Quote) -> (i64, i64) {
+    let low = held.bid.raw() - jump_limit(spec, last.bid) / 4;
+    let high = held.ask.raw() + jump_limit(spec, last.ask) / 4;
+    (low, high)
+}
+
+fn agrees_price((held, spec, last): &(Held, Instrument, Quote), price: Price) -> bool {
+    let (low, high) = band(spec, last, &held.quote);
+    (low..=high).contains(&price.raw())
+}

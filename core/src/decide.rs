@@ -1,0 +1,117 @@
+//! From what held to what is decided: one arbitration per event, and the intents that come of it.
+
+use crate::arbiter::{Candidate, Decision, arbitrate};
+use crate::engine::Engine;
+use crate::intent::{Input, Intent};
+use crate::limits::LEGS_MAX;
+use crate::net::{Compiled, NetForm};
+use crate::position::{PositionId, PositionState};
+use crate::tracked::{LivePlan, Tracked};
+use crate::trigger::{Condition, TriggerId};
+use crate::units::Nanos;
+
+impl Engine {
+    /// One arbitration for everything that held at this event.
+    #[inline]
+    pub(crate) fn decide(&mut self) {
+        if self.candidates.is_empty() {
+            return;
+        }
+        arbitrate(&mut self.candidates, &mut self.scratch);
+        for at in 0..self.scratch.len() {
+            let decision = self.scratch[at];
+            let slot = decision.winner.position;
+            let position = &mut self.positions[slot as usize];
+            let Some(plan) = &mut position.plan else {
+                let Decision { winner, keep } = decision;
+                position.plan = Some(LivePlan { urgency: winner.urgency, keep });
+                position.state = PositionState::Exiting;
+                self.leave_open(slot);
+                self.decisions.push_back(decision);
+                continue;
+            };
+            let mut raises = decision.winner.urgency > plan.urgency;
+            for (keep, wanted) in plan.keep.iter_mut().zip(decision.keep) {
+                raises |= wanted < *keep;
+                *keep = wanted.min(*keep);
+            }
+            plan.urgency = plan.urgency.max(decision.winner.urgency);
+            if raises {
+                let keep = plan.keep;
+                self.decisions.push_back(Decision { keep, ..decision });
+            }
+        }
+        self.scratch.clear();
+    }
+
+    pub(crate) fn intent(&self, decision: &Decision) -> Intent {
+        let Candidate { position: slot, rule, part, reason, urgency, trigger, .. } =
+            decision.winner;
+        let position = &self.positions[slot as usize];
+        let mut inputs = [None; LEGS_MAX];
+        for (input, leg) in inputs.iter_mut().zip(position.legs()) {
+            let seen = self.books.seen(leg.instrument);
+            *input = Some(Input {
+                instrument: leg.instrument,
+                quote: seen.map(|(quote, ..)| quote),
+                update_id: seen.map_or(0, |(_, id, _)| id),
+                age: seen.map_or(Nanos(u64::MAX), |(.., at)| self.now.since(at)),
+            });
+        }
+        Intent {
+            seq: self.counters.intents,
+            at: self.now,
+            position: PositionId::new(slot, position.generation),
+            policy_version: self.policies[usize::from(position.policy)].version,
+            rule,
+            part,
+            reason,
+            urgency,
+            legs: position.count,
+            keep: decision.keep,
+            compiled: self.compiled(position, trigger),
+            inputs,
+        }
+    }
+
+    fn compiled(&self, position: &Tracked, trigger: TriggerId) -> Compiled {
+        if trigger == TriggerId::NONE {
+            return Compiled::Unconditional;
+        }
+        match self.triggers[trigger].condition {
+            Condition::Price(cmp, limit) => Compiled::Price { cmp, limit },
+            Condition::Net(cmp, bound) => {
+                Compiled::Net(NetForm { legs: position.forms, count: position.count, cmp, bound })
+            }
+            Condition::Time(_) | Condition::Never => Compiled::Unconditional,
+        }
+    }
+
+    pub(crate) fn fold(&mut self, intent: &Intent) {
+        let hash = &mut self.hash;
+        hash.fold(intent.seq);
+        hash.fold(intent.at.0);
+        hash.fold(u64::from(intent.position.0) << 32 | u64::from(intent.policy_version));
+        let Intent { rule, part, reason, urgency, .. } = *intent;
+        hash.fold(u64::from_le_bytes([rule, part, reason as u8, urgency as u8, 0, 0, 0, 0]));
+        for keep in intent.keep {
+            hash.fold(keep.raw() as u64);
+        }
+        match intent.compiled {
+            Compiled::Price { cmp, limit } => {
+                hash.fold(cmp as u64);
+                hash.fold(limit as u64);
+            }
+            Compiled::Net(form) => {
+                hash.fold(2 + form.cmp as u64);
+                hash.fold_wide(form.bound);
+            }
+            Compiled::Unconditional => hash.fold(4),
+        }
+        for input in intent.inputs.iter().flatten() {
+            hash.fold(input.update_id);
+            hash.fold(input.quote.map_or(0, |quote| quote.bid.raw() as u64));
+            hash.fold(input.quote.map_or(0, |quote| quote.ask.raw() as u64));
+        }
+    }
+}

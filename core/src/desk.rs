@@ -1,0 +1,142 @@
+//! What all positions of an executor share: instruments, the ledger, trade ids, and what goes out.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::event::{Outcome, Report};
+use crate::hash::RunningHash;
+use crate::holding::Holdings;
+use crate::instrument::{Instrument, InstrumentId};
+use crate::limits::TRADES_PER_ORDER;
+use crate::order::Order;
+use crate::trades::TradeIds;
+
+/// What happened, by kind. Each is a number since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Orders handed out.
+    pub orders: u64,
+    /// Fills counted.
+    pub fills: u64,
+    /// Fills that came again and were not counted again.
+    pub duplicate_fills: u64,
+    /// Fills of more than was left of their order: counted up to that.
+    pub overfills: u64,
+    /// Fills that could not be remembered for lack of room: a duplicate would count twice, within
+    /// its order's quantity.
+    pub forgotten_trades: u64,
+    /// Fees beyond every bound, not counted.
+    pub absurd_fees: u64,
+    /// Events for an order after its end: ignored.
+    pub late_events: u64,
+    /// Events for orders that were never sent from here: ignored.
+    pub unknown_orders: u64,
+    /// Refused orders, in the order of [`crate::order::RejectClass`].
+    pub rejected: [u64; 5],
+    /// Orders that expired without a fill.
+    pub expired_unfilled: u64,
+    /// Intents for positions that are not held: ignored.
+    pub ignored_intents: u64,
+    /// Rules that no longer held when their order was about to be sent.
+    pub refuted: u64,
+    /// Plans that became more urgent by themselves.
+    pub escalated: u64,
+    /// Times a plan became stuck.
+    pub stuck: u64,
+    /// Sends that the gate in front of the gateway held back.
+    pub gate_trips: u64,
+    /// Plans that ended, in the order of [`Outcome`].
+    pub ended: [u64; 4],
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) epoch: u16,
+    pub(crate) instruments: Vec<Instrument>,
+    pub(crate) holdings: Holdings,
+    pub(crate) trades: TradeIds,
+    pub(crate) counters: Counters,
+    orders: VecDeque<Order>,
+    reports: VecDeque<Report>,
+    orders_max: usize,
+    reports_max: usize,
+    hash: RunningHash,
+}
+
+impl Desk {
+    pub(crate) fn new(
+        instruments: &[Instrument],
+        epoch: u16,
+        positions_max: usize,
+        orders_max: usize,
+    ) -> Self {
+        // One call brings at most one fill, and one end of a plan for each position.
+        let reports_max = positions_max + 1;
+        Self {
+            epoch,
+            instruments: instruments.to_vec(),
+            holdings: Holdings::new(orders_max),
+            trades: TradeIds::new(orders_max * TRADES_PER_ORDER),
+            counters: Counters::default(),
+            orders: VecDeque::with_capacity(orders_max),
+            reports: VecDeque::with_capacity(reports_max),
+            orders_max,
+            reports_max,
+            hash: RunningHash::new(),
+        }
+    }
+
+    pub(crate) fn instrument(&self, id: InstrumentId) -> &Instrument {
+        &self.instruments[usize::from(id.0)]
+    }
+
+    pub(crate) fn push_order(&mut self, order: Order) {
+        assert!(self.orders.len() < self.orders_max, "orders are polled after every call");
+        self.counters.orders += 1;
+        let place = u64::from(order.account.0)
+            | u64::from(order.instrument.0) << 8
+            | (order.side as u64) << 24
+            | u64::from(order.reduce_only) << 25;
+        self.hash.fold(1);
+        self.hash.fold_wide(order.id.bits() as i128);
+        self.hash.fold(place);
+        self.hash.fold(order.qty.raw() as u64);
+        self.hash.fold(order.limit.map_or(0, |limit| limit.raw() as u64));
+        self.orders.push_back(order);
+    }
+
+    pub(crate) fn push_report(&mut self, report: Report) {
+        assert!(self.reports.len() < self.reports_max, "reports are polled after every call");
+        match report {
+            Report::Fill { position, leg, price, qty, fee } => {
+                self.counters.fills += 1;
+                self.hash.fold(2);
+                self.hash.fold(u64::from(position.0) | u64::from(leg) << 32);
+                self.hash.fold(price.raw() as u64);
+                self.hash.fold(qty.raw() as u64);
+                self.hash.fold_wide(fee);
+            }
+            Report::PlanEnded { position, outcome } => {
+                self.counters.ended[outcome as usize] += 1;
+                self.hash.fold(3);
+                self.hash.fold(u64::from(position.0) | (outcome as u64) << 32);
+            }
+        }
+        self.reports.push_back(report);
+    }
+
+    pub(crate) fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    pub(crate) fn poll_report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash.value()
+    }
+}
+
+const _: () = assert!(Outcome::Dust as usize == 3);

@@ -1,0 +1,457 @@
+//! The engine: events in, intents out. It owns the positions' rule state and nothing else decides.
+//!
+//! One event runs in this order: timers that are due, the event itself, one arbitration. On a quote
+//! the marks of trailing groups move first; then every trigger that the quote crosses, and every
+//! one whose gate the event opens, is looked at; what is not crossed is not looked at.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::arbiter::{Candidate, Decision};
+use crate::book::{Books, Change, GateCounters};
+use crate::event::{Event, GateSettings};
+use crate::hash::RunningHash;
+use crate::heap::NodeId;
+use crate::instrument::{Instrument, InstrumentId, SourceId};
+use crate::intent::Intent;
+use crate::limits::{LEGS_MAX, POLICIES_MAX, POSITIONS_MAX};
+use crate::pair::classes_max;
+use crate::policy::{Policy, PolicyId};
+use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
+use crate::register;
+use crate::tick::{Tick, TickKind};
+use crate::tracked::Tracked;
+use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
+use crate::units::{Nanos, Qty};
+use crate::watch::{Due, DueClass, Timer, Watch};
+
+/// How much the engine has room for. Everything is allocated when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Positions at a time, at most [`POSITIONS_MAX`].
+    pub positions: usize,
+    /// Policies, at most [`POLICIES_MAX`].
+    pub policies: usize,
+    /// Triggers of all positions: a rule is one, a tier is one, a trailing rule up to four.
+    pub triggers: usize,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self { positions: 1024, policies: 64, triggers: 8192 }
+    }
+}
+
+/// Events that arrived where they cannot mean anything: counted, never acted upon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineCounters {
+    /// Intents raised.
+    pub intents: u64,
+    /// Reports and commands for a position that is not there or not in that state.
+    pub stray: u64,
+    /// Fills beyond the open quantity: the open quantity stays at nought.
+    pub overfills: u64,
+    /// Amounts that do not fit the position's money scale.
+    pub amounts_refused: u64,
+}
+
+/// The decision engine. See the module's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) books: Books,
+    pub(crate) watch: Watch,
+    pub(crate) triggers: Triggers,
+    pub(crate) positions: Vec<Tracked>,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) free: Vec<u32>,
+    pub(crate) limits: EngineLimits,
+    pub(crate) now: Nanos,
+    /// Scratch of one event.
+    pub(crate) due: Vec<Due>,
+    pub(crate) due_classes: Vec<DueClass>,
+    pub(crate) retest: Vec<TriggerId>,
+    pub(crate) scratch: Vec<Decision>,
+    pub(crate) decisions: VecDeque<Decision>,
+    pub(crate) hold_timers: Vec<NodeId>,
+    pub(crate) hash: RunningHash,
+    pub(crate) counters: EngineCounters,
+}
+
+impl Engine {
+    /// An engine for these instruments and this many sources.
+    ///
+    /// # Panics
+    /// When a limit exceeds the constants of [`crate::limits`].
+    #[must_use]
+    pub fn new(
+        limits: EngineLimits,
+        instruments: &[Instrument],
+        sources: usize,
+        gates: GateSettings,
+    ) -> Self {
+        assert!(limits.positions <= POSITIONS_MAX, "positions: at most POSITIONS_MAX");
+        assert!(limits.policies <= POLICIES_MAX, "policies: at most POLICIES_MAX");
+        assert!(limits.triggers < 1 << 30, "triggers: below 2^30");
+        assert!(
+            instruments.len() <= crate::limits::INSTRUMENTS_MAX,
+            "instruments: at most INSTRUMENTS_MAX"
+        );
+        assert!(sources <= crate::limits::SOURCES_MAX, "sources: at most SOURCES_MAX");
+        let EngineLimits { positions, policies, triggers } = limits;
+        Self {
+            books: Books::new(instruments, sources, gates),
+            watch: Watch::new(instruments.len(), triggers, LEGS_MAX, positions),
+            triggers: Triggers::with_capacity(triggers, instruments.len(), sources),
+            positions: Vec::with_capacity(positions),
+            policies: Vec::with_capacity(policies),
+            candidates: Vec::with_capacity(triggers + positions),
+            free: Vec::with_capacity(positions),
+            limits,
+            now: Nanos(0),
+            due: Vec::with_capacity(triggers * LEGS_MAX),
+            due_classes: Vec::with_capacity(4 * classes_max(instruments.len())),
+            retest: Vec::with_capacity(triggers),
+            scratch: Vec::with_capacity(positions),
+            decisions: VecDeque::with_capacity(positions),
+            hold_timers: alloc::vec![NodeId::NONE; instruments.len()],
+            hash: RunningHash::new(),
+            counters: EngineCounters::default(),
+        }
+    }
+
+    /// Adds a policy.
+    ///
+    /// # Errors
+    /// When the table is full. What a rule says is checked with each position that uses it.
+    pub fn add_policy(&mut self, policy: Policy) -> Result<PolicyId, RegisterError> {
+        if self.policies.len() == self.limits.policies {
+            return Err(RegisterError::Full { what: "policies", max: self.limits.policies });
+        }
+        self.policies.push(policy);
+        Ok(PolicyId((self.policies.len() - 1) as u16))
+    }
+
+    /// Takes a position in and watches its rules; one that already holds fires at once.
+    ///
+    /// # Errors
+    /// The first thing that contradicts itself or exceeds a bound; nothing is kept then.
+    pub fn register(
+        &mut self,
+        now: Nanos,
+        spec: &PositionSpec,
+    ) -> Result<PositionId, RegisterError> {
+        self.begin(now);
+        let policy = self
+            .policies
+            .get(usize::from(spec.policy.0))
+            .ok_or(RegisterError::UnknownPolicy(spec.policy.0))?;
+        let position = register::tracked(&self.books, policy, spec)?;
+        if self.free.is_empty() && self.positions.len() == self.limits.positions {
+            return Err(RegisterError::Full { what: "positions", max: self.limits.positions });
+        }
+        let slot = self.free.last().copied().unwrap_or(self.positions.len() as u32);
+        let plan = register::triggers(policy, &position, slot);
+        if !self.triggers.has_room(plan.len()) {
+            return Err(RegisterError::Full { what: "triggers", max: self.triggers.capacity() });
+        }
+        let generation = self.place_position(slot, position);
+        let mut last = TriggerId::NONE;
+        for trigger in plan {
+            let id = self.triggers.add(trigger);
+            if last == TriggerId::NONE {
+                self.positions[slot as usize].first = id;
+            } else {
+                self.triggers[last].next = id;
+            }
+            last = id;
+        }
+        if !self.open_tracks(slot) {
+            self.release(slot);
+            return Err(RegisterError::Full {
+                what: "distinct (side, step, kind) of trailing rules on one instrument",
+                max: crate::limits::TRACKS_MAX,
+            });
+        }
+        self.each_trigger(slot, Self::recompile);
+        self.each_trigger(slot, |engine, id| {
+            // An activation that holds already has armed its stop.
+            let trigger = engine.triggers[id];
+            if trigger.stage == Stage::Armed && trigger.place == Place::None {
+                engine.test(id, now);
+            }
+        });
+        self.decide();
+        Ok(PositionId::new(slot, generation))
+    }
+
+    /// Takes one event in. Poll every intent before the next one.
+    ///
+    /// # Panics
+    /// When an intent of an earlier event was not polled: that is the caller's mistake.
+    pub fn on_event(&mut self, now: Nanos, event: &Event) {
+        self.begin(now);
+        let now = self.now;
+        self.run_timers(now);
+        match *event {
+            Event::Tick(ref tick) => self.on_tick(now, tick),
+            Event::Report(report) => self.on_report(now, report),
+            Event::Command(command) => self.on_command(now, command),
+            Event::Source(source, change) => self.books.on_source(source, change),
+            Event::Timer => {}
+        }
+        self.decide();
+    }
+
+    /// The next intent of the last event.
+    pub fn poll_intent(&mut self) -> Option<Intent> {
+        let decision = self.decisions.pop_front()?;
+        self.counters.intents += 1;
+        let intent = self.intent(&decision);
+        self.fold(&intent);
+        Some(intent)
+    }
+
+    /// When the engine wants [`Event::Timer`] next.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Nanos> {
+        self.watch.next_timer().map(Nanos)
+    }
+
+    /// Where a position stands; `None` when its slot was never used or is used by another.
+    #[must_use]
+    pub fn state(&self, id: PositionId) -> Option<PositionState> {
+        Some(self.find(id)?.state)
+    }
+
+    /// Open quantity of a leg, as reported.
+    #[must_use]
+    pub fn open(&self, id: PositionId, leg: usize) -> Option<Qty> {
+        self.find(id)?.legs().get(leg).map(|leg| leg.open)
+    }
+
+    /// Running hash over every intent: equal when two runs decided the same, in the same order.
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        self.hash.value()
+    }
+
+    /// What became of the market data.
+    #[must_use]
+    pub const fn gate_counters(&self) -> &GateCounters {
+        &self.books.counters
+    }
+
+    /// Intents and strays.
+    #[must_use]
+    pub const fn counters(&self) -> &EngineCounters {
+        &self.counters
+    }
+
+    fn begin(&mut self, now: Nanos) {
+        assert!(self.decisions.is_empty(), "every intent is polled before the next event");
+        self.now = self.now.max(now);
+    }
+
+    pub(crate) fn find(&self, id: PositionId) -> Option<&Tracked> {
+        let position = self.positions.get(id.slot())?;
+        (PositionId::new(id.slot() as u32, position.generation) == id).then_some(position)
+    }
+
+    /// The slot of a position that is open or exiting.
+    pub(crate) fn live_slot(&mut self, id: PositionId) -> Option<u32> {
+        let live = |position: &&Tracked| {
+            matches!(position.state, PositionState::Open | PositionState::Exiting)
+        };
+        if self.find(id).filter(live).is_none() {
+            self.counters.stray += 1;
+            return None;
+        }
+        Some(id.slot() as u32)
+    }
+
+    pub(crate) fn each_trigger(&mut self, slot: u32, mut each: impl FnMut(&mut Self, TriggerId)) {
+        let mut id = self.positions[slot as usize].first;
+        while id != TriggerId::NONE {
+            let next = self.triggers[id].next;
+            each(self, id);
+            id = next;
+        }
+    }
+
+    fn run_timers(&mut self, now: Nanos) {
+        while let Some(timer) = self.watch.pop_timer(now.0) {
+            match timer {
+                Timer::Trigger(id) => {
+                    self.triggers[id].place = Place::None;
+                    self.test(id, now);
+                }
+                Timer::Hold(id) => {
+                    self.hold_timers[usize::from(id.0)] = NodeId::NONE;
+                    let change = self.books.end_hold(id);
+                    self.on_change(now, id, change);
+                }
+                Timer::Rest(slot) => {
+                    self.positions[slot as usize].rest_timer = NodeId::NONE;
+                    self.each_trigger(slot, |engine, id| {
+                        if engine.triggers[id].stage == Stage::Resting {
+                            engine.rearm(id, now);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn on_tick(&mut self, now: Nanos, tick: &Tick) {
+        if !self.books.knows(tick) {
+            self.books.counters.unknown += 1;
+            return;
+        }
+        let change = self.books.on_tick(now, tick);
+        self.triggers.drain(Gate::Source(tick.stamp().source), &mut self.retest);
+        if tick.kind() == TickKind::Alive {
+            self.run_retests(now);
+        } else {
+            self.on_change(now, tick.instrument(), change);
+        }
+    }
+
+    /// Looks at everything that a change of an instrument touches, its peer's jump included.
+    pub(crate) fn on_change(&mut self, now: Nanos, mut id: InstrumentId, mut change: Change) {
+        loop {
+            match change {
+                Change::None => {}
+                Change::Refreshed => self.triggers.drain(Gate::Instrument(id), &mut self.retest),
+                Change::Held(until) => self.set_hold_timer(id, until),
+                Change::Accepted { before } => self.on_accepted(id, before),
+            }
+            self.run_retests(now);
+            if !matches!(change, Change::Accepted { .. }) {
+                return;
+            }
+            match self.books.confirm_by_peer(now, id) {
+                Some((peer, accepted)) => (id, change) = (peer, accepted),
+                None => return,
+            }
+        }
+    }
+
+    fn set_hold_timer(&mut self, id: InstrumentId, until: Nanos) {
+        let timer = &mut self.hold_timers[usize::from(id.0)];
+        if *timer != NodeId::NONE {
+            self.watch.remove_timer(*timer);
+        }
+        *timer = self.watch.add_timer(until.0, Timer::Hold(id));
+    }
+
+    /// A new accepted quote: marks move, then what it crosses is listed.
+    #[inline]
+    fn on_accepted(&mut self, id: InstrumentId, before: Option<SourceId>) {
+        self.triggers.drain(Gate::Instrument(id), &mut self.retest);
+        if let Some(source) = before {
+            // Another source feeds the instrument now: nobody waits for the old one any longer.
+            self.triggers.drain(Gate::Source(source), &mut self.retest);
+        }
+        self.rejoin_tracks(id);
+        let quote = self.books.quote(id).expect("it was accepted");
+        self.watch.move_marks(id, &quote);
+        self.watch.cross(id, &quote, &mut self.due, &mut self.due_classes);
+        if !self.due.is_empty() {
+            self.take_due();
+        }
+        if !self.due_classes.is_empty() {
+            self.cross_classes();
+        }
+    }
+
+    /// Trailing stops that waited at a gate follow their track again before its marks move.
+    fn rejoin_tracks(&mut self, instrument: InstrumentId) {
+        let mut at = 0;
+        while at < self.retest.len() {
+            let id = self.retest[at];
+            let trigger = self.triggers[id];
+            let position = &self.positions[trigger.position as usize];
+            let here = position.legs[0].instrument == instrument;
+            if here && position.state == PositionState::Open && self.trails_alone(&trigger) {
+                self.attach(id);
+                self.retest.swap_remove(at);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// Lists the crossed triggers once each, with none of their other entries left behind.
+    fn take_due(&mut self) {
+        for at in 0..self.due.len() {
+            let Due { trigger, entry, mark } = self.due[at];
+            match &mut self.triggers[trigger].place {
+                Place::Guards(nodes) => {
+                    for node in nodes.iter_mut().filter(|node| **node == entry) {
+                        *node = NodeId::NONE;
+                    }
+                }
+                Place::Member(_) => {
+                    self.triggers[trigger].mark = mark;
+                    self.triggers[trigger].place = Place::None;
+                    self.recompile(trigger);
+                    self.retest.push(trigger);
+                }
+                place => {
+                    *place = Place::None;
+                    self.retest.push(trigger);
+                }
+            }
+        }
+        for at in 0..self.due.len() {
+            let Due { trigger, .. } = self.due[at];
+            if let Place::Guards(_) = self.triggers[trigger].place {
+                self.take(trigger);
+                self.retest.push(trigger);
+            }
+        }
+        self.due.clear();
+    }
+
+    /// Lists the crossed triggers of the classes whose guard was hit and guards them anew.
+    fn cross_classes(&mut self) {
+        for &DueClass { class, cmp, entry } in &self.due_classes {
+            self.watch.pairs.entry_gone(class, cmp, entry);
+        }
+        for at in 0..self.due_classes.len() {
+            let DueClass { class, cmp, .. } = self.due_classes[at];
+            let quotes = self.watch.pairs.legs(class).map(|leg| self.books.quote(leg.instrument));
+            // Both legs of a class may come in one quote: the second time it may be closed.
+            let [Some(a), Some(b)] = quotes else { continue };
+            if self.watch.pairs.is_closed(class) {
+                continue;
+            }
+            let value = self.watch.pairs.value(class, [&a, &b]);
+            while let Some(id) = self.watch.pairs.first_crossed(class, cmp, value) {
+                self.take(id);
+                self.retest.push(id);
+                if self.watch.pairs.is_closed(class) {
+                    break;
+                }
+            }
+            if !self.watch.pairs.is_closed(class) {
+                self.watch.guard_class(class, cmp, [&a, &b]);
+            }
+        }
+        self.due_classes.clear();
+    }
+
+    fn run_retests(&mut self, now: Nanos) {
+        let mut at = 0;
+        while at < self.retest.len() {
+            let id = self.retest[at];
+            at += 1;
+            // A mark that moved may have placed or fired a neighbour that was listed too.
+            if self.triggers[id].place == Place::None && self.triggers[id].stage == Stage::Armed {
+                self.test(id, now);
+            }
+        }
+        self.retest.clear();
+    }
+}

@@ -1,0 +1,277 @@
+//! The executor: intents and evidence in, orders and reports out.
+//!
+//! A pure state machine. It owns what is held: the engine learns quantities only from its reports.
+//! Each position has at most one plan, each leg at most one order that may still trade, and that
+//! order's rest is reserved until the venue says that it is over. All orders are immediate or
+//! cancel.
+//!
+//! **Silence is not evidence.** An order of which nothing is heard stays live and reserved for as
+//! long as it takes; no second order is sent for its quantity, and its plan does not end. After
+//! `stuck_after` without progress the plan is flagged stuck and counted, which is for people to
+//! see: it is never called closed. Asking the venue comes with the orders' Unknown state, which
+//! this version does not have; `leg_timeout` belongs to it and is not read here.
+//!
+//! After every call the caller takes all orders and reports. What is left to lie would overflow a
+//! table of fixed size, and ends the process.
+
+use alloc::vec::Vec;
+
+use crate::admission::{AdmitError, leg_amount, terms};
+use crate::desk::{Counters, Desk};
+use crate::event::Report;
+use crate::exit::Exit;
+use crate::holding::{Holding, HoldingKey};
+use crate::instrument::Instrument;
+use crate::intent::Intent;
+use crate::leg::Leg;
+use crate::limits::{LEGS_MAX, POSITIONS_MAX};
+use crate::order::{ClientOrderId, Order, OrderEvent, OrderState};
+use crate::plan::PlanView;
+use crate::policy::ExitSettings;
+use crate::position::{PositionId, PositionSpec};
+use crate::pricing::Quotes;
+use crate::units::{Decimal, Nanos, Qty};
+use crate::wake::Wakes;
+
+/// How much an executor has room for. Everything is allocated once, from these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecutorLimits {
+    /// Positions: slots of their ids.
+    pub positions: usize,
+    /// Orders that may be live at a time. A leg has at most one, so this bounds the legs of all
+    /// positions that are not closed.
+    pub orders: usize,
+}
+
+impl Default for ExecutorLimits {
+    fn default() -> Self {
+        Self { positions: 1 << 10, orders: 1 << 11 }
+    }
+}
+
+/// A leg as the executor sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegView {
+    /// What is open.
+    pub open: Qty,
+    /// What its live order may still take; at most `open`.
+    pub live: Qty,
+    /// Its newest order.
+    pub order: Option<(ClientOrderId, OrderState)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Executor {
+    exits: Vec<Option<Exit>>,
+    wakes: Wakes,
+    desk: Desk,
+    legs_free: usize,
+    orders_max: usize,
+}
+
+impl Executor {
+    /// An executor for these instruments; `epoch` is the run of the process, for order ids.
+    ///
+    /// # Panics
+    /// When more positions are asked for than ids can name.
+    #[must_use]
+    pub fn new(limits: ExecutorLimits, instruments: &[Instrument], epoch: u16) -> Self {
+        assert!(limits.positions <= POSITIONS_MAX, "a position's slot has twenty bits");
+        Self {
+            exits: core::iter::repeat_with(|| None).take(limits.positions).collect(),
+            wakes: Wakes::new(limits.positions),
+            desk: Desk::new(instruments, epoch, limits.positions, limits.orders),
+            legs_free: limits.orders,
+            orders_max: limits.orders,
+        }
+    }
+
+    /// Takes a position on under the id that the engine gave it. A slot may be used again when its
+    /// earlier position is closed.
+    ///
+    /// # Errors
+    /// When a table is full or the position or its settings are out of bounds; nothing is kept.
+    pub fn register(
+        &mut self,
+        id: PositionId,
+        spec: &PositionSpec,
+        exit: &ExitSettings,
+    ) -> Result<(), AdmitError> {
+        let positions_max = self.exits.len();
+        let slot = id.slot();
+        let Some(earlier) = self.exits.get(slot) else {
+            return Err(AdmitError::Full { what: "positions", max: positions_max });
+        };
+        if earlier.as_ref().is_some_and(|exit| !exit.closed) {
+            return Err(AdmitError::Occupied { slot });
+        }
+        let terms = terms(spec, exit, &self.desk.instruments)?;
+        if spec.legs.len() > self.legs_free {
+            return Err(AdmitError::Full { what: "live orders", max: self.orders_max });
+        }
+        self.legs_free -= spec.legs.len();
+        let holdings = &mut self.desk.holdings;
+        let legs = spec.legs.iter().zip(&terms.legs).map(|(leg, terms)| {
+            let key =
+                HoldingKey { account: leg.account, instrument: leg.instrument, side: leg.side };
+            Leg::new(leg, holdings.add(key, leg.qty), terms)
+        });
+        self.exits[slot] = Some(Exit {
+            id,
+            scale: terms.scale,
+            settings: exit.clone(),
+            max_unhedged: terms.max_unhedged,
+            legs: legs.collect(),
+            plan: None,
+            plans: 0,
+            closed: false,
+        });
+        Ok(())
+    }
+
+    /// A leg's fees or funding became known or changed: totals for its original quantity.
+    ///
+    /// # Errors
+    /// When there is no such leg, or an amount is out of bounds; nothing is changed.
+    pub fn on_amounts(
+        &mut self,
+        id: PositionId,
+        leg: usize,
+        fees_paid: Decimal,
+        funding: Decimal,
+    ) -> Result<(), AdmitError> {
+        let exit = exit_mut(&mut self.exits, id).ok_or(AdmitError::UnknownPosition)?;
+        let fees_paid = leg_amount(leg, "fees_paid", fees_paid, exit.scale)?;
+        let funding = leg_amount(leg, "funding", funding, exit.scale)?;
+        let leg = exit.legs.get_mut(leg).ok_or(AdmitError::NoLeg { leg })?;
+        (leg.fees_paid, leg.funding) = (fees_paid, funding);
+        Ok(())
+    }
+
+    /// Takes a decision of the engine: begins a plan or raises the live one. Orders in flight are
+    /// awaited; legs without one act at once.
+    pub fn on_intent(&mut self, now: Nanos, intent: &Intent, quotes: &impl Quotes) {
+        match exit_mut(&mut self.exits, intent.position) {
+            Some(exit) if !exit.closed => exit.on_intent(now, intent, &self.desk, quotes),
+            _ => {
+                self.desk.counters.ignored_intents += 1;
+                return;
+            }
+        }
+        self.advance(now, intent.position.slot(), quotes);
+    }
+
+    /// Takes evidence of a venue. Events that fit no live order are counted and change nothing.
+    pub fn on_order_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
+        let position = event.id.position;
+        let ours = event.id.epoch == self.desk.epoch;
+        match exit_mut(&mut self.exits, position).filter(|_| ours) {
+            Some(exit) => {
+                if exit.on_order_event(now, event, &mut self.desk) {
+                    self.advance(now, position.slot(), quotes);
+                }
+            }
+            None => self.desk.counters.unknown_orders += 1,
+        }
+    }
+
+    /// Looks after the plans whose time has come.
+    pub fn on_timer(&mut self, now: Nanos, quotes: &impl Quotes) {
+        while let Some(slot) = self.wakes.pop_due(now) {
+            self.advance(now, slot, quotes);
+        }
+    }
+
+    /// When [`Self::on_timer`] has something to do.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Nanos> {
+        self.wakes.next()
+    }
+
+    /// The next order to send.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.desk.poll_order()
+    }
+
+    /// The next report for the engine.
+    pub fn poll_report(&mut self) -> Option<Report> {
+        self.desk.poll_report()
+    }
+
+    fn advance(&mut self, now: Nanos, slot: usize, quotes: &impl Quotes) {
+        let Some(exit) = &mut self.exits[slot] else { return };
+        let was_closed = exit.closed;
+        let wake = exit.advance(now, &mut self.desk, quotes);
+        if exit.closed && !was_closed {
+            self.legs_free += exit.legs.len();
+        }
+        self.wakes.set(slot, wake);
+    }
+
+    /// A leg of a position.
+    #[must_use]
+    pub fn leg(&self, id: PositionId, leg: usize) -> Option<LegView> {
+        let leg = self.exit(id)?.legs.get(leg)?;
+        let order = leg.order.map(|order| (order.id, order.state));
+        Some(LegView { open: leg.open, live: leg.live, order })
+    }
+
+    /// Open quantity of each leg; nought beyond the last. `None` for an unknown position.
+    #[must_use]
+    pub fn open(&self, id: PositionId) -> Option<[Qty; LEGS_MAX]> {
+        let mut open = [Qty::ZERO; LEGS_MAX];
+        for (open, leg) in open.iter_mut().zip(&self.exit(id)?.legs) {
+            *open = leg.open;
+        }
+        Some(open)
+    }
+
+    /// The live plan of a position.
+    #[must_use]
+    pub fn plan(&self, id: PositionId) -> Option<PlanView> {
+        self.exit(id)?.plan.as_ref().map(PlanView::from)
+    }
+
+    /// Whether every leg is flat by fills, and the plan that did it has ended.
+    #[must_use]
+    pub fn is_closed(&self, id: PositionId) -> bool {
+        self.exit(id).is_some_and(|exit| exit.closed)
+    }
+
+    /// Realised net of what was filled: trading result less exit fees, less its share of the fees
+    /// paid before, plus its share of the settled funding; exact, at the position's nano scale.
+    #[must_use]
+    pub fn realised(&self, id: PositionId) -> Option<Decimal> {
+        let exit = self.exit(id)?;
+        let mantissa = exit.legs.iter().fold(0i128, |sum, leg| sum.saturating_add(leg.realised()));
+        Some(Decimal { mantissa, scale: exit.scale })
+    }
+
+    /// What an account holds of an instrument on one side, as far as positions know.
+    #[must_use]
+    pub fn holding(&self, key: HoldingKey) -> Option<Holding> {
+        self.desk.holdings.get(key)
+    }
+
+    /// What happened so far, by kind.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.desk.counters
+    }
+
+    /// Running hash over orders and reports, in the order in which they were decided.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.desk.hash()
+    }
+
+    fn exit(&self, id: PositionId) -> Option<&Exit> {
+        self.exits.get(id.slot())?.as_ref().filter(|exit| exit.id == id)
+    }
+}
+
+/// The position of an id, unless its slot holds another one.
+fn exit_mut(exits: &mut [Option<Exit>], id: PositionId) -> Option<&mut Exit> {
+    exits.get_mut(id.slot())?.as_mut().filter(|exit| exit.id == id)
+}

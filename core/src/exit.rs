@@ -1,0 +1,298 @@
+//! One position in the executor's hands: its legs, and the plan that closes it.
+//!
+//! Events change the legs; after each event [`Exit::advance`] decides what the plan does next. How
+//! orders are priced and sized by urgency stands in `work`.
+
+use arrayvec::ArrayVec;
+
+use crate::desk::Desk;
+use crate::event::{Outcome, Report};
+use crate::intent::{Intent, Urgency};
+use crate::leg::{Ending, Leg};
+use crate::limits::{AMOUNT_MAX, FAILED_ATTEMPTS_MAX, LEGS_MAX};
+use crate::order::{ClientOrderId, OrderChange, OrderEvent, OrderState, RejectClass};
+use crate::plan::Plan;
+use crate::policy::ExitSettings;
+use crate::position::PositionId;
+use crate::pricing::Quotes;
+use crate::trades::Seen;
+use crate::units::{Nanos, Price, Qty};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) id: PositionId,
+    /// Decimals of its money: see [`crate::admission::Terms`].
+    pub(crate) scale: u8,
+    pub(crate) settings: ExitSettings,
+    pub(crate) max_unhedged: Option<i128>,
+    pub(crate) legs: ArrayVec<Leg, LEGS_MAX>,
+    pub(crate) plan: Option<Plan>,
+    /// Newest plan number given out.
+    pub(crate) plans: u32,
+    /// Flat, and said so.
+    pub(crate) closed: bool,
+}
+
+/// What a plan does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It waits for evidence, and at the latest until this time.
+    Working(Option<Nanos>),
+    /// It is over.
+    Ended(Outcome),
+}
+
+impl Exit {
+    /// Takes the engine's decision in.
+    pub(crate) fn on_intent(&mut self, now: Nanos, intent: &Intent, desk: &Desk, q: &impl Quotes) {
+        assert_eq!(usize::from(intent.legs), self.legs.len(), "the engine knows the position");
+        let rose = match &mut self.plan {
+            Some(plan) => plan.raise(intent),
+            None => {
+                let number = self.next_number();
+                self.plan = Some(Plan::new(now, number, intent));
+                self.legs.iter_mut().for_each(|leg| leg.short = false);
+                intent.urgency > Urgency::Opportunistic
+            }
+        };
+        if rose {
+            self.legs.iter_mut().for_each(Leg::on_raise);
+        }
+        self.take_unsellable_rests(desk, q);
+    }
+
+    /// A last slice never leaves a rest that nobody takes: when what a leg is to keep is too small
+    /// to be sold later, all legs are closed.
+    fn take_unsellable_rests(&mut self, desk: &Desk, quotes: &impl Quotes) {
+        let plan = self.plan.as_ref().expect("an intent has just made or met it");
+        let lost = (0..self.legs.len()).any(|i| {
+            let (keep, open) = (plan.keep[i], self.legs[i].open);
+            let sellable = |qty| self.is_sellable(i, qty, desk, quotes);
+            Qty::ZERO < keep && keep < open && !sellable(keep) && sellable(open)
+        });
+        if lost {
+            self.plan.as_mut().expect("checked above").keep = [Qty::ZERO; LEGS_MAX];
+        }
+    }
+
+    fn next_number(&mut self) -> u32 {
+        self.plans = self.plans.checked_add(1).expect("2^32 plans take a century");
+        self.legs.iter_mut().for_each(|leg| leg.attempt = 0);
+        self.plans
+    }
+
+    /// The id of a leg's next order. A plan that outlives its attempt numbers goes on under a new
+    /// plan number, so that no id is ever used twice.
+    pub(crate) fn next_id(&mut self, i: usize, epoch: u16) -> ClientOrderId {
+        if self.legs[i].attempt == u16::MAX {
+            let number = self.next_number();
+            self.plan.as_mut().expect("orders belong to a plan").number = number;
+        }
+        let plan = self.plan.as_mut().expect("orders belong to a plan");
+        plan.attempts = plan.attempts.saturating_add(1);
+        self.legs[i].attempt += 1;
+        ClientOrderId {
+            epoch,
+            position: self.id,
+            leg: i as u8,
+            plan: plan.number,
+            attempt: self.legs[i].attempt,
+        }
+    }
+
+    /// Takes evidence in. What fits no live order is counted, changes nothing and returns false.
+    pub(crate) fn on_order_event(
+        &mut self,
+        now: Nanos,
+        event: &OrderEvent,
+        desk: &mut Desk,
+    ) -> bool {
+        let i = usize::from(event.id.leg);
+        let Some(order) = self.legs.get(i).and_then(|leg| leg.order) else {
+            desk.counters.unknown_orders += 1;
+            return false;
+        };
+        if order.id != event.id || !order.state.is_live() {
+            let sent = event.id.epoch == order.id.epoch
+                && (event.id.plan, event.id.attempt) <= (order.id.plan, order.id.attempt);
+            let counter = if sent {
+                &mut desk.counters.late_events
+            } else {
+                &mut desk.counters.unknown_orders
+            };
+            *counter += 1;
+            return false;
+        }
+        self.legs[i].throttle.on_evidence();
+        match event.what {
+            OrderChange::Acked => self.on_ack(i),
+            OrderChange::Filled { trade_id, price, qty, fee } => {
+                self.on_fill(now, i, trade_id, price, qty, fee, desk);
+            }
+            OrderChange::Expired => self.settle(now, i, Ending::Expired, desk),
+            OrderChange::Rejected(class) => self.settle(now, i, Ending::Rejected(class), desk),
+        }
+        true
+    }
+
+    /// An ack that comes after a fill takes nothing back.
+    fn on_ack(&mut self, i: usize) {
+        if let Some(order) = &mut self.legs[i].order
+            && order.state == OrderState::Sent
+        {
+            order.state = OrderState::Acked;
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one fill")]
+    fn on_fill(
+        &mut self,
+        now: Nanos,
+        i: usize,
+        trade_id: u64,
+        price: Price,
+        qty: Qty,
+        fee: i128,
+        desk: &mut Desk,
+    ) {
+        let leg = &mut self.legs[i];
+        let order = leg.order.as_mut().expect("the event is of the live order");
+        match desk.trades.see(&mut order.trades, trade_id) {
+            Seen::Again => {
+                desk.counters.duplicate_fills += 1;
+                return;
+            }
+            Seen::FirstForgotten => desk.counters.forgotten_trades += 1,
+            Seen::First => {}
+        }
+        // More than the order is a contradiction. What it can explain is counted, so that we never
+        // believe in more than is there.
+        let counted = qty.min(leg.live);
+        desk.counters.overfills += u64::from(qty > counted);
+        if counted == Qty::ZERO {
+            return;
+        }
+        let in_bounds = fee
+            .checked_mul(i128::from(leg.align))
+            .is_some_and(|fee| (-AMOUNT_MAX..=AMOUNT_MAX).contains(&fee));
+        desk.counters.absurd_fees += u64::from(!in_bounds);
+        let fee = if in_bounds { fee } else { 0 };
+
+        let instrument = *desk.instrument(leg.instrument);
+        leg.fill(price, counted, fee, &instrument, desk);
+        let full = leg.live == Qty::ZERO;
+        let plan = self.plan.as_mut().expect("a live order belongs to a plan");
+        plan.filled = true;
+        plan.clip_filled = true;
+        plan.progress_at = now;
+        plan.stuck = false;
+        desk.push_report(Report::Fill {
+            position: self.id,
+            leg: i as u8,
+            price,
+            qty: counted,
+            fee,
+        });
+        if full {
+            self.settle(now, i, Ending::Filled, desk);
+        }
+    }
+
+    fn settle(&mut self, now: Nanos, i: usize, ending: Ending, desk: &mut Desk) {
+        let plan = self.plan.as_mut().expect("a live order belongs to a plan");
+        self.legs[i].settle(now, ending, plan.urgency, desk);
+        let refused = ending == Ending::Rejected(RejectClass::Fatal);
+        if refused && !plan.stuck {
+            plan.stuck = true;
+            desk.counters.stuck += 1;
+        }
+    }
+
+    /// Decides what the plan does next, and does it. Returns when it wants to be called again
+    /// without any event.
+    pub(crate) fn advance(
+        &mut self,
+        now: Nanos,
+        desk: &mut Desk,
+        quotes: &impl Quotes,
+    ) -> Option<Nanos> {
+        self.plan.as_ref()?;
+        self.escalate(desk);
+        let step = match self.reached() {
+            Some(outcome) => Step::Ended(outcome),
+            None => self.work(now, desk, quotes),
+        };
+        match step {
+            Step::Working(wake) => {
+                let wake = [wake, self.watch(now, desk)].into_iter().flatten().min();
+                assert!(wake.is_none_or(|at| at > now), "a plan waits for a later time");
+                wake
+            }
+            Step::Ended(outcome) => {
+                self.end(outcome, desk);
+                None
+            }
+        }
+    }
+
+    /// The outcome when every leg is at its target and nothing is in flight.
+    fn reached(&self) -> Option<Outcome> {
+        let plan = self.plan.as_ref()?;
+        let mut legs = self.legs.iter().zip(&plan.keep);
+        if !legs.all(|(leg, &keep)| leg.open <= keep && !leg.is_live()) {
+            return None;
+        }
+        let flat = self.legs.iter().all(|leg| leg.open == Qty::ZERO);
+        Some(if flat { Outcome::Closed } else { Outcome::Done })
+    }
+
+    /// A partly filled opportunistic plan is completed at normal urgency as soon as an order of its
+    /// clip ended short; a normal one that failed too often becomes protective.
+    fn escalate(&mut self, desk: &mut Desk) {
+        let Some(plan) = &mut self.plan else { return };
+        let urgency = match plan.urgency {
+            Urgency::Opportunistic if plan.clip_filled => Urgency::Normal,
+            Urgency::Normal => Urgency::Protective,
+            _ => return,
+        };
+        let due = match urgency {
+            Urgency::Normal => self.legs.iter().any(|leg| leg.short),
+            _ => self.legs.iter().any(|leg| leg.failed >= FAILED_ATTEMPTS_MAX),
+        };
+        if due {
+            plan.urgency = urgency;
+            desk.counters.escalated += 1;
+            self.legs.iter_mut().for_each(Leg::on_raise);
+        }
+    }
+
+    /// Flags a plan without progress, or says when that would be due. A stuck plan goes on.
+    fn watch(&mut self, now: Nanos, desk: &mut Desk) -> Option<Nanos> {
+        let plan = self.plan.as_mut()?;
+        if plan.stuck {
+            return None;
+        }
+        let due = plan.progress_at.plus(self.settings.stuck_after);
+        if now < due {
+            return Some(due);
+        }
+        plan.stuck = true;
+        desk.counters.stuck += 1;
+        None
+    }
+
+    fn end(&mut self, outcome: Outcome, desk: &mut Desk) {
+        assert!(self.legs.iter().all(|leg| !leg.is_live()), "a plan ends with nothing in flight");
+        let flat = self.legs.iter().all(|leg| leg.open == Qty::ZERO);
+        assert_eq!(outcome == Outcome::Closed, flat, "closed means flat by fills");
+        self.plan = None;
+        if flat {
+            self.closed = true;
+            for leg in &self.legs {
+                desk.holdings.leave(leg.key());
+            }
+        }
+        desk.push_report(Report::PlanEnded { position: self.id, outcome });
+    }
+}

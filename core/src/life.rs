@@ -1,0 +1,245 @@
+//! The life of a position: fills, ends of plans, commands, and what is watched again after them.
+
+use crate::arbiter::{Candidate, RULE_OPERATOR};
+use crate::engine::Engine;
+use crate::event::{Command, Outcome, Report, Which};
+use crate::heap::NodeId;
+use crate::intent::{Reason, Urgency};
+use crate::limits::LEGS_MAX;
+use crate::position::{PositionId, PositionState};
+use crate::tracked::Tracked;
+use crate::trigger::{Role, Stage, TriggerId};
+use crate::units::{Nanos, Qty};
+use crate::watch::Timer;
+
+impl Engine {
+    pub(crate) fn place_position(&mut self, slot: u32, mut position: Tracked) -> u32 {
+        if let Some(old) = self.positions.get_mut(slot as usize) {
+            self.free.pop();
+            position.generation = (old.generation + 1) & (u32::MAX >> PositionId::SLOT_BITS);
+            *old = position;
+        } else {
+            self.positions.push(position);
+        }
+        self.positions[slot as usize].generation
+    }
+
+    /// Gives a position's triggers and tracks back; its slot is free for another.
+    pub(crate) fn release(&mut self, slot: u32) {
+        self.each_trigger(slot, |engine, id| engine.take(id));
+        self.close_tracks(slot, TriggerId::NONE);
+        self.each_trigger(slot, |engine, id| engine.triggers.release(id));
+        let position = &mut self.positions[slot as usize];
+        position.first = TriggerId::NONE;
+        position.state = PositionState::Closed;
+        let timer = core::mem::replace(&mut position.rest_timer, NodeId::NONE);
+        if timer != NodeId::NONE {
+            self.watch.remove_timer(timer);
+        }
+        self.free.push(slot);
+    }
+
+    /// Arms a trigger anew, with its condition as of now.
+    pub(crate) fn rearm(&mut self, id: TriggerId, now: Nanos) {
+        self.take(id);
+        self.triggers[id].stage = Stage::Armed;
+        self.recompile(id);
+        self.test(id, now);
+    }
+    pub(crate) fn on_report(&mut self, now: Nanos, report: Report) {
+        match report {
+            Report::Fill { position, leg, qty, .. } => {
+                let Some(slot) = self.live_slot(position) else { return };
+                self.on_fill(now, slot, leg, qty);
+            }
+            Report::PlanEnded { position, outcome } => {
+                let Some(slot) = self.live_slot(position) else { return };
+                if self.positions[slot as usize].plan.is_none() {
+                    self.counters.stray += 1;
+                    return;
+                }
+                self.on_plan_ended(now, slot, outcome);
+            }
+        }
+    }
+
+    fn on_fill(&mut self, now: Nanos, slot: u32, leg: u8, qty: Qty) {
+        let position = &mut self.positions[slot as usize];
+        if leg >= position.count {
+            self.counters.stray += 1;
+            return;
+        }
+        let leg = &mut position.legs[usize::from(leg)];
+        leg.open = leg.open.checked_sub(qty).unwrap_or_else(|| {
+            self.counters.overfills += 1;
+            Qty::ZERO
+        });
+        position.backoff = Nanos(0);
+        self.each_trigger(slot, |engine, id| {
+            let trigger = engine.triggers[id];
+            let tier = trigger.reason == Reason::Tiers && trigger.stage != Stage::Done;
+            if tier && engine.tier_is_filled(&trigger) {
+                engine.take(id);
+                engine.triggers[id].stage = Stage::Done;
+                engine.candidates.retain(|candidate| candidate.trigger != id);
+            }
+        });
+        self.refresh(slot, now);
+    }
+
+    /// Recomputes a position's numbers and looks at every armed trigger again.
+    fn refresh(&mut self, slot: u32, now: Nanos) {
+        let position = &mut self.positions[slot as usize];
+        position.refresh(&self.policies[usize::from(position.policy)]);
+        self.each_trigger(slot, |engine, id| {
+            if engine.triggers[id].stage == Stage::Armed {
+                engine.rearm(id, now);
+            }
+        });
+    }
+
+    fn on_plan_ended(&mut self, now: Nanos, slot: u32, outcome: Outcome) {
+        // A timer of this event may have fired a rule of this plan: everything is looked at again.
+        self.candidates.retain(|candidate| candidate.position != slot);
+        let position = &mut self.positions[slot as usize];
+        position.plan = None;
+        match outcome {
+            Outcome::Closed => self.release(slot),
+            Outcome::Dust => {
+                position.state = PositionState::DustResidual;
+                self.each_trigger(slot, |engine, id| engine.take(id));
+            }
+            Outcome::Done => {
+                position.state = PositionState::Open;
+                position.backoff = Nanos(0);
+                self.resume(slot, now, None);
+            }
+            Outcome::Missed => {
+                position.state = PositionState::Open;
+                let exit = &self.policies[usize::from(position.policy)].exit;
+                position.backoff = if position.backoff == Nanos(0) {
+                    exit.rearm_first
+                } else {
+                    Nanos(position.backoff.0.saturating_mul(2)).min(exit.rearm_last)
+                };
+                let until = now.plus(position.backoff);
+                self.resume(slot, now, Some(until));
+            }
+        }
+    }
+
+    /// Watches everything again after a plan has ended; what fired opportunistically in a missed
+    /// plan rests until `rest`.
+    fn resume(&mut self, slot: u32, now: Nanos, rest: Option<Nanos>) {
+        let timer = core::mem::replace(&mut self.positions[slot as usize].rest_timer, NodeId::NONE);
+        if timer != NodeId::NONE {
+            self.watch.remove_timer(timer);
+        }
+        let mut resting = false;
+        self.each_trigger(slot, |engine, id| {
+            let trigger = engine.triggers[id];
+            let opportunistic = trigger.reason.urgency() == Urgency::Opportunistic;
+            match trigger.stage {
+                Stage::Fired | Stage::Resting if rest.is_some() && opportunistic => {
+                    engine.triggers[id].stage = Stage::Resting;
+                    resting = true;
+                }
+                Stage::Fired | Stage::Resting => engine.rearm(id, now),
+                Stage::Armed => engine.rearm(id, now),
+                Stage::Asleep | Stage::Done => {}
+            }
+        });
+        if let (true, Some(until)) = (resting, rest) {
+            let timer = self.watch.add_timer(until.0, Timer::Rest(slot));
+            self.positions[slot as usize].rest_timer = timer;
+        }
+    }
+
+    pub(crate) fn on_command(&mut self, now: Nanos, command: Command) {
+        match command {
+            Command::Close { which, urgency } => self.on_close(which, urgency),
+            Command::Amounts { position, leg, fees_paid, funding } => {
+                let Some(slot) = self.live_slot(position) else { return };
+                let position = &mut self.positions[slot as usize];
+                let amounts =
+                    (fees_paid.at_scale(position.scale), funding.at_scale(position.scale));
+                let fits = |amount: &i128| amount.abs() <= crate::limits::AMOUNT_MAX;
+                let (Some(paid), Some(funding)) = (amounts.0.filter(fits), amounts.1.filter(fits))
+                else {
+                    self.counters.amounts_refused += 1;
+                    return;
+                };
+                if leg >= position.count {
+                    self.counters.stray += 1;
+                    return;
+                }
+                let leg = &mut position.legs[usize::from(leg)];
+                (leg.paid, leg.funding) = (paid, funding);
+                self.refresh(slot, now);
+            }
+            Command::ConfirmJump(id) => {
+                if usize::from(id.0) >= self.books.len() {
+                    self.counters.stray += 1;
+                    return;
+                }
+                let change = self.books.end_hold(id);
+                self.on_change(now, id, change);
+            }
+        }
+    }
+
+    fn on_close(&mut self, which: Which, urgency: Urgency) {
+        if let Which::Position(id) = which {
+            if let Some(slot) = self.live_slot(id) {
+                self.push_operator(slot, urgency);
+            }
+            return;
+        }
+        for slot in 0..self.positions.len() as u32 {
+            let position = &self.positions[slot as usize];
+            let meant = match which {
+                Which::Position(_) => false,
+                Which::Tag(tag) => position.tag == tag,
+                Which::All => true,
+                Which::Venue(venue) => position.legs().iter().any(|leg| {
+                    let instrument = self.books.instrument(leg.instrument);
+                    instrument.is_some_and(|instrument| instrument.spec().venue == venue)
+                }),
+            };
+            let live = matches!(position.state, PositionState::Open | PositionState::Exiting);
+            if meant && live {
+                self.push_operator(slot, urgency);
+            }
+        }
+    }
+
+    fn push_operator(&mut self, slot: u32, urgency: Urgency) {
+        self.candidates.push(Candidate {
+            position: slot,
+            rule: RULE_OPERATOR,
+            part: 0,
+            reason: Reason::Operator,
+            urgency,
+            keep: [Qty::ZERO; LEGS_MAX],
+            trigger: TriggerId::NONE,
+        });
+    }
+
+    /// A position leaves Open: its trailing stops are detached with their marks and watched as
+    /// plain prices; marks and activations rest.
+    pub(crate) fn leave_open(&mut self, slot: u32) {
+        let now = self.now;
+        self.each_trigger(slot, |engine, id| {
+            let trigger = engine.triggers[id];
+            if trigger.stage != Stage::Armed {
+                return;
+            }
+            match trigger.role {
+                Role::Activate | Role::Mark => engine.take(id),
+                Role::Trail if engine.trails_alone(&trigger) => engine.rearm(id, now),
+                Role::Trail | Role::Fire => {}
+            }
+        });
+        debug_assert!(self.candidates.is_empty(), "nothing new holds at an unchanged price");
+    }
+}

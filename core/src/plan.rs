@@ -1,0 +1,102 @@
+//! The one live process that closes a position: how much stays, how urgently, why.
+
+use crate::intent::{Intent, Reason, Urgency};
+use crate::limits::LEGS_MAX;
+use crate::net::Compiled;
+use crate::units::{Nanos, Qty};
+
+/// A live plan. Its urgency and its target never fall.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Number of the plan in its orders' ids.
+    pub(crate) number: u32,
+    pub(crate) started: Nanos,
+    /// The last fill, or the start.
+    pub(crate) progress_at: Nanos,
+    pub(crate) urgency: Urgency,
+    /// Of the intent that last raised the plan at its urgency; so are the two below.
+    pub(crate) reason: Reason,
+    pub(crate) intent: u64,
+    pub(crate) compiled: Compiled,
+    /// What each leg keeps: the smallest that any intent asked for.
+    pub(crate) keep: [Qty; LEGS_MAX],
+    /// Orders sent.
+    pub(crate) attempts: u32,
+    /// Whether anything was filled, in the plan and in its current clip.
+    pub(crate) filled: bool,
+    pub(crate) clip_filled: bool,
+    /// No progress for too long, or refused for good.
+    pub(crate) stuck: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(now: Nanos, number: u32, intent: &Intent) -> Self {
+        Self {
+            number,
+            started: now,
+            progress_at: now,
+            urgency: intent.urgency,
+            reason: intent.reason,
+            intent: intent.seq,
+            compiled: intent.compiled,
+            keep: intent.keep,
+            attempts: 0,
+            filled: false,
+            clip_filled: false,
+            stuck: false,
+        }
+    }
+
+    /// Takes a further intent in. Returns whether the urgency rose.
+    pub(crate) fn raise(&mut self, intent: &Intent) -> bool {
+        let rose = intent.urgency > self.urgency;
+        let mut lowered = false;
+        for (keep, &asked) in self.keep.iter_mut().zip(&intent.keep).take(intent.legs.into()) {
+            lowered |= asked < *keep;
+            *keep = asked.min(*keep);
+        }
+        if rose || (lowered && intent.urgency == self.urgency) {
+            self.urgency = intent.urgency;
+            self.reason = intent.reason;
+            self.intent = intent.seq;
+            self.compiled = intent.compiled;
+        }
+        rose
+    }
+}
+
+/// A live plan, as reports show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanView {
+    /// Its number, as in the ids of its orders.
+    pub number: u32,
+    /// When it began.
+    pub started: Nanos,
+    /// How urgently it is worked now.
+    pub urgency: Urgency,
+    /// Why.
+    pub reason: Reason,
+    /// Number of the intent that gave it its reason.
+    pub intent: u64,
+    /// What each leg keeps.
+    pub keep: [Qty; LEGS_MAX],
+    /// Orders sent.
+    pub attempts: u32,
+    /// Without progress for `stuck_after`, or refused for good by a venue. Still worked.
+    pub stuck: bool,
+}
+
+impl From<&Plan> for PlanView {
+    fn from(plan: &Plan) -> Self {
+        Self {
+            number: plan.number,
+            started: plan.started,
+            urgency: plan.urgency,
+            reason: plan.reason,
+            intent: plan.intent,
+            keep: plan.keep,
+            attempts: plan.attempts,
+            stuck: plan.stuck,
+        }
+    }
+}

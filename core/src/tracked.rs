@@ -1,0 +1,175 @@
+//! A position as the engine tracks it: its legs' numbers at the position's nano scale, its state
+//! and the plan that is live for it.
+
+use crate::heap::NodeId;
+use crate::instrument::{Instrument, InstrumentId};
+use crate::intent::Urgency;
+use crate::limits::LEGS_MAX;
+use crate::net::LegForm;
+use crate::policy::{FeeMode, Policy};
+use crate::position::{PositionState, Side};
+use crate::tick::Quote;
+use crate::trigger::TriggerId;
+use crate::units::{Nanos, Price, Qty, Rate, div_ceil, mul_div_ceil, mul_div_floor};
+
+/// One leg. Amounts are at the position's nano scale and belong to `original`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leg {
+    pub(crate) instrument: InstrumentId,
+    pub(crate) side: Side,
+    pub(crate) entry: Price,
+    pub(crate) original: Qty,
+    pub(crate) open: Qty,
+    /// Multiplier × scale alignment: money units of the position per price unit and quantity unit.
+    pub(crate) unit: i64,
+    pub(crate) paid: i128,
+    pub(crate) funding: i128,
+    pub(crate) margin: i128,
+    /// The venue's minimum fee; 0 where it has none.
+    pub(crate) min_fee: i128,
+    pub(crate) taker: Rate,
+}
+
+impl Leg {
+    /// A leg that is nowhere, to fill an array.
+    pub(crate) const NONE: Self = Self {
+        instrument: InstrumentId(0),
+        side: Side::Long,
+        entry: match Price::new(1) {
+            Ok(price) => price,
+            Err(_) => panic!("one is a price"),
+        },
+        original: Qty::ZERO,
+        open: Qty::ZERO,
+        unit: 1,
+        paid: 0,
+        funding: 0,
+        margin: 0,
+        min_fee: 0,
+        taker: Rate::ZERO,
+    };
+
+    /// Quantity × multiplier × alignment of what is open: below 2^46.
+    pub(crate) fn weight(&self) -> i64 {
+        self.open.raw() * self.unit
+    }
+
+    /// Entry notional of what is open, in the position's money units.
+    pub(crate) fn entry_notional(&self) -> i128 {
+        i128::from(self.entry.raw()) * i128::from(self.weight())
+    }
+
+    /// The price at which the leg could be closed now.
+    #[inline]
+    pub(crate) fn exit(&self, quote: &Quote) -> i64 {
+        match self.side {
+            Side::Long => quote.bid.raw(),
+            Side::Short => quote.ask.raw(),
+        }
+    }
+
+    /// Fees paid for what is open, rounded up.
+    fn paid_open(&self) -> i128 {
+        mul_div_ceil(self.paid, self.open.raw(), self.original.raw())
+    }
+
+    /// Funding received for what is open, rounded down.
+    fn funding_open(&self) -> i128 {
+        mul_div_floor(self.funding, self.open.raw(), self.original.raw())
+    }
+
+    /// Margin of what is open, rounded up.
+    pub(crate) fn margin_open(&self) -> i128 {
+        mul_div_ceil(self.margin, self.open.raw(), self.original.raw())
+    }
+
+    /// What a price has to make up for: side × entry value + paid fees − funding.
+    pub(crate) fn cost(&self, fees: FeeMode) -> i128 {
+        let entry = self.side.sign() * self.entry_notional() * i128::from(crate::limits::PPB);
+        let paid = if fees == FeeMode::Gross { 0 } else { self.paid_open() };
+        entry + paid - self.funding_open()
+    }
+
+    /// Exit value as a function of the exit price, fees included as the policy counts them.
+    pub(crate) fn form(&self, policy: &Policy) -> LegForm {
+        let (rate, min_fee) = match policy.fees {
+            FeeMode::Net => (effective_rate(self.taker, policy), self.min_fee),
+            FeeMode::EntryOnly | FeeMode::Gross => (policy.slippage_reserve.raw(), 0),
+        };
+        let rate = Rate::new(rate).expect("registration checked the rate");
+        // What is closed has no exit and pays no fee.
+        let min_fee = if self.open == Qty::ZERO { 0 } else { min_fee };
+        LegForm::new(self.side, self.weight(), rate, min_fee)
+    }
+}
+
+/// Exit rate in ppb: `⌈taker × buffer⌉ + reserve`; a rebate is not scaled by the buffer.
+pub(crate) fn effective_rate(taker: Rate, policy: &Policy) -> i64 {
+    let buffered = if taker.raw() > 0 {
+        let scaled = i128::from(taker.raw()) * i128::from(policy.fee_buffer_ppb);
+        div_ceil(scaled, i128::from(crate::limits::PPB)) as i64
+    } else {
+        taker.raw()
+    };
+    buffered + policy.slippage_reserve.raw()
+}
+
+/// The plan that the executor works, as far as the engine needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LivePlan {
+    pub(crate) urgency: Urgency,
+    pub(crate) keep: [Qty; LEGS_MAX],
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Tracked {
+    pub(crate) generation: u32,
+    pub(crate) state: PositionState,
+    pub(crate) policy: u16,
+    pub(crate) tag: u32,
+    pub(crate) opened: Nanos,
+    pub(crate) count: u8,
+    pub(crate) legs: [Leg; LEGS_MAX],
+    pub(crate) forms: [LegForm; LEGS_MAX],
+    /// Σ cost of the legs: net = Σ exit values − cost.
+    pub(crate) cost: i128,
+    /// The position's nano scale.
+    pub(crate) scale: u8,
+    pub(crate) plan: Option<LivePlan>,
+    /// The back-off of the last missed plan; nought after a fill.
+    pub(crate) backoff: Nanos,
+    pub(crate) rest_timer: NodeId,
+    pub(crate) first: TriggerId,
+}
+
+impl Tracked {
+    pub(crate) fn legs(&self) -> &[Leg] {
+        &self.legs[..usize::from(self.count)]
+    }
+
+    pub(crate) fn is_flat(&self) -> bool {
+        self.legs().iter().all(|leg| leg.open == Qty::ZERO)
+    }
+
+    /// Recomputes what depends on quantities and amounts.
+    pub(crate) fn refresh(&mut self, policy: &Policy) {
+        self.cost = 0;
+        for at in 0..usize::from(self.count) {
+            self.forms[at] = self.legs[at].form(policy);
+            self.cost += self.legs[at].cost(policy.fees);
+        }
+    }
+
+    /// What stays open of a leg after a tier: the original less the share in whole lots; nothing
+    /// after the share of one.
+    pub(crate) fn tier_keep(&self, leg: usize, share: Rate, instrument: &Instrument) -> Qty {
+        let leg = &self.legs[leg];
+        if share.raw() == crate::limits::PPB {
+            return Qty::ZERO;
+        }
+        let target = mul_div_floor(i128::from(leg.original.raw()), share.raw(), crate::limits::PPB);
+        let target = Qty::new(target as i64).expect("a share of a quantity");
+        let target = instrument.round_lot(target);
+        leg.original.checked_sub(target).expect("a share of a quantity")
+    }
+}

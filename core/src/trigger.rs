@@ -1,0 +1,243 @@
+//! Triggers: the parts that a position's rules compile to, where each one waits, and the waiting
+//! lists of closed gates.
+
+use alloc::vec::Vec;
+
+use crate::heap::{NIL, NodeId};
+use crate::instrument::{InstrumentId, SourceId};
+use crate::intent::Reason;
+use crate::limits::LEGS_MAX;
+use crate::net::Cmp;
+
+/// A trigger: its index in the slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TriggerId(pub(crate) u32);
+
+impl TriggerId {
+    pub(crate) const NONE: Self = Self(NIL);
+}
+
+/// What happens when a trigger's condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The rule fires.
+    Fire,
+    /// A trailing rule begins: its mark starts at the present value.
+    Activate,
+    /// A trailing rule of several legs: its mark moves to the present value.
+    Mark,
+    /// A trailing rule's stop: fires, and follows the mark.
+    Trail,
+}
+
+/// What the condition compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Cannot hold at any price within bounds.
+    Never,
+    /// One leg: exit price against a limit.
+    Price(Cmp, i64),
+    /// Several legs: Σ exit values against a bound at the nano scale.
+    Net(Cmp, i128),
+    /// A time in nanoseconds.
+    Time(u64),
+}
+
+/// Where a trigger stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not begun: a stop whose activation has not come.
+    Asleep,
+    /// Watched.
+    Armed,
+    /// Held and raised an intent, or was covered by one: rests until the plan ends.
+    Fired,
+    /// Fired in a plan that missed: rests until the back-off ends.
+    Resting,
+    /// Will not fire again: a filled tier, a passed activation.
+    Done,
+}
+
+/// Where an armed trigger is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nowhere.
+    None,
+    /// In a price heap of its leg's instrument.
+    Price(NodeId),
+    /// In a pair class.
+    Pair(u16, NodeId),
+    /// Guards in price heaps, one per leg; `NONE` where no price can be reached.
+    Guards([NodeId; LEGS_MAX]),
+    /// Member of a trailing group.
+    Member(NodeId),
+    /// In the queue of times.
+    Timer(NodeId),
+    /// On a gate's waiting list.
+    Waiting(Gate),
+}
+
+/// A gate that keeps a true condition from firing. It opens only with an event of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// The instrument has no usable quote: opens with its next accepted or confirmed one.
+    Instrument(InstrumentId),
+    /// The source is silent or behind: opens with its next data frame.
+    Source(SourceId),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trigger {
+    /// Slot of the position.
+    pub(crate) position: u32,
+    /// Index of the rule in its policy.
+    pub(crate) rule: u8,
+    /// Index of the tier, or part of a trailing rule.
+    pub(crate) part: u8,
+    pub(crate) reason: Reason,
+    pub(crate) role: Role,
+    pub(crate) stage: Stage,
+    /// Needs all legs' sources abreast (profit rules and marks on several legs).
+    pub(crate) skew: bool,
+    pub(crate) condition: Condition,
+    /// The trailing mark of a `Trail`: price mantissa, or ratio in ppb for several legs.
+    pub(crate) mark: i64,
+    pub(crate) place: Place,
+    /// The position's next trigger, or the next free one.
+    pub(crate) next: TriggerId,
+    /// Neighbours in a waiting list.
+    wait_before: TriggerId,
+    wait_after: TriggerId,
+}
+
+impl Trigger {
+    pub(crate) fn new(position: u32, rule: u8, part: u8, reason: Reason, role: Role) -> Self {
+        Self {
+            position,
+            rule,
+            part,
+            reason,
+            role,
+            stage: Stage::Asleep,
+            skew: false,
+            condition: Condition::Never,
+            mark: 0,
+            place: Place::None,
+            next: TriggerId::NONE,
+            wait_before: TriggerId::NONE,
+            wait_after: TriggerId::NONE,
+        }
+    }
+}
+
+/// The slab of triggers with the gates' waiting lists through it.
+#[derive(Debug)]
+pub(crate) struct Triggers {
+    slab: Vec<Trigger>,
+    free: TriggerId,
+    used: usize,
+    capacity: usize,
+    by_instrument: Vec<TriggerId>,
+    by_source: Vec<TriggerId>,
+}
+
+impl Triggers {
+    pub(crate) fn with_capacity(capacity: usize, instruments: usize, sources: usize) -> Self {
+        Self {
+            slab: Vec::with_capacity(capacity),
+            free: TriggerId::NONE,
+            used: 0,
+            capacity,
+            by_instrument: alloc::vec![TriggerId::NONE; instruments],
+            by_source: alloc::vec![TriggerId::NONE; sources],
+        }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn has_room(&self, count: usize) -> bool {
+        self.used + count <= self.capacity
+    }
+
+    /// Takes in a trigger; the caller asked [`Triggers::has_room`] before.
+    pub(crate) fn add(&mut self, trigger: Trigger) -> TriggerId {
+        assert!(self.used < self.capacity, "registration asked for room");
+        self.used += 1;
+        if self.free == TriggerId::NONE {
+            self.slab.push(trigger);
+            return TriggerId((self.slab.len() - 1) as u32);
+        }
+        let id = self.free;
+        self.free = self[id].next;
+        self[id] = trigger;
+        id
+    }
+
+    /// Gives a trigger back that is queued nowhere.
+    pub(crate) fn release(&mut self, id: TriggerId) {
+        debug_assert!(self[id].place == Place::None);
+        self[id].next = self.free;
+        self.free = id;
+        self.used -= 1;
+    }
+
+    fn head(&mut self, gate: Gate) -> &mut TriggerId {
+        match gate {
+            Gate::Instrument(id) => &mut self.by_instrument[usize::from(id.0)],
+            Gate::Source(id) => &mut self.by_source[usize::from(id.0)],
+        }
+    }
+
+    /// Puts an armed trigger on a gate's waiting list.
+    pub(crate) fn wait(&mut self, id: TriggerId, gate: Gate) {
+        let head = *self.head(gate);
+        self[id].place = Place::Waiting(gate);
+        self[id].wait_before = TriggerId::NONE;
+        self[id].wait_after = head;
+        if head != TriggerId::NONE {
+            self[head].wait_before = id;
+        }
+        *self.head(gate) = id;
+    }
+
+    /// Takes a trigger off its gate's waiting list.
+    pub(crate) fn stop_waiting(&mut self, id: TriggerId, gate: Gate) {
+        let Trigger { wait_before, wait_after, .. } = self[id];
+        if wait_before == TriggerId::NONE {
+            *self.head(gate) = wait_after;
+        } else {
+            self[wait_before].wait_after = wait_after;
+        }
+        if wait_after != TriggerId::NONE {
+            self[wait_after].wait_before = wait_before;
+        }
+        self[id].place = Place::None;
+    }
+
+    /// Moves a gate's whole waiting list into `out`.
+    #[inline]
+    pub(crate) fn drain(&mut self, gate: Gate, out: &mut Vec<TriggerId>) {
+        let mut id = core::mem::replace(self.head(gate), TriggerId::NONE);
+        while id != TriggerId::NONE {
+            self[id].place = Place::None;
+            out.push(id);
+            id = self[id].wait_after;
+        }
+    }
+}
+
+impl core::ops::Index<TriggerId> for Triggers {
+    type Output = Trigger;
+
+    fn index(&self, id: TriggerId) -> &Trigger {
+        &self.slab[id.0 as usize]
+    }
+}
+
+impl core::ops::IndexMut<TriggerId> for Triggers {
+    fn index_mut(&mut self, id: TriggerId) -> &mut Trigger {
+        &mut self.slab[id.0 as usize]
+    }
+}

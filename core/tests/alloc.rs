@@ -1,0 +1,168 @@
+//! No allocation in engine and executor after start-up: a counting allocator says so.
+
+use reap_core::engine::{Engine, EngineLimits};
+use reap_core::event::{Command, Event, GateSettings, Outcome, Report, SourceChange, Which};
+use reap_core::instrument::{
+    AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
+    VenueId,
+};
+use reap_core::intent::Urgency;
+use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::position::{LegSpec, PositionSpec, Side};
+use reap_core::tick::{Quote, Refusal, Stamp, Tick};
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
+
+const NOUGHT: Decimal = Decimal { mantissa: 0, scale: 0 };
+
+fn instrument(min_fee: Decimal) -> Instrument {
+    Instrument::new(InstrumentSpec {
+        venue: VenueId(0),
+        currency: CurrencyId(0),
+        contract: ContractKind::Linear,
+        price_scale: 2,
+        qty_scale: 3,
+        multiplier: Decimal { mantissa: 1, scale: 0 },
+        tick: 1,
+        lot: 1,
+        min_qty: 1,
+        min_notional: NOUGHT,
+        taker: Rate::from_bps(5),
+        maker: Rate::from_bps(2),
+        min_fee,
+        max_quote_age: Nanos::from_secs(5),
+        jump_limit: Rate::from_bps(500),
+        jump_ticks: 5,
+        reduce_only: true,
+        peer: None,
+    })
+    .unwrap()
+}
+
+fn rules() -> [Rule; 6] {
+    let threshold = |bps| Threshold::Rate { rate: Rate::from_bps(bps), base: None };
+    let tiers =
+        [20, 50].map(|bps| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(bps * 200) });
+    [
+        Rule::TakeProfit { threshold: threshold(150) },
+        Rule::StopLoss { distance: Rate::from_bps(100), base: None },
+        Rule::TrailingStop {
+            distance: Distance::Rate(Rate::from_bps(50)),
+            activation: Some(Rate::from_bps(10)),
+            base: None,
+        },
+        Rule::TrailingProfit {
+            activation: Rate::from_bps(40),
+            distance: Rate::from_bps(30),
+            floor: Rate::from_bps(5),
+            step: Rate::from_bps(1),
+            base: None,
+        },
+        Rule::Tiers { base: None, tiers: tiers.into_iter().collect() },
+        Rule::Deadline {
+            max_age: Some(Nanos::from_secs(900)),
+            at: None,
+            session_close: None,
+            close_before: Nanos(0),
+        },
+    ]
+}
+
+fn leg(at: u64, instrument: u16, side: Side) -> LegSpec {
+    LegSpec {
+        account: AccountId(0),
+        instrument: InstrumentId(instrument),
+        side,
+        entry: Price::new(99_000 + (at * 37 % 2_000) as i64).unwrap(),
+        qty: Qty::new(1_000 + at as i64).unwrap(),
+        fees_paid: NOUGHT,
+        funding: NOUGHT,
+        margin: None,
+    }
+}
+
+/// All rules on one, two and three legs, minimum fees, jumps, refused quotes, reconnects, fills,
+/// misses, new positions and operators: nothing of it allocates.
+#[test]
+fn the_engine_does_not_allocate_after_start_up() {
+    let instruments =
+        [instrument(NOUGHT), instrument(NOUGHT), instrument(Decimal { mantissa: 1, scale: 2 })];
+    let limits = EngineLimits { positions: 400, policies: 8, triggers: 6_000 };
+    let mut engine = Engine::new(limits, &instruments, 2, GateSettings::default());
+    engine.add_policy(Policy::of(rules())).unwrap();
+    let mut seed = 5u64;
+    let mut random = |bound: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % bound
+    };
+    let open = |engine: &mut Engine, now: Nanos, at: u64| {
+        let sides = [Side::Long, Side::Short, Side::Long];
+        let count = 1 + (at % 3) as usize;
+        let legs = (0..count).map(|nth| leg(at, nth as u16, sides[nth]));
+        let spec = PositionSpec { policy: PolicyId(0), opened: now, tag: 1, legs: legs.collect() };
+        engine.register(now, &spec).map(|id| (id, count))
+    };
+    let mut exits = Vec::with_capacity(400);
+    let mut now = Nanos(1_000_000_000);
+    for at in 0..300 {
+        open(&mut engine, now, at).unwrap();
+    }
+    let (mut intents, mut opened) = (0u64, 300);
+    let mut mids = [100_000i64; 3];
+    let counted = allocation_counter::measure(|| {
+        for step in 1..400_000u64 {
+            now = now.plus(Nanos(random(20_000_000)));
+            let at = random(3) as usize;
+            let stamp = Stamp {
+                source: SourceId((at % 2) as u8),
+                received: now,
+                update_id: step,
+                venue_lag_us: 0,
+                reset: random(5_000) == 0,
+            };
+            let instrument = InstrumentId(at as u16);
+            let event = match random(2_000) {
+                0 => Event::Source(stamp.source, SourceChange::Connected),
+                1 => Event::Tick(Tick::refused(instrument, stamp, Refusal::Crossed)),
+                2 => Event::Command(Command::Close {
+                    which: Which::Tag(1),
+                    urgency: Urgency::Normal,
+                }),
+                3..8 => Event::Tick(Tick::alive(stamp)),
+                kind => {
+                    mids[at] = (mids[at] + random(61) as i64 - 30).clamp(98_000, 102_000);
+                    let jump = if kind < 12 { 9_000 } else { 0 };
+                    let quote = Quote::new(mids[at] + jump, mids[at] + jump + 1, 5, 5).unwrap();
+                    Event::Tick(Tick::quote(instrument, stamp, quote))
+                }
+            };
+            engine.on_event(now, &event);
+            exits.clear();
+            while let Some(intent) = engine.poll_intent() {
+                intents += 1;
+                exits.push(intent.position);
+            }
+            for &position in &exits {
+                let outcome = [Outcome::Missed, Outcome::Done, Outcome::Closed, Outcome::Dust]
+                    [random(4) as usize];
+                let fill = Report::Fill {
+                    position,
+                    leg: 0,
+                    price: Price::new(mids[0]).unwrap(),
+                    qty: Qty::new(1 + random(400) as i64).unwrap(),
+                    fee: 0,
+                };
+                for report in [fill, Report::PlanEnded { position, outcome }] {
+                    engine.on_event(now, &Event::Report(report));
+                    while engine.poll_intent().is_some() {}
+                }
+                if outcome == Outcome::Closed {
+                    opened += 1;
+                    open(&mut engine, now, opened).unwrap();
+                    while engine.poll_intent().is_some() {}
+                }
+            }
+        }
+    });
+    assert_eq!(counted.count_total, 0, "after {intents} intents");
+    assert!(intents > 1_000 && opened > 400, "{intents} intents, {opened} positions");
+}

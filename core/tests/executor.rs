@@ -1,0 +1,567 @@
+//! The executor by example. Ids in brackets are faults that the example shows survived: X3
+//! over-close, X8 partial fill, X9 dust, X10 price band, X11 unfillable price, X22 duplicated and
+//! early fills, X26 reused ids, X29 retry storm.
+
+mod script;
+
+use script::check;
+
+#[test]
+fn take_profit_sells_at_the_worst_price_at_which_the_rule_holds() {
+    check(
+        "position A long 10 @10000
+        quote A 10030 10031
+        intent 0 take_profit >=10020
+        > sell 0.0 10 @10020
+        ack 0.0
+        fill 0.0 10 @10030
+        > fill 0.0 10 @10030
+        > ended 0 Closed
+        realised 0
+        > realised 300",
+    );
+}
+
+/// SPEC §12: take_profit touched, price gone before sending.
+#[test]
+fn take_profit_gone_before_sending_is_missed_and_nothing_is_sent() {
+    check(
+        "position A long 10 @10000
+        quote A 10019 10021
+        intent 0 take_profit >=10020
+        > ended 0 Missed
+        count refuted
+        > refuted: 1
+        count orders
+        > orders: 0
+        quote A 10020 10021
+        intent 0 take_profit >=10020
+        > sell 0.0 10 @10020
+        expire 0.0
+        > ended 0 Missed",
+    );
+}
+
+#[test]
+fn take_profit_on_a_stale_or_missing_quote_is_missed() {
+    check(
+        "position A long 10 @10000
+        intent 0 take_profit >=10020
+        > ended 0 Missed
+        quote A 10030 10031
+        wait 5001
+        intent 0 take_profit >=10020
+        > ended 0 Missed",
+    );
+}
+
+/// SPEC §12: stop holds and take_profit plan is working: protective, full quantity, same plan. The
+/// order in flight is awaited and nothing is sold twice [X3].
+#[test]
+fn a_stop_raises_the_working_take_profit() {
+    check(
+        "position A long 10 @10000
+        quote A 10030 10031
+        intent 0 tiers >=10020 keep 5
+        > sell 0.0 5 @10020
+        quote A 9800 9801
+        intent 0 stop_loss <=9900
+        plan 0
+        > protective stop_loss number 1
+        fill 0.0 2 @10020
+        > fill 0.0 2 @10020
+        expire 0.0
+        > sell 0.0 8 @9781
+        plan 0
+        > protective stop_loss number 1
+        fill 0.0 8 @9790
+        > fill 0.0 8 @9790
+        > ended 0 Closed
+        realised 0
+        > realised -1640",
+    );
+}
+
+/// SPEC §12: opportunistic manual close while liquidation holds: critical, reason liquidation.
+#[test]
+fn a_lower_intent_takes_nothing_back() {
+    check(
+        "position A long 10 @10000
+        quote A 9800 9801
+        intent 0 liquidation
+        > sell 0.0 10 market
+        intent 0 operator opportunistic keep 4
+        plan 0
+        > critical liquidation number 1
+        fill 0.0 10 @9700
+        > fill 0.0 10 @9700
+        > ended 0 Closed",
+    );
+}
+
+#[test]
+fn protective_collars_widen_at_once_and_reach_the_market() {
+    check(
+        "position A short 10 @10000
+        quote A 10999 11000
+        intent 0 stop_loss >=10900
+        > buy 0.0 10 @11022
+        expire 0.0
+        > buy 0.0 10 @11055
+        quote A 11099 11100
+        fill 0.0 3 @11040
+        > fill 0.0 3 @11040
+        expire 0.0
+        > buy 0.0 7 @11211
+        expire 0.0
+        > buy 0.0 7 market
+        expire 0.0
+        wait 100
+        > buy 0.0 7 market
+        fill 0.0 4 @11300
+        > fill 0.0 4 @11300
+        expire 0.0
+        > buy 0.0 3 market
+        fill 0.0 3 @11400
+        > fill 0.0 3 @11400
+        > ended 0 Closed",
+    );
+}
+
+/// The market needs no price: a protective exit without a usable quote goes there [X11].
+#[test]
+fn protective_without_a_fresh_quote_goes_to_the_market() {
+    check(
+        "position A long 10 @10000
+        quote A 9800 9801
+        wait 5001
+        intent 0 stop_loss <=9900
+        > sell 0.0 10 market",
+    );
+}
+
+#[test]
+fn normal_polls_while_the_spread_is_wide_until_its_deadline() {
+    check(
+        "position A long 10 @10000
+        position B long 10 @10000
+        quote A 10000 10021
+        quote B 10000 10021
+        intent 0 deadline
+        intent 1 deadline
+        wait 1000
+        quote A 10000 10020
+        wait 100
+        > sell 0.0 10 @9990
+        wait 58800
+        quote B 9000 9500
+        wait 99
+        plan 1
+        > normal deadline number 1 stuck
+        wait 1
+        > sell 1.0 10 @8991",
+    );
+}
+
+/// Priced from the newest quote at each attempt [X11]; three orders without a fill escalate.
+#[test]
+fn normal_prices_anew_each_attempt_and_escalates_after_three() {
+    check(
+        "position A long 10 @10000
+        quote A 10000 10001
+        intent 0 deadline
+        > sell 0.0 10 @9990
+        expire 0.0
+        quote A 9950 9951
+        wait 99
+        wait 1
+        > sell 0.0 10 @9941
+        expire 0.0
+        wait 100
+        > sell 0.0 10 @9941
+        plan 0
+        > normal deadline number 1
+        expire 0.0
+        > sell 0.0 10 @9931
+        plan 0
+        > protective deadline number 1",
+    );
+}
+
+#[test]
+fn normal_never_goes_blind() {
+    check(
+        "position A long 10 @10000
+        intent 0 deadline
+        wait 90000
+        plan 0
+        > normal deadline number 1 stuck
+        count orders
+        > orders: 0
+        quote A 9000 9001
+        wait 100
+        > sell 0.0 10 @8991",
+    );
+}
+
+#[test]
+fn a_partly_filled_take_profit_is_completed_at_normal_urgency() {
+    check(
+        "position A long 10 @10000
+        quote A 10030 10031
+        intent 0 take_profit >=10020
+        > sell 0.0 10 @10020
+        fill 0.0 4 @10025
+        > fill 0.0 4 @10025
+        quote A 10010 10011
+        expire 0.0
+        > sell 0.0 6 @10000
+        plan 0
+        > normal take_profit number 1
+        fill 0.0 6 @10010
+        > fill 0.0 6 @10010
+        > ended 0 Closed",
+    );
+}
+
+#[test]
+fn a_pair_splits_its_slack_by_the_spreads() {
+    // Σ = 10·(10500 − 10000) = 5000 against 3000: a slack of 200 price units in all. One tick each,
+    // the other 198 by spreads of one to three, what rounding leaves to the first.
+    check(
+        "position A long 10 @10000 , B short 10 @10000
+        quote A 10500 10501
+        quote B 9997 10000
+        intent 0 basis net 3000
+        > sell 0.0 10 @10449
+        > buy 0.1 10 @10149
+        fill 0.0 10 @10500
+        > fill 0.0 10 @10500
+        fill 0.1 10 @10000
+        > fill 0.1 10 @10000
+        > ended 0 Closed",
+    );
+}
+
+#[test]
+fn a_pair_closes_in_proportional_clips_each_verified() {
+    check(
+        "max_unhedged 600000
+        position A long 100 @10000 , B short 200 @10000
+        quote A 10500 10501 80 9
+        quote B 9999 10000 9 1000
+        intent 0 basis net -1000000
+        > sell 0.0 30 @10332
+        > buy 0.1 60 @10166
+        fill 0.0 30 @10500
+        > fill 0.0 30 @10500
+        fill 0.1 60 @10000
+        > fill 0.1 60 @10000
+        > sell 0.0 30 @10332
+        > buy 0.1 60 @10166
+        quote A 8000 8001
+        fill 0.1 60 @10000
+        > fill 0.1 60 @10000
+        fill 0.0 30 @10500
+        > fill 0.0 30 @10500
+        > ended 0 Done
+        count orders
+        > orders: 4",
+    );
+}
+
+/// One leg filled, the other refused: the rest is closed at normal urgency, at once, and becomes
+/// protective when that fails.
+#[test]
+fn a_pair_with_one_leg_filled_completes_the_other() {
+    check(
+        "position A long 10 @10000 , B short 10 @10000
+        quote A 10500 10501
+        quote B 9999 10000
+        intent 0 basis net 5000
+        > sell 0.0 10 @10500
+        > buy 0.1 10 @10000
+        expire 0.1
+        fill 0.0 10 @10500
+        > fill 0.0 10 @10500
+        > buy 0.1 10 @10010
+        plan 0
+        > normal basis number 1
+        expire 0.1
+        wait 100
+        > buy 0.1 10 @10010
+        expire 0.1
+        wait 100
+        > buy 0.1 10 @10010
+        expire 0.1
+        > buy 0.1 10 @10020
+        plan 0
+        > protective basis number 1
+        fill 0.1 10 @10015
+        > fill 0.1 10 @10015
+        > ended 0 Closed",
+    );
+}
+
+#[test]
+fn a_pair_without_any_fill_is_missed_only_when_both_orders_are_over() {
+    check(
+        "position A long 10 @10000 , B short 10 @10000
+        quote A 10500 10501
+        quote B 9999 10000
+        intent 0 basis net 5000
+        > sell 0.0 10 @10500
+        > buy 0.1 10 @10000
+        expire 0.0
+        plan 0
+        > opportunistic basis number 1
+        reject 0.1 price
+        > ended 0 Missed",
+    );
+}
+
+/// [X22] A fill before its ack counts, the same fill again does not, and after its end an order is
+/// heard no more.
+#[test]
+fn fills_count_once_whenever_they_come() {
+    check(
+        "position A long 10 @10000
+        quote A 9800 9801
+        intent 0 stop_loss <=9900
+        > sell 0.0 10 @9781
+        fill 0.0 4 @9790 #77
+        > fill 0.0 4 @9790
+        ack 0.0
+        fill 0.0 4 @9790 #77
+        count duplicate_fills
+        > duplicate_fills: 1
+        fill 0.0 6 @9785 #78
+        > fill 0.0 6 @9785
+        > ended 0 Closed
+        fill 0.0 6 @9785 #78
+        expire 0.0
+        count late_events
+        > late_events: 2",
+    );
+}
+
+/// [X3] More than was ordered is counted as a contradiction, and never goes below nought.
+#[test]
+fn an_overfill_stops_at_the_order() {
+    check(
+        "position A long 10 @10000
+        quote A 10030 10031
+        intent 0 tiers >=10020 keep 5
+        > sell 0.0 5 @10020
+        fill 0.0 50 @10020
+        > fill 0.0 5 @10020
+        > ended 0 Done
+        count overfills
+        > overfills: 1",
+    );
+}
+
+/// Silence is no evidence: no second order, not closed, but visible.
+#[test]
+fn a_silent_order_stays_reserved_and_the_plan_becomes_stuck() {
+    check(
+        "position A long 10 @10000
+        quote A 9800 9801
+        intent 0 stop_loss <=9900
+        > sell 0.0 10 @9781
+        wait 29999
+        plan 0
+        > protective stop_loss number 1
+        wait 1
+        plan 0
+        > protective stop_loss number 1 stuck
+        intent 0 liquidation
+        wait 3600000
+        plan 0
+        > critical liquidation number 1 stuck
+        count stuck
+        > stuck: 1
+        expire 0.0
+        > sell 0.0 10 market
+        fill 0.0 10 @9000
+        > fill 0.0 10 @9000
+        > ended 0 Closed",
+    );
+}
+
+/// [X10] A price outside the band is priced anew; [X29] the same refusal over and over is spaced,
+/// escalates, and is flagged.
+#[test]
+fn refused_prices_are_priced_anew_then_spaced() {
+    check(
+        "position A long 10 @10000
+        quote A 10000 10001
+        intent 0 deadline
+        > sell 0.0 10 @9990
+        quote A 9990 9991
+        reject 0.0 price
+        > sell 0.0 10 @9981
+        reject 0.0 price
+        wait 249
+        wait 1
+        > sell 0.0 10 @9981
+        expire 0.0
+        > sell 0.0 10 @9971
+        plan 0
+        > protective deadline number 1",
+    );
+}
+
+#[test]
+fn a_venue_that_is_not_to_be_had_is_asked_later_and_no_urgency_overrides_it() {
+    check(
+        "position A long 10 @10000
+        quote A 10000 10001
+        intent 0 deadline
+        > sell 0.0 10 @9990
+        reject 0.0 rate
+        wait 249
+        intent 0 stop_loss <=10000
+        wait 1
+        > sell 0.0 10 @9980
+        reject 0.0 unavailable
+        wait 499
+        wait 1
+        > sell 0.0 10 @9980
+        fill 0.0 10 @9985
+        > fill 0.0 10 @9985
+        > ended 0 Closed",
+    );
+}
+
+/// [X29] What would be refused again waits long, is flagged, and is never called closed.
+#[test]
+fn a_fatal_refusal_is_stuck_and_tried_again() {
+    check(
+        "position A long 10 @10000
+        quote A 10000 10001
+        intent 0 liquidation
+        > sell 0.0 10 market
+        reject 0.0 fatal
+        plan 0
+        > critical liquidation number 1 stuck
+        wait 9999
+        wait 1
+        > sell 0.0 10 market
+        fill 0.0 10 @9985
+        > fill 0.0 10 @9985
+        > ended 0 Closed",
+    );
+}
+
+#[test]
+fn a_take_profit_that_is_refused_for_a_while_is_missed_without_sending() {
+    check(
+        "position A long 10 @10000
+        quote A 10030 10031
+        intent 0 take_profit >=10020
+        > sell 0.0 10 @10020
+        reject 0.0 rate
+        > ended 0 Missed
+        wait 20
+        intent 0 take_profit >=10020
+        > ended 0 Missed
+        wait 230
+        intent 0 take_profit >=10020
+        > sell 0.0 10 @10020",
+    );
+}
+
+/// [X9] Lots, minimum quantity and minimum notional of C: what is left is dust, said once.
+#[test]
+fn what_cannot_be_sold_is_dust() {
+    check(
+        "position C long 47 @10000
+        quote C 10000 10005
+        intent 0 stop_loss <=10000
+        > sell 0.0 40 @9980
+        fill 0.0 30 @9990
+        > fill 0.0 30 @9990
+        expire 0.0
+        > ended 0 Dust
+        position C long 20 @10000
+        quote C 9995 10000
+        intent 1 stop_loss <=10000
+        > ended 1 Dust",
+    );
+}
+
+/// [X9] A tier that would leave less than an order takes all.
+#[test]
+fn a_last_slice_leaves_no_unsellable_rest() {
+    check(
+        "position C long 40 @10000
+        quote C 10030 10035
+        intent 0 tiers >=10020 keep 15
+        > sell 0.0 40 @10020
+        fill 0.0 40 @10030
+        > fill 0.0 40 @10030
+        > ended 0 Closed",
+    );
+}
+
+#[test]
+fn a_tier_keeps_its_rest_and_the_second_tier_lowers_it() {
+    check(
+        "position A long 10 @10000
+        quote A 10060 10061
+        intent 0 tiers >=10020 keep 5
+        > sell 0.0 5 @10020
+        intent 0 tiers >=10050 keep 0
+        fill 0.0 5 @10060
+        > fill 0.0 5 @10060
+        > sell 0.0 5 @10050
+        fill 0.0 5 @10060
+        > fill 0.0 5 @10060
+        > ended 0 Closed",
+    );
+}
+
+/// [X3] Positions that share a holding never sell more than it has.
+#[test]
+fn positions_share_a_holding() {
+    check(
+        "position A long 10 @10000
+        position A long 5 @10000
+        quote A 9800 9801
+        intent 0 stop_loss <=9900
+        > sell 0.0 10 @9781
+        intent 1 stop_loss <=9900
+        > sell 1.0 5 @9781
+        fill 1.0 5 @9790
+        > fill 1.0 5 @9790
+        > ended 1 Closed
+        fill 0.0 10 @9790
+        > fill 0.0 10 @9790
+        > ended 0 Closed",
+    );
+}
+
+/// The gate: a market that fills nobody is asked at most sixty times a minute.
+#[test]
+fn the_gate_holds_a_storm_back() {
+    let mut script = String::from(
+        "position A long 10 @10000
+        quote A 9800 9801
+        intent 0 liquidation
+        > sell 0.0 10 market\n",
+    );
+    for _ in 1..60 {
+        script += "expire 0.0\nwait 100\n> sell 0.0 10 market\n";
+    }
+    script += "expire 0.0
+        wait 100
+        wait 10000
+        count orders
+        > orders: 60
+        count gate_trips
+        > gate_trips: 1
+        wait 60000
+        > sell 0.0 10 market";
+    check(&script);
+}

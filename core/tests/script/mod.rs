@@ -1,0 +1,275 @@
+//! A script's reader: what happens, each line followed by what must come out.
+//!
+//! A line that begins with `>` is output, anything else is a command; `run` reads them. Prices and
+//! quantities are whole numbers. Instruments: A and B are fine-grained; C has tick 5, lot 10,
+//! minimum 20 and a minimum notional of 200000.
+
+use reap_core::event::Report;
+use reap_core::executor::{Executor, ExecutorLimits};
+use reap_core::instrument::{
+    AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, VenueId,
+};
+use reap_core::intent::{Intent, Reason, Urgency};
+use reap_core::limits::LEGS_MAX;
+use reap_core::net::{Cmp, Compiled, LegForm, NetForm};
+use reap_core::order::{ClientOrderId, OrderChange, OrderEvent, OrderSide, RejectClass};
+use reap_core::policy::{ExitSettings, PolicyId};
+use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
+use reap_core::pricing::{Quotes, Top};
+use reap_core::tick::Quote;
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
+
+const ZERO: Decimal = Decimal { mantissa: 0, scale: 0 };
+
+fn instrument(tick: i64, lot: i64, min_qty: i64, min_notional: i128) -> Instrument {
+    Instrument::new(InstrumentSpec {
+        venue: VenueId(0),
+        currency: CurrencyId(0),
+        contract: ContractKind::Linear,
+        price_scale: 0,
+        qty_scale: 0,
+        multiplier: Decimal { mantissa: 1, scale: 0 },
+        tick,
+        lot,
+        min_qty,
+        min_notional: Decimal { mantissa: min_notional, scale: 0 },
+        taker: Rate::ZERO,
+        maker: Rate::ZERO,
+        min_fee: ZERO,
+        max_quote_age: Nanos::from_secs(5),
+        jump_limit: Rate::from_bps(1_000),
+        jump_ticks: 5,
+        reduce_only: true,
+        peer: None,
+    })
+    .unwrap()
+}
+
+struct Table(Vec<Option<Top>>);
+
+impl Quotes for Table {
+    fn top(&self, instrument: InstrumentId) -> Option<Top> {
+        self.0[usize::from(instrument.0)]
+    }
+}
+
+struct Desk {
+    executor: Executor,
+    quotes: Table,
+    now: Nanos,
+    positions: Vec<PositionSpec>,
+    newest: Vec<[Option<ClientOrderId>; LEGS_MAX]>,
+    trade_id: u64,
+    intents: u64,
+    settings: ExitSettings,
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> T {
+    word.trim_start_matches(['@', '#', '+'])
+        .parse()
+        .unwrap_or_else(|_| panic!("{word} is no number"))
+}
+
+impl Desk {
+    fn new() -> Self {
+        let instruments =
+            [instrument(1, 1, 1, 0), instrument(1, 1, 1, 0), instrument(5, 10, 20, 200_000)];
+        let limits = ExecutorLimits { positions: 4, orders: 8 };
+        Self {
+            executor: Executor::new(limits, &instruments, 7),
+            quotes: Table(vec![None; 3]),
+            now: Nanos::from_secs(1_000),
+            positions: Vec::new(),
+            newest: Vec::new(),
+            trade_id: 0,
+            intents: 0,
+            settings: ExitSettings::default(),
+        }
+    }
+
+    fn run(&mut self, line: &str) -> Vec<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = match words[0] {
+            "quote" => self.quote(&words),
+            "position" => self.position(&words[1..]),
+            "intent" => self.intent(&words),
+            "wait" => self.wait(number(words[1])),
+            "plan" => return vec![self.plan(number(words[1]))],
+            "max_unhedged" => {
+                self.settings.max_unhedged = Some(Decimal { mantissa: number(words[1]), scale: 0 });
+            }
+            "realised" => {
+                let realised = self.executor.realised(PositionId(number(words[1]))).unwrap();
+                return vec![format!("realised {}", realised.at_scale(0).unwrap())];
+            }
+            "count" => {
+                let counters = format!("{:?}", self.executor.counters());
+                let at = counters.find(&format!("{}: ", words[1])).expect("a counter's name");
+                let end = counters[at..].find(", ").unwrap_or(counters.len() - at);
+                return vec![counters[at..at + end].to_owned()];
+            }
+            _ => self.event(&words),
+        };
+        let () = answer;
+        self.drain()
+    }
+
+    fn quote(&mut self, words: &[&str]) {
+        let index = usize::from(words[1].as_bytes()[0] - b'A');
+        let size = |i: usize| words.get(i).map_or(1_000_000, |word| number(word));
+        let quote = Quote::new(number(words[2]), number(words[3]), size(4), size(5)).unwrap();
+        self.quotes.0[index] = Some(Top { quote, received: self.now });
+    }
+
+    /// `position A long 10 @100 , B short …`
+    fn position(&mut self, words: &[&str]) {
+        let legs = words.split(|&word| word == ",").map(|words| LegSpec {
+            account: AccountId(1),
+            instrument: InstrumentId(u16::from(words[0].as_bytes()[0] - b'A')),
+            side: if words[1] == "long" { Side::Long } else { Side::Short },
+            entry: Price::new(number(words[3])).unwrap(),
+            qty: Qty::new(number(words[2])).unwrap(),
+            fees_paid: ZERO,
+            funding: ZERO,
+            margin: None,
+        });
+        let spec =
+            PositionSpec { policy: PolicyId(0), opened: self.now, tag: 0, legs: legs.collect() };
+        let id = PositionId(self.positions.len() as u32);
+        self.executor.register(id, &spec, &self.settings).unwrap();
+        self.positions.push(spec);
+        self.newest.push([None; LEGS_MAX]);
+    }
+
+    /// `intent 0 take_profit [>=X | <=X | net K] [keep Q] [URGENCY]`
+    fn intent(&mut self, words: &[&str]) {
+        let position: usize = number(words[1]);
+        let legs = &self.positions[position].legs;
+        let reason = *Reason::ALL.iter().find(|reason| reason.name() == words[2]).unwrap();
+        let mut intent = Intent {
+            seq: self.intents,
+            at: self.now,
+            position: PositionId(position as u32),
+            policy_version: 1,
+            rule: 0,
+            part: 0,
+            reason,
+            urgency: reason.urgency(),
+            legs: legs.len() as u8,
+            keep: [Qty::ZERO; LEGS_MAX],
+            compiled: Compiled::Unconditional,
+            inputs: [None; LEGS_MAX],
+        };
+        let mut rest = words[3..].iter();
+        while let Some(&word) = rest.next() {
+            match word {
+                "keep" => intent.keep = [Qty::new(number(rest.next().unwrap())).unwrap(); LEGS_MAX],
+                "net" => intent.compiled = net(legs, number(rest.next().unwrap())),
+                "normal" => intent.urgency = Urgency::Normal,
+                "opportunistic" => intent.urgency = Urgency::Opportunistic,
+                _ => {
+                    let (cmp, limit) = word.split_at(2);
+                    let cmp = if cmp == ">=" { Cmp::AtLeast } else { Cmp::AtMost };
+                    intent.compiled = Compiled::Price { cmp, limit: number(limit) };
+                }
+            }
+        }
+        self.intents += 1;
+        self.executor.on_intent(self.now, &intent, &self.quotes);
+    }
+
+    /// Lets time pass, timer by timer.
+    fn wait(&mut self, millis: u64) {
+        let end = self.now.plus(Nanos::from_millis(millis));
+        while let Some(at) = self.executor.next_timer().filter(|&at| at <= end) {
+            self.now = at;
+            self.executor.on_timer(at, &self.quotes);
+        }
+        self.now = end;
+    }
+
+    /// `ack 0.1`, `fill 0.1 5 @100 [#trade]`, `expire 0.1`, `reject 0.1 price`: of the newest order
+    /// of a position's leg.
+    fn event(&mut self, words: &[&str]) {
+        let (position, leg) = words[1].split_once('.').expect("position.leg");
+        let (position, leg): (usize, usize) = (number(position), number(leg));
+        let what = match words[0] {
+            "ack" => OrderChange::Acked,
+            "expire" => OrderChange::Expired,
+            "reject" => OrderChange::Rejected(match words[2] {
+                "price" => RejectClass::Price,
+                "size" => RejectClass::Size,
+                "rate" => RejectClass::RateLimit,
+                "unavailable" => RejectClass::Unavailable,
+                _ => RejectClass::Fatal,
+            }),
+            "fill" => {
+                self.trade_id += 1;
+                OrderChange::Filled {
+                    trade_id: words.get(4).map_or(self.trade_id, |word| number(word)),
+                    price: Price::new(number(words[3])).unwrap(),
+                    qty: Qty::new(number(words[2])).unwrap(),
+                    fee: 0,
+                }
+            }
+            other => panic!("unknown command {other}"),
+        };
+        let id = self.newest[position][leg].expect("an order was sent");
+        self.executor.on_order_event(self.now, &OrderEvent { id, what }, &self.quotes);
+    }
+
+    fn plan(&self, position: u32) -> String {
+        let Some(plan) = self.executor.plan(PositionId(position)) else { return "none".into() };
+        let stuck = if plan.stuck { " stuck" } else { "" };
+        format!("{} {} number {}{stuck}", plan.urgency.name(), plan.reason.name(), plan.number)
+    }
+
+    fn drain(&mut self) -> Vec<String> {
+        let mut out = Vec::new();
+        while let Some(report) = self.executor.poll_report() {
+            out.push(match report {
+                Report::Fill { position, leg, price, qty, .. } => {
+                    format!("fill {}.{leg} {} @{}", position.0, qty.raw(), price.raw())
+                }
+                Report::PlanEnded { position, outcome } => {
+                    format!("ended {} {outcome:?}", position.0)
+                }
+            });
+        }
+        while let Some(order) = self.executor.poll_order() {
+            let (position, leg) = (order.id.position.0, order.id.leg);
+            self.newest[position as usize][usize::from(leg)] = Some(order.id);
+            let side = if order.side == OrderSide::Sell { "sell" } else { "buy" };
+            let limit = order.limit.map_or("market".into(), |limit| format!("@{}", limit.raw()));
+            out.push(format!("{side} {position}.{leg} {} {limit}", order.qty.raw()));
+        }
+        out
+    }
+}
+
+/// Σ side·x·quantity ≥ least, without fees.
+fn net(legs: &[LegSpec], least: i128) -> Compiled {
+    let mut form = NetForm {
+        legs: [LegForm::default(); LEGS_MAX],
+        count: legs.len() as u8,
+        cmp: Cmp::AtLeast,
+        bound: least * 1_000_000_000,
+    };
+    for (form, leg) in form.legs.iter_mut().zip(legs) {
+        *form = LegForm::new(leg.side, leg.qty.raw(), Rate::ZERO, 0);
+    }
+    Compiled::Net(form)
+}
+
+/// Runs a script and compares the whole transcript.
+pub(crate) fn check(script: &str) {
+    let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
+    let expected: Vec<&str> = lines.clone().collect();
+    let mut desk = Desk::new();
+    let mut got = Vec::new();
+    for line in lines.filter(|line| !line.starts_with('>')) {
+        got.push(line.to_owned());
+        got.extend(desk.run(line).into_iter().map(|out| format!("> {out}")));
+    }
+    assert_eq!(got.join("\n"), expected.join("\n"));
+}

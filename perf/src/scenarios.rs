@@ -1,0 +1,27 @@
+//! The scenarios, one file each.
+
+mod engine;
+
+use crate::figures::Figures;
+
+/// Why a scenario could not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScenarioError {
+    /// Something it needs is not there.
+    #[error("{0}")]
+    Missing(String),
+}
+
+/// A scenario: a name, what it measures, and how to run it at a share of its usual work.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(u64) -> Result<Figures, ScenarioError>,
+}
+
+/// Every scenario.
+pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "engine",
+    about: "one quote through the engine: 10,000 positions on its symbol against one, five markets",
+    run: engine::run,
+}];

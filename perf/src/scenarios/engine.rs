@@ -1,0 +1,362 @@
+//! One quote through the engine, with 10,000 positions on its symbol and with one.
+//!
+//! ```text
+//!   quote ──▶ gate ──▶ marks ──▶ 4 heads, ≤ 8 pair classes ──▶ (crossed: test, arbitrate) ──▶ intent
+//!             └────────────────────────── one step ─────────────────────────────────────────┘
+//! ```
+//!
+//! The same quotes go to both engines in blocks by turns, so that the machine's moods hit both.
+
+use reap_core::engine::{Engine, EngineLimits};
+use reap_core::event::{Event, GateSettings, Outcome, Report};
+use reap_core::instrument::{
+    AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
+    VenueId,
+};
+use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::position::{LegSpec, PositionSpec, Side};
+use reap_core::tick::{Quote, Stamp, Tick};
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
+
+use super::ScenarioError;
+use crate::figures::Figures;
+use crate::timing::{Steps, Stopwatch};
+
+const MANY: usize = 10_000;
+const MID: i64 = 5_000_000;
+const BLOCK: usize = 1600;
+const GROUP: u64 = 50;
+const GOAL: f64 = 1.3;
+/// Blocks that warm caches and branch predictors and are not counted.
+const WARM_UP: usize = 20;
+
+/// One market: its name, instruments, positions and quotes.
+struct Market {
+    name: &'static str,
+    instruments: usize,
+    /// Registers `count` positions.
+    fill: fn(&mut Engine, usize, &mut Random),
+    /// The mid of the instrument that is quoted at a step.
+    quote: fn(u64, &mut Random, &mut [i64]) -> usize,
+    /// Only quotes of the first instrument are counted.
+    first_only: bool,
+}
+
+const MARKETS: [Market; 5] = [
+    Market { name: "calm", instruments: 1, fill: mixed, quote: calm, first_only: false },
+    Market { name: "rally", instruments: 1, fill: trailing, quote: rally, first_only: false },
+    Market {
+        name: "whipsaw",
+        instruments: 1,
+        fill: near_and_far,
+        quote: whipsaw,
+        first_only: false,
+    },
+    Market { name: "ratios", instruments: 2, fill: odd_pairs, quote: two_walks, first_only: false },
+    Market { name: "symbols", instruments: 1000, fill: spread, quote: round, first_only: true },
+];
+
+pub(crate) fn run(work: u64) -> Result<Figures, ScenarioError> {
+    let stopwatch = Stopwatch::new();
+    let mut figures = Figures::default();
+    figures.figure("cost of measuring, ns", stopwatch.cost as f64);
+    for market in &MARKETS {
+        measure(market, work, &stopwatch, &mut figures);
+    }
+    Ok(figures)
+}
+
+fn measure(market: &Market, work: u64, stopwatch: &Stopwatch, figures: &mut Figures) {
+    let mut sides = [1, MANY].map(|count| World::new(market, count));
+    let blocks = (200 * work as usize / 100).max(4);
+    for block in 0..blocks + WARM_UP {
+        for world in &mut sides {
+            world.block(market, stopwatch, block >= WARM_UP);
+        }
+    }
+    let [one, many] = sides;
+    for (label, world) in [("one", &one), ("many", &many)] {
+        figures.figure(format!("{} {label} p50, ns", market.name), world.p50());
+        for (name, percent) in [("p99", 99.0), ("p99.9", 99.9)] {
+            let name = format!("{} {label} {name}, ns", market.name);
+            figures.figure(name, world.steps.percentile(percent));
+        }
+        figures.figure(format!("{} {label} max, ns", market.name), world.steps.max());
+    }
+    if many.intents > 0 {
+        figures.figure(format!("{} many crossed, count", market.name), many.intents as f64);
+    }
+    let ratio = |many: f64, one: f64| many / one.max(1.0);
+    figures.ratio(format!("{} p50", market.name), ratio(many.p50(), one.p50()), GOAL);
+    let (tail_many, tail_one) = (many.steps.percentile(99.0), one.steps.percentile(99.0));
+    figures.ratio(format!("{} p99", market.name), ratio(tail_many, tail_one), GOAL);
+}
+
+/// An engine with its own copy of the quote stream.
+struct World {
+    engine: Engine,
+    random: Random,
+    mids: Vec<i64>,
+    step: u64,
+    /// Single steps: for the tail.
+    steps: Steps,
+    /// Means of fifty steps in tenths of a nanosecond: the clock ticks too slowly for one step.
+    typical: Steps,
+    intents: u64,
+}
+
+impl World {
+    fn new(market: &Market, count: usize) -> Self {
+        let instrument = Instrument::new(instrument()).expect("a constant specification");
+        let instruments = vec![instrument; market.instruments];
+        let limits = EngineLimits { positions: 2 * MANY, policies: 64, triggers: 8 * MANY };
+        let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
+        let mut random = Random(7);
+        let mut world_mids = vec![MID; market.instruments];
+        let mut stamp = 0;
+        for (at, mid) in world_mids.iter_mut().enumerate() {
+            stamp += 1;
+            engine.on_event(Nanos(stamp), &Event::Tick(tick(at, *mid, stamp)));
+        }
+        (market.fill)(&mut engine, count, &mut random);
+        Self {
+            engine,
+            random: Random(11),
+            mids: world_mids,
+            step: stamp,
+            steps: Steps::new(),
+            typical: Steps::new(),
+            intents: 0,
+        }
+    }
+
+    fn p50(&self) -> f64 {
+        self.typical.percentile(50.0) / 10.0
+    }
+
+    fn block(&mut self, market: &Market, stopwatch: &Stopwatch, count: bool) {
+        let mut group = (0, 0);
+        for _ in 0..BLOCK {
+            self.step += 1;
+            let at = (market.quote)(self.step, &mut self.random, &mut self.mids);
+            let now = Nanos(self.step * 1_000_000);
+            let event = Event::Tick(tick(at, self.mids[at], now.0));
+            let engine = &mut self.engine;
+            let mut first = None;
+            let nanos = stopwatch.time(|| {
+                engine.on_event(now, &event);
+                first = engine.poll_intent();
+            });
+            if count && (!market.first_only || at == 0) {
+                self.steps.record(nanos);
+                group = (group.0 + nanos, group.1 + 1);
+                if group.1 == GROUP {
+                    self.typical.record(group.0 * 10 / GROUP);
+                    group = (0, 0);
+                }
+            }
+            self.answer(now, first);
+        }
+    }
+
+    /// Every plan misses: its position is armed again after its back-off.
+    fn answer(&mut self, now: Nanos, first: Option<reap_core::intent::Intent>) {
+        let mut ended = Vec::new();
+        ended.extend(first.map(|intent| intent.position));
+        while let Some(intent) = self.engine.poll_intent() {
+            ended.push(intent.position);
+        }
+        self.intents += ended.len() as u64;
+        for position in ended {
+            let report = Report::PlanEnded { position, outcome: Outcome::Missed };
+            self.engine.on_event(now, &Event::Report(report));
+            while self.engine.poll_intent().is_some() {}
+        }
+    }
+}
+
+fn instrument() -> InstrumentSpec {
+    let nought = Decimal { mantissa: 0, scale: 0 };
+    InstrumentSpec {
+        venue: VenueId(0),
+        currency: CurrencyId(0),
+        contract: ContractKind::Linear,
+        price_scale: 2,
+        qty_scale: 3,
+        multiplier: Decimal { mantissa: 1, scale: 0 },
+        tick: 1,
+        lot: 1,
+        min_qty: 1,
+        min_notional: nought,
+        taker: Rate::from_bps(5),
+        maker: Rate::from_bps(2),
+        min_fee: nought,
+        max_quote_age: Nanos::from_secs(60),
+        jump_limit: Rate::from_bps(1000),
+        jump_ticks: 5,
+        reduce_only: true,
+        peer: None,
+    }
+}
+
+fn tick(instrument: usize, mid: i64, stamp: u64) -> Tick {
+    let quote = Quote::new(mid, mid + 1, 1000, 1000).expect("a positive mid");
+    let stamp = Stamp {
+        source: SourceId(0),
+        received: Nanos(stamp),
+        update_id: stamp,
+        venue_lag_us: 0,
+        reset: false,
+    };
+    Tick::quote(InstrumentId(instrument as u16), stamp, quote)
+}
+
+fn leg(instrument: usize, side: Side, entry: i64, qty: i64) -> LegSpec {
+    let nought = Decimal { mantissa: 0, scale: 0 };
+    LegSpec {
+        account: AccountId(0),
+        instrument: InstrumentId(instrument as u16),
+        side,
+        entry: Price::new(entry).expect("a positive entry"),
+        qty: Qty::new(qty).expect("a small quantity"),
+        fees_paid: nought,
+        funding: nought,
+        margin: None,
+    }
+}
+
+fn register(engine: &mut Engine, policy: PolicyId, legs: impl IntoIterator<Item = LegSpec>) {
+    let spec = PositionSpec { policy, opened: Nanos(0), tag: 0, legs: legs.into_iter().collect() };
+    engine.register(Nanos(0), &spec).expect("the engine has room");
+    while engine.poll_intent().is_some() {}
+}
+
+fn take_profit(bps: i64) -> Rule {
+    Rule::TakeProfit { threshold: Threshold::Rate { rate: Rate::from_bps(bps), base: None } }
+}
+
+fn stop_loss(bps: i64) -> Rule {
+    Rule::StopLoss { distance: Rate::from_bps(bps), base: None }
+}
+
+fn trailing_stop(bps: i64) -> Rule {
+    let distance = Distance::Rate(Rate::from_bps(bps));
+    Rule::TrailingStop { distance, activation: None, base: None }
+}
+
+/// Every one-leg rule, thresholds spread out of the market's reach.
+fn mixed(engine: &mut Engine, count: usize, random: &mut Random) {
+    for at in 0..count.min(20) as i64 {
+        let tiers = [100, 200]
+            .map(|bps| Tier { at: Rate::from_bps(bps + at), share: Rate::from_bps(bps * 50) });
+        let tiers = Rule::Tiers { base: None, tiers: tiers.into_iter().collect() };
+        let rules = [
+            stop_loss(200 + at * 10),
+            trailing_stop(150 + at * 10),
+            take_profit(300 + at * 10),
+            tiers,
+        ];
+        engine.add_policy(Policy::of(rules)).expect("there is room");
+    }
+    for at in 0..count {
+        let side = if at % 2 == 0 { Side::Long } else { Side::Short };
+        let entry = MID + random.between(-20_000, 20_000);
+        let qty = random.between(1, 1000);
+        register(engine, PolicyId((at % 20) as u16), [leg(0, side, entry, qty)]);
+    }
+}
+
+fn calm(_: u64, random: &mut Random, mids: &mut [i64]) -> usize {
+    mids[0] = (mids[0] + random.between(-2, 2)).clamp(MID - 500, MID + 500);
+    0
+}
+
+/// All positions trail.
+fn trailing(engine: &mut Engine, count: usize, random: &mut Random) {
+    for at in 0..count.min(20) as i64 {
+        engine.add_policy(Policy::of([trailing_stop(30 + at * 5)])).expect("there is room");
+    }
+    for at in 0..count {
+        let entry = MID + random.between(-5_000, 5_000);
+        register(engine, PolicyId((at % 20) as u16), [leg(0, Side::Long, entry, 10)]);
+    }
+}
+
+/// Each quote is a new high.
+fn rally(_: u64, random: &mut Random, mids: &mut [i64]) -> usize {
+    mids[0] += random.between(1, 3);
+    0
+}
+
+/// One in a hundred take-profits lies within the swing, the others beyond it. Of one position, the
+/// rule lies beyond.
+fn near_and_far(engine: &mut Engine, count: usize, random: &mut Random) {
+    engine.add_policy(Policy::of([take_profit(0), stop_loss(1000)])).expect("there is room");
+    for at in 0..count {
+        // At no profit wanted a long breaks even 10 bp (entry without fees, exit 5 bp) above.
+        let near = at % 100 == 99;
+        let entry = if near {
+            MID + random.between(-2_400, -2_000)
+        } else {
+            MID + random.between(5_000, 90_000)
+        };
+        register(engine, PolicyId(0), [leg(0, Side::Long, entry, 10)]);
+    }
+}
+
+/// Swings of ±1,000 units (2 bp) each 400 steps, with noise.
+fn whipsaw(step: u64, random: &mut Random, mids: &mut [i64]) -> usize {
+    let phase = (step % 400) as i64;
+    let swing = if phase < 200 { phase * 10 - 1000 } else { 3000 - phase * 10 };
+    mids[0] = MID + swing + random.between(-5, 5);
+    0
+}
+
+/// Pairs whose quantities are in no common ratio: nobody shares a heap.
+fn odd_pairs(engine: &mut Engine, count: usize, random: &mut Random) {
+    let threshold = Threshold::Rate { rate: Rate::from_bps(58), base: None };
+    let rules = [Rule::Basis { threshold }, stop_loss(300)];
+    engine.add_policy(Policy::of(rules)).expect("there is room");
+    for at in 0..count {
+        let qty = 100_000 + at as i64;
+        let entry = MID + random.between(-10_000, 10_000);
+        let legs = [leg(0, Side::Long, entry, qty), leg(1, Side::Short, entry, 100_003)];
+        register(engine, PolicyId(0), legs);
+    }
+}
+
+/// Both legs walk together, each with noise of its own.
+fn two_walks(step: u64, random: &mut Random, mids: &mut [i64]) -> usize {
+    let at = (step % 2) as usize;
+    let common = random.between(-3, 3);
+    mids[at] = (mids[at] + common).clamp(MID - 2_000, MID + 2_000);
+    at
+}
+
+/// 10,000 positions (or one) on the first symbol, one on each other symbol.
+fn spread(engine: &mut Engine, count: usize, random: &mut Random) {
+    mixed(engine, count, random);
+    for at in 1..1000 {
+        register(engine, PolicyId(0), [leg(at, Side::Long, MID, 10)]);
+    }
+}
+
+/// Every 16th quote is the first symbol's, the others come in random order.
+fn round(step: u64, random: &mut Random, mids: &mut [i64]) -> usize {
+    let at = if step.is_multiple_of(16) { 0 } else { random.between(1, 999) as usize };
+    mids[at] = (mids[at] + random.between(-2, 2)).clamp(MID - 500, MID + 500);
+    at
+}
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn between(&mut self, low: i64, high: i64) -> i64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        low + ((z ^ (z >> 31)) % (high - low + 1) as u64) as i64
+    }
+}

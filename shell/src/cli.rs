@@ -1,0 +1,77 @@
+//! The command line: one subcommand per line of [`Command`], one exit code per [`Outcome`].
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::check;
+use crate::output::{Output, complain};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  good: the command did what it says, and what should be closed is closed
+  1  the outcome is not as it should be
+  2  bad input: the command line, a configuration, a file that cannot be read
+  3  the result could not be written";
+
+/// Reap watches best bids and offers and closes positions at the right moment.
+#[derive(Debug, Parser)]
+#[command(name = "reap", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Explain a configuration, or everything that is wrong with it
+    #[command(after_help = EXIT_CODES)]
+    Check(check::Args),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Good,
+    /// It ran, and the outcome is not as it should be.
+    NotGood,
+    /// It could not run on this input.
+    BadInput,
+    /// Its result could not be written.
+    Unwritable,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Good => 0,
+            Outcome::NotGood => 1,
+            Outcome::BadInput => 2,
+            Outcome::Unwritable => 3,
+        })
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    run(Cli::parse(), Output::stdout()).into()
+}
+
+fn run(cli: Cli, mut out: Output) -> Outcome {
+    let outcome = match cli.command {
+        Some(Command::Check(args)) => check::run(&args, &mut out),
+        None => {
+            complain(Cli::command().render_help());
+            Outcome::BadInput
+        }
+    };
+    match out.finish() {
+        Ok(()) => outcome,
+        Err(error) => {
+            complain(format_args!("the result cannot be written: {error}"));
+            Outcome::Unwritable
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Whether a position's legs fit each other and its policy, and whether positions fit each other.
+
+use std::collections::HashMap;
+
+use reap_core::instrument::{AccountId, InstrumentId};
+use reap_core::limits::{AMOUNT_MAX, QTY_MAX};
+use reap_core::policy::{Base, Distance, Rule, Threshold};
+use reap_core::position::Side;
+use reap_core::units::Decimal;
+
+use super::instrument::NamedInstrument;
+use super::names::Lookup;
+use super::policy::NamedPolicy;
+use super::position::{Known, LegConfig, PositionConfig};
+use super::venue::Venue;
+use super::walk::{Table, Value};
+
+/// Reports everything in which the legs of one position contradict each other or the policy.
+pub(super) fn fits(
+    table: &Table<'_>,
+    values: &[Value<'_>],
+    legs: &[LegConfig],
+    policy: &NamedPolicy,
+    known: &Known<'_>,
+) -> bool {
+    let instruments: Option<Vec<&NamedInstrument>> =
+        legs.iter().map(|leg| known.instruments.get(usize::from(leg.instrument.0))).collect();
+    let Some(instruments) = instruments else { return false };
+    let currency = instruments[0].spec().currency;
+    let name = |currency: reap_core::instrument::CurrencyId| {
+        known.currencies[usize::from(currency.0)].as_str()
+    };
+    let mut fine = true;
+    for (value, instrument) in values.iter().zip(&instruments) {
+        if instrument.spec().currency != currency {
+            let (own, first) = (name(instrument.spec().currency), name(currency));
+            value.problem(
+                format!("is quoted in {own}, the first leg in {first}"),
+                "use legs of one quote currency; conversions are not supported",
+            );
+            fine = false;
+        }
+    }
+    if let Some(amounts) = policy.currency
+        && amounts != currency
+    {
+        let (amounts, legs) = (name(amounts), name(currency));
+        let what = format!(
+            "its legs are quoted in {legs}, policy {} has amounts in {amounts}",
+            policy.name
+        );
+        table.problem(what, format!("give it a policy with amounts in {legs}"));
+        fine = false;
+    }
+    if fine {
+        fine = weights_fit(values, legs, &instruments);
+    }
+    for rule in &policy.policy.rules {
+        if let Some((what, remedy)) = misfit(rule, legs, &instruments) {
+            table.problem(format!("policy {}: {what}", policy.name), remedy);
+            fine = false;
+        }
+    }
+    fine
+}
+
+/// Whether quantity × multiplier of every leg stays in bounds at the position's common scale.
+fn weights_fit(values: &[Value<'_>], legs: &[LegConfig], instruments: &[&NamedInstrument]) -> bool {
+    let scales = instruments.iter().map(|instrument| instrument.instrument.nano_scale());
+    let common = scales.max().unwrap_or_default();
+    let mut fine = true;
+    for ((value, leg), instrument) in values.iter().zip(legs).zip(instruments) {
+        let unit = Decimal {
+            mantissa: i128::from(leg.qty.raw()) * instrument.spec().multiplier.mantissa,
+            scale: instrument.instrument.nano_scale(),
+        };
+        let fits = unit.at_scale(common).is_some_and(|weight| weight <= i128::from(QTY_MAX));
+        if !fits {
+            value.problem(
+                format!("quantity × multiplier exceeds {QTY_MAX} at the position's common scale"),
+                "split the position, or lower price_scale and qty_scale of its instruments",
+            );
+            fine = false;
+        }
+    }
+    fine
+}
+
+/// Why a rule cannot be used on these legs, and what to do.
+fn misfit(
+    rule: &Rule,
+    legs: &[LegConfig],
+    instruments: &[&NamedInstrument],
+) -> Option<(String, String)> {
+    let several = legs.len() > 1;
+    let of_base = |base: Option<Base>| match base {
+        Some(Base::Margin) if legs.iter().any(|leg| leg.margin.is_none()) => Some((
+            "a rule is a percentage of the margin, and a leg names none".to_owned(),
+            "give every leg its margin, such as margin = \"500 USDT\"".to_owned(),
+        )),
+        Some(Base::Amount(amount)) => of_amount(amount, instruments),
+        _ => None,
+    };
+    let of_threshold = |threshold: Threshold| match threshold {
+        Threshold::Rate { base, .. } => of_base(base),
+        Threshold::Amount(amount) => of_amount(amount, instruments),
+    };
+    match rule {
+        Rule::TakeProfit { threshold } => of_threshold(*threshold),
+        Rule::Basis { .. } if legs.len() != 2 => Some((
+            format!("basis needs exactly two legs, the position has {}", legs.len()),
+            "use take_profit for other positions".to_owned(),
+        )),
+        Rule::Basis { threshold } => of_threshold(*threshold),
+        Rule::Tiers { base, .. }
+        | Rule::StopLoss { base, .. }
+        | Rule::TrailingProfit { base, .. } => of_base(*base),
+        Rule::TrailingStop { distance: Distance::Ticks(_) | Distance::Price(_), .. } if several => {
+            Some((
+                "a trailing_stop in ticks or as a price difference needs one leg".to_owned(),
+                "write the distance as a percentage".to_owned(),
+            ))
+        }
+        Rule::TrailingStop { distance: Distance::Price(amount), base, .. } => {
+            let scale = instruments[0].spec().price_scale;
+            let exact = amount.at_scale(scale).is_some_and(|price| price <= i128::from(i64::MAX));
+            if exact { of_base(*base) } else { Some(too_fine(&instruments[0].name, scale)) }
+        }
+        Rule::TrailingStop { base, .. } => of_base(*base),
+        Rule::Deadline { .. } => None,
+    }
+}
+
+fn too_fine(instrument: &str, scale: u8) -> (String, String) {
+    (
+        format!(
+            "its trailing distance has more than the {scale} decimals of {instrument}'s prices"
+        ),
+        "write it with fewer decimals".to_owned(),
+    )
+}
+
+fn of_amount(amount: Decimal, instruments: &[&NamedInstrument]) -> Option<(String, String)> {
+    let scale = instruments.iter().map(|instrument| instrument.instrument.nano_scale()).max()?;
+    let fits = amount.at_scale(scale).is_some_and(|nano| nano <= AMOUNT_MAX);
+    (!fits).then(|| {
+        (
+            format!("an amount has too many digits for {scale} decimals"),
+            "write a smaller amount or fewer decimals".to_owned(),
+        )
+    })
+}
+
+/// Reports legs that oppose each other in one account: venues net them, so that closing the one
+/// would open the other. Of one position or of several.
+pub(super) fn oppositions(positions: &[(PositionConfig, Vec<Value<'_>>)]) {
+    let mut held: HashMap<(AccountId, InstrumentId), (Side, String)> = HashMap::new();
+    for (position, values) in positions {
+        for (leg, value) in position.legs.iter().zip(values) {
+            let holding = (leg.account, leg.instrument);
+            let (side, owner) =
+                held.entry(holding).or_insert_with(|| (leg.side, value.path().to_owned()));
+            if *side != leg.side {
+                value.problem(
+                    format!("opposes {owner}: the same instrument of the same account"),
+                    "a one-way account nets the two; hold one of them in another account",
+                );
+            }
+        }
+    }
+}
+
+/// Reports short legs of spot markets: nothing can be held short there.
+pub(super) fn spot_shorts(
+    positions: &[(PositionConfig, Vec<Value<'_>>)],
+    known: &Known<'_>,
+    venues: &Lookup<Venue>,
+) {
+    for (position, values) in positions {
+        for (leg, value) in position.legs.iter().zip(values) {
+            let instrument = known.instruments.get(usize::from(leg.instrument.0));
+            let venue = instrument.and_then(|own| venues.get(usize::from(own.spec().venue.0)));
+            if leg.side == Side::Short && venue.is_some_and(|venue| venue.kind.is_spot()) {
+                let what = "is short on a spot market, which holds nothing short";
+                value.problem(what, "hold the short leg on a futures market");
+            }
+        }
+    }
+}

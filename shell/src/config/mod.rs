@@ -1,0 +1,297 @@
+//! Strict TOML configuration: what it may say, and every mistake at once.
+//!
+//! A file is parsed with the positions of its values, walked by hand into the core's own types, and
+//! refused as a whole with every mistake that it contains: line, key, value, bound and remedy.
+//! Percentages, amounts and times always carry a unit. Unknown keys are mistakes.
+
+mod exit;
+mod fit;
+mod instrument;
+mod names;
+mod nearest;
+mod policy;
+mod position;
+mod problem;
+mod rules;
+pub mod summary;
+mod time;
+mod units;
+mod value;
+mod venue;
+mod walk;
+pub mod words;
+
+use std::path::Path;
+
+use reap_core::event::GateSettings;
+use reap_core::instrument::VenueId;
+use reap_core::limits::{INSTRUMENTS_MAX, POLICIES_MAX, POSITIONS_MAX};
+use toml::de::DeTable;
+
+pub use self::instrument::NamedInstrument;
+use self::names::{Currencies, Lookup};
+pub use self::policy::NamedPolicy;
+use self::position::Known;
+pub use self::position::{Account, Entry, FeesPaid, LegConfig, Opened, PositionConfig};
+pub use self::problem::{ConfigError, Problem};
+pub use self::time::{format_instant, format_time_of_day};
+pub use self::venue::{SourceMatch, Venue, VenueKind};
+use self::walk::{Table, Value, Walk};
+
+/// Largest file that is read: far more than any list of positions.
+const FILE_MAX: u64 = 1 << 26;
+const VENUES_MAX: usize = 256;
+
+/// A configuration without mistakes. Ids of the core are indices into its lists.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file's name, for reports.
+    pub file: String,
+    /// By [`VenueId`].
+    pub venues: Vec<Venue>,
+    /// By [`reap_core::instrument::CurrencyId`].
+    pub currencies: Vec<String>,
+    /// By [`reap_core::instrument::AccountId`].
+    pub accounts: Vec<Account>,
+    /// By [`reap_core::instrument::InstrumentId`].
+    pub instruments: Vec<NamedInstrument>,
+    /// By [`reap_core::policy::PolicyId`].
+    pub policies: Vec<NamedPolicy>,
+    /// In the order of the file.
+    pub positions: Vec<PositionConfig>,
+    /// Names of the positions' tags: tag 1 is the first.
+    pub tags: Vec<String>,
+    /// Which recordings are whose.
+    pub sources: Vec<SourceMatch>,
+    /// Settings of the price gates.
+    pub gates: GateSettings,
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or with every mistake that it contains.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let read = || {
+            let size = std::fs::metadata(path)?.len();
+            if size > FILE_MAX {
+                let what = format!("{size} bytes are more than {FILE_MAX}");
+                return Err(std::io::Error::other(what));
+            }
+            std::fs::read_to_string(path)
+        };
+        match read() {
+            Ok(text) => Self::parse(&file, &text),
+            Err(error) => Err(ConfigError::Unreadable { file, error }),
+        }
+    }
+
+    /// Reads a text; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// With every mistake that it contains.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        let walk = Walk::new(text, &errors);
+        let config = document(file, &walk.root(tree.get_ref()));
+        let problems = walk.into_problems();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => {
+                assert!(!problems.is_empty(), "what is refused is reported");
+                Err(ConfigError::Refused { file: file.into(), problems })
+            }
+        }
+    }
+
+    /// The venue whose recordings are named like this file: that of the longest matching
+    /// `[[source]]`, or the only venue when there is no `[[source]]` at all.
+    ///
+    /// # Errors
+    /// In words, when no venue or more than one fits.
+    pub fn venue_of_recording(&self, file_name: &str) -> Result<VenueId, String> {
+        if self.sources.is_empty() && self.venues.len() == 1 {
+            return Ok(VenueId(0));
+        }
+        let fits = self.sources.iter().filter(|source| file_name.contains(&source.text));
+        let longest = fits.clone().map(|source| source.text.len()).max();
+        let mut best = fits.filter(|source| Some(source.text.len()) == longest);
+        let Some(first) = best.next() else {
+            return Err(format!(
+                "{file_name}: no [[source]] of {} matches this name; add one with its venue and \
+                 match = a part of the name",
+                self.file
+            ));
+        };
+        match best.find(|other| other.venue != first.venue) {
+            None => Ok(first.venue),
+            Some(other) => Err(format!(
+                "{file_name}: \"{}\" and \"{}\" of {} both match and name different venues; make \
+                 one of them longer",
+                first.text, other.text, self.file
+            )),
+        }
+    }
+
+    /// The currency in which a position's amounts are.
+    #[must_use]
+    pub fn currency_of(&self, position: &PositionConfig) -> &str {
+        let instrument = usize::from(position.legs[0].instrument.0);
+        &self.currencies[usize::from(self.instruments[instrument].spec().currency.0)]
+    }
+}
+
+/// Everything, or `None` after reporting why not.
+fn document(file: &str, root: &Table<'_>) -> Option<Config> {
+    let mut currencies = Currencies::default();
+    let venues = named(root, "venue", VENUES_MAX, venue::venue);
+    let instruments = instruments(root, &venues, &mut currencies);
+    let policies = named(root, "policy", POLICIES_MAX, |name, value| {
+        policy::policy(name, value, &mut currencies)
+    });
+    let sources = sources(root, &venues);
+    let gates = match root.get("gates") {
+        Some(value) => venue::gates(&value),
+        None => Some(GateSettings::default()),
+    };
+    let mut known = Known {
+        instruments: &instruments,
+        policies: &policies,
+        currencies: &currencies.0,
+        accounts: Vec::new(),
+        tags: Vec::new(),
+    };
+    let positions = positions(root, &venues, &mut known);
+    root.finish();
+    let (accounts, tags) = (known.accounts, known.tags);
+    Some(Config {
+        file: file.into(),
+        venues: venues.into_all()?,
+        instruments: instruments.into_all()?,
+        policies: policies.into_all()?,
+        positions: positions?,
+        currencies: currencies.0,
+        accounts,
+        tags,
+        sources: sources?,
+        gates: gates?,
+    })
+}
+
+/// The tables `[kind.NAME]` in the order of the file.
+fn named<T>(
+    root: &Table<'_>,
+    kind: &'static str,
+    max: usize,
+    mut read: impl FnMut(&str, &Value<'_>) -> Option<T>,
+) -> Lookup<T> {
+    let mut all = Lookup::new();
+    for (name, value) in sections(root, kind, max) {
+        let item = read(name, &value);
+        all.push(name, item);
+    }
+    all
+}
+
+fn sections<'a>(root: &Table<'a>, kind: &'static str, max: usize) -> Vec<(&'a str, Value<'a>)> {
+    let Some(value) = root.get(kind) else { return Vec::new() };
+    let Some(table) = value.table(&format!("write each as [{kind}.NAME]")) else {
+        return Vec::new();
+    };
+    let entries = table.named();
+    if entries.len() > max {
+        value.problem(
+            format!("at most {max} are possible, these are {}", entries.len()),
+            "split it",
+        );
+    }
+    entries
+}
+
+fn instruments(
+    root: &Table<'_>,
+    venues: &Lookup<Venue>,
+    currencies: &mut Currencies,
+) -> Lookup<NamedInstrument> {
+    let mut all: Lookup<NamedInstrument> = Lookup::new();
+    let mut peers = Vec::new();
+    for (name, value) in sections(root, "instrument", INSTRUMENTS_MAX) {
+        let mut peer = None;
+        let item = instrument::instrument(name, &value, venues, currencies, &mut peer);
+        if let Some(item) = &item {
+            let twin = all.items().flatten().find(|other| {
+                other.spec().venue == item.spec().venue && other.symbol == item.symbol
+            });
+            if let Some(twin) = twin {
+                let what = format!("is the same symbol of the same venue as {}", twin.name);
+                value.problem(what, "remove one of the two");
+            }
+        }
+        peers.push(peer);
+        all.push(name, item);
+    }
+    let ids: Vec<_> = peers
+        .iter()
+        .enumerate()
+        .map(|(own, value)| instrument::peer(own, value.as_ref()?, &all))
+        .collect();
+    all.map(|index, item: NamedInstrument| item.with_peer(ids[index]))
+}
+
+fn sources(root: &Table<'_>, venues: &Lookup<Venue>) -> Option<Vec<SourceMatch>> {
+    let Some(value) = root.get("source") else { return Some(Vec::new()) };
+    let venue = |value: &Value<'_>| {
+        let (id, _) = venues.find(value, "venue")?;
+        u8::try_from(id).ok().map(VenueId)
+    };
+    let mut all: Vec<SourceMatch> = Vec::new();
+    let mut fine = true;
+    for value in value.array("write each as [[source]]")? {
+        let Some(source) = venue::source(&value, venue) else {
+            fine = false;
+            continue;
+        };
+        if all.iter().any(|other| other.text == source.text) {
+            let what = format!("match \"{}\" occurs twice", source.text);
+            value.problem(what, "remove one of the two");
+        }
+        all.push(source);
+    }
+    fine.then_some(all)
+}
+
+fn positions(
+    root: &Table<'_>,
+    venues: &Lookup<Venue>,
+    known: &mut Known<'_>,
+) -> Option<Vec<PositionConfig>> {
+    let Some(value) = root.get("position") else { return Some(Vec::new()) };
+    let elements = value.array("write each as [[position]]")?;
+    if elements.len() > POSITIONS_MAX {
+        let what = format!("at most {POSITIONS_MAX} are possible, these are {}", elements.len());
+        value.problem(what, "split the configuration");
+        return None;
+    }
+    let mut names = std::collections::HashSet::new();
+    let mut all = Vec::new();
+    let count = elements.len();
+    for value in elements {
+        let value = match position::name_of(&value) {
+            Some(name) => {
+                let value = value.renamed(format!("position.{name}"));
+                if !names.insert(name) {
+                    value.problem("another position has this name", "give each its own name");
+                }
+                value
+            }
+            None => value,
+        };
+        all.extend(position::position(&value, known));
+    }
+    fit::oppositions(&all);
+    fit::spot_shorts(&all, known, venues);
+    let complete = all.len() == count;
+    complete.then(|| all.into_iter().map(|(position, _)| position).collect())
+}

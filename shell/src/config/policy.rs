@@ -1,0 +1,139 @@
+//! `[policy.NAME]`: rules, what their net counts, and how exits are ordered.
+//!
+//! A rule that is not named is off. A rule is named by its shorthand, `take_profit = "0.2%"`, or by
+//! a table, `take_profit = { at = "0.2%", base = "gross" }`, whose missing keys have defaults.
+
+use reap_core::instrument::CurrencyId;
+use reap_core::limits::{PPB, PPB_DIGITS};
+use reap_core::policy::{FeeMode, Policy, Rule};
+use reap_core::units::Rate;
+use toml::de::DeValue;
+
+use super::exit::exit_settings;
+use super::names::Currencies;
+use super::rules;
+use super::units::{Amount, Measure};
+use super::value::RateBounds;
+use super::walk::{Table, Value};
+
+/// A policy with its name.
+#[derive(Clone, Debug)]
+pub struct NamedPolicy {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The policy.
+    pub policy: Policy,
+    /// The currency of its amounts; `None` when it has none.
+    pub currency: Option<CurrencyId>,
+}
+
+/// What is read of a policy beside its rules: the one currency of all its amounts.
+pub(super) struct PolicyMoney<'c> {
+    currencies: &'c mut Currencies,
+    first: Option<(String, CurrencyId)>,
+}
+
+impl PolicyMoney<'_> {
+    /// An amount of this policy: every amount has the same currency, because the legs of a position
+    /// do.
+    pub(super) fn accept(
+        &mut self,
+        value: &Value<'_>,
+        table: &Table<'_>,
+        amount: &Amount,
+    ) -> Option<()> {
+        match &self.first {
+            Some((first, _)) if *first == amount.currency => Some(()),
+            Some((first, _)) => {
+                let what =
+                    format!("is in {}, another amount of the policy in {first}", amount.currency);
+                value.problem(what, format!("write it in {first}"));
+                None
+            }
+            None => {
+                let id = self.currencies.id(&amount.currency, table)?;
+                self.first = Some((amount.currency.clone(), id));
+                Some(())
+            }
+        }
+    }
+}
+
+const FEE_MODES: [(&str, FeeMode); 3] =
+    [("net", FeeMode::Net), ("entry_only", FeeMode::EntryOnly), ("gross", FeeMode::Gross)];
+/// Largest `fee_buffer`: four times the fee.
+const FEE_BUFFER_MAX: i128 = 4 * PPB as i128;
+
+pub(super) fn policy(
+    name: &str,
+    value: &Value<'_>,
+    currencies: &mut Currencies,
+) -> Option<NamedPolicy> {
+    let table = value.table(&format!("write it as [policy.{name}]"))?;
+    let mut money = PolicyMoney { currencies, first: None };
+    let rules = rules::rules(&table, &mut money);
+    let version = match table.get("version") {
+        Some(value) => value.integer(1, u32::MAX),
+        None => Some(1),
+    };
+    let fees = match table.get("fees") {
+        Some(value) => value.word(&FEE_MODES),
+        None => Some(FeeMode::Net),
+    };
+    let fee_buffer = match table.get("fee_buffer") {
+        Some(value) => fee_buffer(&value),
+        None => Some(PPB as u32),
+    };
+    let slippage_reserve = match table.get("slippage_reserve") {
+        Some(value) => value.rate(RateBounds::FLOOR),
+        None => Some(Rate::ZERO),
+    };
+    let exit = match table.get("exit") {
+        Some(value) => exit_settings(&value, &mut money),
+        None => Some(Default::default()),
+    };
+    table.finish();
+    let rules = rules?;
+    if rules.is_empty() {
+        let rule = "take_profit = \"0.2%\" or stop_loss = \"2%\"";
+        table.problem("has no rule and would never close anything", format!("add {rule}"));
+        return None;
+    }
+    let mut policy = Policy::of(rules);
+    policy.version = version?;
+    policy.fees = fees?;
+    policy.fee_buffer_ppb = fee_buffer?;
+    policy.slippage_reserve = slippage_reserve?;
+    policy.exit = exit?;
+    let currency = money.first.map(|(_, id)| id);
+    Some(NamedPolicy { name: name.into(), policy, currency })
+}
+
+/// A factor on the exit's fees, `1.1` or `"110%"`: at least one, because less would claim a profit
+/// that is not there.
+fn fee_buffer(value: &Value<'_>) -> Option<u32> {
+    let remedy = "write a factor from 1 to 4, such as fee_buffer = 1.1";
+    let parts = match value.node() {
+        DeValue::Integer(_) | DeValue::Float(_) => value.decimal()?.at_scale(PPB_DIGITS),
+        _ => match value.measure(&["110%"])? {
+            Measure::Rate(parts) => Some(parts),
+            Measure::Bare(number) => number.at_scale(PPB_DIGITS),
+            other => return value.wanted(&other, "a factor", remedy),
+        },
+    };
+    let parts = parts.filter(|parts| (i128::from(PPB)..=FEE_BUFFER_MAX).contains(parts));
+    let parts = parts.and_then(|parts| u32::try_from(parts).ok());
+    if parts.is_none() {
+        value.problem(
+            "must be a factor of at least 1 and at most 4 with at most 9 decimals",
+            remedy,
+        );
+    }
+    parts
+}
+
+/// Whether a rule takes profit without being told to by a risk: what `take_profit.enabled = false`
+/// switches off.
+pub(super) const fn is_opportunistic(rule: &Rule) -> bool {
+    matches!(rule, Rule::TakeProfit { .. } | Rule::Tiers { .. } | Rule::Basis { .. })
+}

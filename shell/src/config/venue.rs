@@ -1,0 +1,152 @@
+//! `[venue.NAME]`, `[[source]]` and `[gates]`.
+
+use reap_core::event::GateSettings;
+use reap_core::instrument::VenueId;
+use reap_core::units::{Nanos, Rate};
+
+use super::units::Amount;
+use super::value::{RateBounds, SpanBounds};
+use super::walk::{Table, Value};
+
+/// What kind of venue it is: decides codec, clocks of its quotes and what its orders know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VenueKind {
+    /// Binance spot.
+    BinanceSpot,
+    /// Binance USD-M futures.
+    BinanceUsdm,
+    /// Bybit linear futures.
+    BybitLinear,
+    /// Bybit spot.
+    BybitSpot,
+}
+
+impl VenueKind {
+    const WORDS: [(&'static str, Self); 4] = [
+        ("binance_spot", Self::BinanceSpot),
+        ("binance_usdm", Self::BinanceUsdm),
+        ("bybit_linear", Self::BybitLinear),
+        ("bybit_spot", Self::BybitSpot),
+    ];
+
+    /// The name that configuration uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let word = Self::WORDS.iter().find(|(_, kind)| *kind == self);
+        word.expect("every kind has a word").0
+    }
+
+    /// Whether it is a spot market: nothing is short there and no order is reduce-only.
+    #[must_use]
+    pub const fn is_spot(self) -> bool {
+        matches!(self, Self::BinanceSpot | Self::BybitSpot)
+    }
+
+    /// Default of `max_quote_age` (SPEC §11): 5 s where the venue repeats its snapshots, 60 s where
+    /// it pushes changes only.
+    #[must_use]
+    pub const fn max_quote_age(self) -> Nanos {
+        match self {
+            Self::BinanceSpot | Self::BinanceUsdm => Nanos::from_secs(60),
+            Self::BybitLinear | Self::BybitSpot => Nanos::from_secs(5),
+        }
+    }
+}
+
+/// A venue.
+#[derive(Clone, Debug)]
+pub struct Venue {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its kind.
+    pub kind: VenueKind,
+    /// Fee of a crossing order of its instruments.
+    pub taker: Rate,
+    /// Fee of a resting order.
+    pub maker: Rate,
+    /// For paper fills: from the decision to its answer, half of it there and half back.
+    pub latency: Nanos,
+    pub(super) min_fee: Option<Amount>,
+}
+
+/// Default of `latency`.
+const LATENCY: Nanos = Nanos::from_millis(20);
+const LATENCY_BOUNDS: SpanBounds = SpanBounds::new(Nanos(0), Nanos::from_secs(60));
+
+pub(super) fn venue(name: &str, value: &Value<'_>) -> Option<Venue> {
+    let table = value.table(&format!("write it as [venue.{name}]"))?;
+    let kinds = VenueKind::WORDS.map(|(word, _)| format!("{word:?}")).join(", ");
+    let kind = table.require("kind", &format!("write kind = one of {kinds}"));
+    let kind = kind.and_then(|value| value.word(&VenueKind::WORDS));
+    let fee = |key, example| {
+        let remedy = format!("write for example {key} = {example:?}; a rebate is negative");
+        table.require(key, &remedy).and_then(|value| value.rate(RateBounds::FEE))
+    };
+    let taker = fee("taker", "0.05%");
+    let maker = fee("maker", "0.02%");
+    let min_fee = min_fee(&table);
+    let latency = match table.get("latency") {
+        Some(value) => value.span(LATENCY_BOUNDS),
+        None => Some(LATENCY),
+    };
+    table.finish();
+    Some(Venue {
+        name: name.into(),
+        kind: kind?,
+        taker: taker?,
+        maker: maker?,
+        latency: latency?,
+        min_fee: min_fee?,
+    })
+}
+
+fn min_fee(table: &Table<'_>) -> Option<Option<Amount>> {
+    let Some(value) = table.get("min_fee") else { return Some(None) };
+    let amount = value.amount()?;
+    if amount.value.mantissa < 0 {
+        value.problem("must be at least 0", "write for example \"0.1 USDT\"");
+        return None;
+    }
+    Some(Some(amount))
+}
+
+/// Which recordings are a venue's: those whose file name contains a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceMatch {
+    /// The venue.
+    pub venue: VenueId,
+    /// The text.
+    pub text: String,
+}
+
+/// One `[[source]]`; `venue` looks a venue up by name and reports what is wrong with it.
+pub(super) fn source(
+    value: &Value<'_>,
+    venue: impl Fn(&Value<'_>) -> Option<VenueId>,
+) -> Option<SourceMatch> {
+    let table = value.table("write it as [[source]]")?;
+    let id = table
+        .require("venue", "name the venue that these recordings are of")
+        .as_ref()
+        .and_then(venue);
+    let remedy = r#"write a part of the file's name, such as match = "usdm""#;
+    let text = table.require("match", remedy).and_then(|value| value.text(remedy));
+    table.finish();
+    Some(SourceMatch { venue: id?, text: text?.to_owned() })
+}
+
+pub(super) fn gates(value: &Value<'_>) -> Option<GateSettings> {
+    let table = value.table("write it as [gates]")?;
+    let default = GateSettings::default();
+    let span = |key, default, bounds| match table.get(key) {
+        Some(value) => value.span(bounds),
+        None => Some(default),
+    };
+    let silence = SpanBounds::new(Nanos::from_millis(1), Nanos::from_secs(3600));
+    let wait = SpanBounds::new(Nanos(0), Nanos::from_secs(60));
+    let liveness = span("liveness", default.liveness, silence);
+    let max_leg_skew = span("max_leg_skew", default.max_leg_skew, wait);
+    let jump_hold = span("jump_hold", default.jump_hold, wait);
+    table.finish();
+    Some(GateSettings { liveness: liveness?, max_leg_skew: max_leg_skew?, jump_hold: jump_hold? })
+}

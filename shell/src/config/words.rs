@@ -1,0 +1,219 @@
+//! Settings in words and in the units that people read: what `reap check` prints.
+
+use reap_core::instrument::InstrumentSpec;
+use reap_core::limits::PPB_DIGITS;
+use reap_core::policy::{Base, Distance, ExitSettings, FeeMode, Policy, Rule, Threshold};
+use reap_core::units::{Decimal, Nanos, Rate};
+
+use super::time::{format_instant, format_time_of_day};
+
+/// A decimal without trailing zeros.
+#[must_use]
+pub fn decimal(value: Decimal) -> String {
+    let text = value.to_string();
+    if !text.contains('.') {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A rate as a percentage: `0.2%`.
+#[must_use]
+pub fn rate(rate: Rate) -> String {
+    ppb(i128::from(rate.raw()))
+}
+
+/// Parts per billion as a percentage.
+#[must_use]
+pub fn ppb(parts: i128) -> String {
+    let percent = Decimal { mantissa: parts, scale: PPB_DIGITS - 2 };
+    format!("{}%", decimal(percent))
+}
+
+/// A span of time in the largest unit that gives a whole number.
+#[must_use]
+pub fn span(span: Nanos) -> String {
+    const UNITS: [(u64, &str); 6] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "min"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    if span.0 == 0 {
+        return "0 s".into();
+    }
+    match UNITS.iter().find(|(unit, _)| span.0 >= *unit && span.0.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{} {name}", span.0 / unit),
+        None => format!("{} ns", span.0),
+    }
+}
+
+/// A mantissa at a scale, without trailing zeros.
+#[must_use]
+pub fn mantissa(mantissa: i64, scale: u8) -> String {
+    decimal(Decimal { mantissa: i128::from(mantissa), scale })
+}
+
+/// An amount with its currency.
+#[must_use]
+pub fn amount(value: Decimal, currency: &str) -> String {
+    format!("{} {currency}", decimal(value))
+}
+
+/// What a percentage is a percentage of.
+fn base(base: Option<Base>, currency: &str) -> String {
+    match base {
+        None | Some(Base::MaxLeg) => "the larger leg's entry notional".into(),
+        Some(Base::Entry | Base::Gross) => "the entry notional of all legs".into(),
+        Some(Base::Margin) => "the margin".into(),
+        Some(Base::Amount(value)) => amount(value, currency),
+    }
+}
+
+fn threshold(threshold: Threshold, currency: &str) -> String {
+    match threshold {
+        Threshold::Rate { rate: at, base: of } => {
+            format!("net is at least {} of {}", rate(at), base(of, currency))
+        }
+        Threshold::Amount(value) => format!("net is at least {}", amount(value, currency)),
+    }
+}
+
+fn distance(distance: Distance, currency: &str) -> String {
+    match distance {
+        Distance::Rate(share) => rate(share),
+        Distance::Ticks(1) => "1 tick".into(),
+        Distance::Ticks(ticks) => format!("{ticks} ticks"),
+        Distance::Price(value) => amount(value, currency),
+    }
+}
+
+/// A rule in words; `currency` is that of its amounts.
+#[must_use]
+pub fn rule(rule: &Rule, currency: &str) -> String {
+    match rule {
+        Rule::TakeProfit { threshold: at } => {
+            format!("take_profit: close when {}", threshold(*at, currency))
+        }
+        Rule::Basis { threshold: at } => {
+            format!("basis: close both legs when {}", threshold(*at, currency))
+        }
+        Rule::Tiers { base: of, tiers } => {
+            let steps = tiers.iter().map(|tier| {
+                format!("at {} bring the closed share to {}", rate(tier.at), rate(tier.share))
+            });
+            let steps = steps.collect::<Vec<_>>().join(", ");
+            format!("tiers: net against {}: {steps}", base(*of, currency))
+        }
+        Rule::StopLoss { distance: share, base: of } => format!(
+            "stop_loss: close a single leg when its exit price is {0} or more against its entry, \
+             several legs when net is at most -{0} of {1}",
+            rate(*share),
+            base(*of, currency)
+        ),
+        Rule::TrailingStop { distance: far, activation, .. } => {
+            let from = match activation {
+                None => "from the entry".into(),
+                Some(gain) => format!("once the price is {} in favour", rate(*gain)),
+            };
+            format!("trailing_stop: follow the best price {from} by {}", distance(*far, currency))
+        }
+        Rule::TrailingProfit { activation, distance: far, floor, step, .. } => format!(
+            "trailing_profit: once {} in favour follow the best price by {}, never below {} in \
+             favour; the mark moves in steps of more than {}",
+            rate(*activation),
+            rate(*far),
+            rate(*floor),
+            rate(*step)
+        ),
+        Rule::Deadline { max_age, at, session_close, close_before } => {
+            let mut times = Vec::new();
+            times.extend(max_age.map(|age| format!("at the age of {}", span(age))));
+            times.extend(at.map(|at| format!("at {}", format_instant(at))));
+            times.extend(session_close.map(|close| {
+                format!("{} before {} UTC", span(*close_before), format_time_of_day(close))
+            }));
+            let several = if times.len() > 1 { ", whichever is first" } else { "" };
+            format!("deadline: close {}{several}", times.join(" or "))
+        }
+    }
+}
+
+/// What a policy's net counts.
+#[must_use]
+pub fn fees(policy: &Policy) -> String {
+    let mut text = match policy.fees {
+        FeeMode::Net => "net counts paid fees and the exit's fees".to_owned(),
+        FeeMode::EntryOnly => "net counts paid fees, not the exit's".to_owned(),
+        FeeMode::Gross => "net counts no fees".to_owned(),
+    };
+    let buffer = mantissa(i64::from(policy.fee_buffer_ppb), PPB_DIGITS);
+    if policy.fees == FeeMode::Net && buffer != "1" {
+        text += &format!(" × {buffer}");
+    }
+    if policy.slippage_reserve != Rate::ZERO {
+        text +=
+            &format!(", and a reserve of {} of the exit notional", rate(policy.slippage_reserve));
+    }
+    text
+}
+
+/// How a policy orders its exits, in words.
+#[must_use]
+pub fn exit(exit: &ExitSettings, currency: &str) -> Vec<String> {
+    let collars = exit.collars_protective.iter().map(|&collar| rate(collar));
+    let collars = collars.chain(["market".into()]).collect::<Vec<_>>().join(" → ");
+    let clip = exit.max_unhedged.map_or_else(
+        || "clips of several legs are limited by the quoted sizes only".into(),
+        |value| format!("at most {} unhedged in one clip", amount(value, currency)),
+    );
+    vec![
+        format!("collar {} beyond the best price; protective {collars}", rate(exit.collar_normal)),
+        format!(
+            "normal exits wait up to {} for a spread of at most {}",
+            span(exit.polling_deadline),
+            rate(exit.spread_limit)
+        ),
+        format!(
+            "a silent order fails after {}, a plan is stuck after {}, a miss waits {} doubling to {}",
+            span(exit.leg_timeout),
+            span(exit.stuck_after),
+            span(exit.rearm_first),
+            span(exit.rearm_last)
+        ),
+        clip,
+    ]
+}
+
+/// An instrument's grid, fees and gates, in words.
+#[must_use]
+pub fn instrument(spec: &InstrumentSpec, currency: &str) -> Vec<String> {
+    let price = |value| mantissa(value, spec.price_scale);
+    let qty = |value| mantissa(value, spec.qty_scale);
+    let mut grid = format!(
+        "tick {}, lot {}, smallest order {} and {}",
+        price(spec.tick),
+        qty(spec.lot),
+        qty(spec.min_qty),
+        amount(spec.min_notional, currency)
+    );
+    if decimal(spec.multiplier) != "1" {
+        grid += &format!(", {} units per contract", decimal(spec.multiplier));
+    }
+    let mut fees = format!("taker {}, maker {}", rate(spec.taker), rate(spec.maker));
+    if spec.min_fee.mantissa != 0 {
+        fees += &format!(", at least {}", amount(spec.min_fee, currency));
+    }
+    vec![
+        grid,
+        fees,
+        format!(
+            "a price is good for {}; a move of more than {} (and {} ticks) waits to be confirmed",
+            span(spec.max_quote_age),
+            rate(spec.jump_limit),
+            spec.jump_ticks
+        ),
+    ]
+}

@@ -1,0 +1,5 @@
+//! The `reap` command.
+
+fn main() -> std::process::ExitCode {
+    reap_shell::cli::main()
+}

@@ -1,0 +1,11 @@
+//! Simulated venues without sockets: a matching core that fills orders against the displayed best
+//! prices, and a market that writes the messages of two venues from a seed.
+//!
+//! Nothing here shares code with the feed or the executor: it is written from the venues' sheets a
+//! second time, so that it can disagree.
+
+mod matching;
+mod random;
+
+pub use self::matching::{Counts, Matching};
+pub use self::random::Random;
