@@ -61,8 +61,7 @@ impl Leg {
         }
         let taker = Exact::ppb(self.instrument.taker.raw());
         let buffer = Exact::ppb(i64::from(policy.fee_buffer_ppb));
-        let rate =
-            if taker < Exact::zero() { taker } else { (&taker * &buffer).ceil(9) };
+        let rate = if taker < Exact::zero() { taker } else { (&taker * &buffer).ceil(9) };
         let cost = &(&notional * &rate) + &reserve;
         let minimum = Exact::from(self.instrument.min_fee);
         if minimum.is_zero() || self.open == 0 { cost } else { cost.max(minimum) }

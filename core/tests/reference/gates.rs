@@ -62,11 +62,7 @@ pub(crate) struct Gates {
 }
 
 impl Gates {
-    pub(crate) fn new(
-        instruments: &[Instrument],
-        sources: usize,
-        settings: GateSettings,
-    ) -> Self {
+    pub(crate) fn new(instruments: &[Instrument], sources: usize, settings: GateSettings) -> Self {
         let book = |instrument: &Instrument| Book {
             spec: *instrument.spec(),
             accepted: None,

@@ -106,6 +106,11 @@ impl Life {
         matches!(self.state, PositionState::Open | PositionState::Exiting)
     }
 
+    /// Flat by fills, though its plan may not have said so yet: there is nothing to exit.
+    fn is_flat(&self) -> bool {
+        self.legs.iter().all(|leg| leg.open == 0)
+    }
+
     pub(crate) fn has_leg_on(&self, instrument: InstrumentId) -> bool {
         self.legs.iter().any(|leg| leg.spec.instrument == instrument)
     }
@@ -168,7 +173,7 @@ impl Life {
 
     /// When something happens to this position by the mere passing of time after `now`.
     pub(crate) fn next_timer(&self, now: Nanos) -> Option<Nanos> {
-        if !self.is_live() {
+        if !self.is_live() || self.is_flat() {
             return None;
         }
         let mut times = Vec::new();
@@ -197,6 +202,9 @@ impl Life {
             return Vec::new();
         }
         self.rearm(now);
+        if self.is_flat() {
+            return Vec::new();
+        }
         let market = Market::of(self, now, gates);
         if let Some(market) = &market {
             self.move_marks(market);
@@ -233,6 +241,13 @@ impl Life {
         };
         let keep = |leg: &Leg| leg.original() - target(leg, share);
         self.legs.iter().map(|leg| Qty::new(keep(leg)).expect("part of a quantity")).collect()
+    }
+
+    /// Whether a part's condition holds at these exit prices, its gates aside.
+    pub(crate) fn holds_at(&self, rule: usize, part: u8, exits: &[i64]) -> bool {
+        let net = formulas::net(&self.legs, &self.policy, exits);
+        let market = Market { exits: exits.to_vec(), net, in_step: true };
+        self.holds(rule, part, Nanos(0), Some(&market)).is_some()
     }
 
     fn rearm(&mut self, now: Nanos) {

@@ -6,10 +6,15 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 
+pub(crate) mod duel;
 pub(crate) mod exact;
 pub(crate) mod formulas;
 pub(crate) mod gates;
 pub(crate) mod life;
+pub(crate) mod market;
+pub(crate) mod player;
+pub(crate) mod rng;
+pub(crate) mod world;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -130,8 +135,17 @@ impl Reference {
         self.lives.get(&id).map(|life| life.state)
     }
 
-    pub(crate) fn life(&self, id: PositionId) -> &Life {
-        &self.lives[&id]
+    /// Whether a part's condition holds at these exit prices, its gates aside.
+    pub(crate) fn holds_at(&self, id: PositionId, rule: u8, part: u8, exits: &[i64]) -> bool {
+        self.lives[&id].holds_at(usize::from(rule), part, exits)
+    }
+
+    pub(crate) fn is_live(&self, id: PositionId) -> bool {
+        self.lives[&id].is_live()
+    }
+
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (PositionId, PositionState)> + '_ {
+        self.lives.iter().map(|(&id, life)| (id, life.state))
     }
 
     fn on_time(&mut self, now: Nanos) -> Vec<(PositionId, Firing)> {
@@ -166,9 +180,10 @@ impl Reference {
                 }
             }
             Command::Amounts { position, leg, fees_paid, funding } => {
-                let fits = self.lives.get_mut(&position).is_some_and(|life| {
-                    life.is_live() && life.on_amounts(leg, fees_paid, funding)
-                });
+                let fits = self
+                    .lives
+                    .get_mut(&position)
+                    .is_some_and(|life| life.is_live() && life.on_amounts(leg, fees_paid, funding));
                 self.inconsistent |= !fits;
             }
             Command::ConfirmJump(instrument) => self.gates.confirm(now, instrument),
