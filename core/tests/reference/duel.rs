@@ -162,7 +162,10 @@ impl Duel {
         Ok(())
     }
 
-    fn mismatch(&self, what: String, position: Option<PositionId>) -> Mismatch {
+    fn mismatch(&self, mut what: String, position: Option<PositionId>) -> Mismatch {
+        if let Some(id) = position {
+            let _ = write!(what, "\nreference's position: {}", self.reference.story(id));
+        }
         Mismatch { what, at: self.now, position }
     }
 }
@@ -235,6 +238,11 @@ fn replay(world: &World, steps: &[Step]) -> Option<Mismatch> {
                 Action::Event(event) => duel.event(*now, &renamed(event, &ids)?).map(|_| ()),
             };
         }
+        if std::env::var("TRACE").is_ok() {
+            for &id in ids.values() {
+                println!("{} {id:?} {}", now.0, duel.reference.story(id));
+            }
+        }
         if duel.reference.inconsistent {
             return None;
         }
@@ -300,6 +308,7 @@ pub(crate) fn shrink(world: &World, mut steps: Vec<Step>, mismatch: &Mismatch) -
             let _ = writeln!(text, "{} {action:?}", now.0);
         }
     }
+    if std::env::var("TRACE").is_ok() { println!("LAST"); }
     match replay(world, &steps) {
         Some(last) => {
             let _ = writeln!(text, "{} steps, at {}\n{}", steps.len(), last.at.0, last.what);

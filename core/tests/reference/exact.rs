@@ -5,6 +5,7 @@
 //! its direction in the name. Reduced fractions would say the same, a hundred times slower.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::ops::{Add, Mul, Neg, Sub};
 use std::sync::LazyLock;
 
@@ -16,7 +17,7 @@ static TENS: LazyLock<Vec<BigInt>> =
     LazyLock::new(|| (0..256u32).map(|n| BigInt::from(10).pow(n)).collect());
 
 /// `mantissa × 10^-scale`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Exact {
     mantissa: BigInt,
     scale: u32,
@@ -77,6 +78,12 @@ fn floor(a: &BigInt, b: &BigInt) -> BigInt {
     assert!(*b > BigInt::zero(), "divisors are positive");
     let (quotient, rest) = (a / b, a % b);
     if rest < BigInt::zero() { quotient - 1 } else { quotient }
+}
+
+impl fmt::Debug for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}e-{}", self.mantissa, self.scale)
+    }
 }
 
 impl From<Decimal> for Exact {

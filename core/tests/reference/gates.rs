@@ -206,21 +206,17 @@ impl Gates {
         if limits.allow(old.quote, new.quote, 1) {
             return self.accept(index, new, now, false);
         }
-        match &mut book.held {
-            None => {
-                book.held = Some(Held { newest: new, first_at: new.at, agreeing: 0 });
-                if self.third_agrees_at_start(index, new.at, now) {
-                    self.believe(index, now);
-                }
-            }
+        let held = match book.held {
+            None => Held { newest: new, first_at: new.at, agreeing: 0 },
             Some(held) => {
                 let agrees = limits.allow(held.newest.quote, new.quote, 4);
-                held.newest = new;
-                held.agreeing = if agrees { held.agreeing + 1 } else { 0 };
-                if held.agreeing == 2 {
-                    self.believe(index, now);
-                }
+                let agreeing = if agrees { held.agreeing + 1 } else { 0 };
+                Held { newest: new, first_at: held.first_at, agreeing }
             }
+        };
+        book.held = Some(held);
+        if held.agreeing == 2 || self.third_agrees(index, new.at, now) {
+            self.believe(index, now);
         }
     }
 
@@ -265,8 +261,8 @@ impl Gates {
         }
     }
 
-    /// Whether something already known agrees with a quote that has just been held.
-    fn third_agrees_at_start(&self, index: usize, at: Nanos, now: Nanos) -> bool {
+    /// Whether something already known agrees with a quote that is now held.
+    fn third_agrees(&self, index: usize, at: Nanos, now: Nanos) -> bool {
         let book = &self.books[index];
         let known = [book.mark, book.trade].into_iter().flatten();
         let mut young = known.filter(|(_, seen)| at.since(*seen) <= book.spec.max_quote_age);

@@ -232,6 +232,12 @@ impl Life {
         fired
     }
 
+    /// Where it stands, for a reader of a mismatch.
+    pub(crate) fn story(&self) -> String {
+        let open: Vec<i64> = self.legs.iter().map(|leg| leg.open).collect();
+        format!("{:?}, open {open:?}, plan {:?}, rules {:?}", self.state, self.plan, self.rules)
+    }
+
     /// What each leg keeps when this part has its way.
     pub(crate) fn keep_of(&self, firing: &Firing) -> Vec<Qty> {
         let rule = self.policy.rules.get(usize::from(firing.rule));
@@ -288,7 +294,7 @@ impl Life {
             };
             let Some(seen) = market.seen(&self.legs, base) else { continue };
             let moves = match (&state.mark, activation) {
-                (Some(mark), _) => due && seen.beyond(mark, step),
+                (Some(mark), _) => (due || self.legs.len() > 1) && seen.beyond(mark, step),
                 (None, Some(at)) => seen.activation(at) != Ordering::Less,
                 (None, None) => unreachable!("a rule without activation starts with a mark"),
             };

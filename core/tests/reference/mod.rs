@@ -140,6 +140,10 @@ impl Reference {
         self.lives[&id].holds_at(usize::from(rule), part, exits)
     }
 
+    pub(crate) fn story(&self, id: PositionId) -> String {
+        self.lives.get(&id).map_or_else(String::new, Life::story)
+    }
+
     pub(crate) fn is_live(&self, id: PositionId) -> bool {
         self.lives[&id].is_live()
     }
@@ -244,7 +248,7 @@ impl Reference {
             life.plan = Some(plan);
             life.state = PositionState::Exiting;
         }
-        decisions.sort_by_key(|d| (Reverse(d.urgency), d.reason.rank(), d.position));
+        decisions.sort_by_key(|d| (Reverse(d.urgency), d.reason.rank(), d.position.slot()));
         decisions
     }
 }

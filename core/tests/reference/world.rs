@@ -56,6 +56,13 @@ impl World {
         let exotic = rng.one_in(3);
         for index in 0..count {
             let (spec, ticks) = instrument(rng, index, centre_ticks, exotic, &instruments);
+            if let Some(peer) = spec.peer {
+                // Two venues of one underlying vouch for each other.
+                let peer = &mut instruments[usize::from(peer.0)];
+                let mut other: InstrumentSpec = *Instrument::spec(peer);
+                other.peer = Some(InstrumentId(index as u16));
+                *peer = Instrument::new(other).expect("as before");
+            }
             instruments.push(Instrument::new(spec).expect("within every bound"));
             centre.push(ticks);
         }
@@ -282,7 +289,9 @@ fn instrument(
     let (mantissa, scale) = rng.pick(if exotic { &odd[..] } else { &plain[..] });
     let tick = rng.pick(&[1, 1, 5, 10, 25]);
     let price_scale = rng.within(0, 4) as u8;
-    let peer = (index > 0 && rng.one_in(2)).then(|| rng.within(0, index as i64 - 1) as u16);
+    let free: Vec<u16> =
+        (0..index as u16).filter(|&at| before[usize::from(at)].spec().peer.is_none()).collect();
+    let peer = (!free.is_empty() && rng.one_in(2)).then(|| rng.pick(&free));
     let mut spec = InstrumentSpec {
         venue: VenueId((index % 3) as u8),
         currency: CurrencyId(0),
