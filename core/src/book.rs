@@ -143,6 +143,16 @@ impl Books {
         self.books[usize::from(id.0)].accepted.map(|accepted| accepted.quote)
     }
 
+    /// The last accepted quote and when it was confirmed, unless it was refuted since: by a refused
+    /// quote or a reconnect. A jump that is held aside refutes nothing yet.
+    pub(crate) fn believed(&self, id: InstrumentId) -> Option<(Quote, Nanos)> {
+        let book = self.books.get(usize::from(id.0))?;
+        let accepted = book.accepted.filter(|_| book.good)?;
+        let source = &self.sources[usize::from(accepted.source.0)];
+        (accepted.generation == source.generation)
+            .then_some((accepted.quote, accepted.confirmed_at))
+    }
+
     /// The last accepted quote with its update id and the time of its last confirmation.
     pub(crate) fn seen(&self, id: InstrumentId) -> Option<(Quote, u64, Nanos)> {
         let accepted = self.books[usize::from(id.0)].accepted?;

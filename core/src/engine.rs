@@ -19,7 +19,7 @@ use crate::pair::classes_max;
 use crate::policy::{Policy, PolicyId};
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
-use crate::tick::{Tick, TickKind};
+use crate::tick::{Quote, Tick, TickKind};
 use crate::tracked::Tracked;
 use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
 use crate::units::{Nanos, Qty};
@@ -228,6 +228,13 @@ impl Engine {
     #[must_use]
     pub fn open(&self, id: PositionId, leg: usize) -> Option<Qty> {
         self.find(id)?.legs().get(leg).map(|leg| leg.open)
+    }
+
+    /// The quote of an instrument that may be believed, and when it was last confirmed: what a
+    /// latest-quote table for the executor holds. Its age is the reader's to judge.
+    #[must_use]
+    pub fn quote(&self, id: InstrumentId) -> Option<(Quote, Nanos)> {
+        self.books.believed(id)
     }
 
     /// Running hash over every intent: equal when two runs decided the same, in the same order.

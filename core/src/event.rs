@@ -61,7 +61,8 @@ pub enum Report {
 pub enum Outcome {
     /// Every leg is flat, on evidence.
     Closed,
-    /// The target is reached and something stays open.
+    /// Something stays open: the target is reached, or an opportunistic plan has filled whole clips
+    /// and its rule no longer holds for the next one.
     Done,
     /// An opportunistic plan ended without a fill.
     Missed,

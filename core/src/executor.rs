@@ -106,6 +106,9 @@ impl Executor {
         if earlier.as_ref().is_some_and(|exit| !exit.closed) {
             return Err(AdmitError::Occupied { slot });
         }
+        // A slot's generations come round after some thousand positions. Plan numbers go on from
+        // one position of a slot to the next, so that no order id ever comes round with them.
+        let plans = earlier.as_ref().map_or(0, |exit| exit.plans);
         let terms = terms(spec, exit, &self.desk.instruments)?;
         if spec.legs.len() > self.legs_free {
             return Err(AdmitError::Full { what: "live orders", max: self.orders_max });
@@ -124,7 +127,7 @@ impl Executor {
             max_unhedged: terms.max_unhedged,
             legs: legs.collect(),
             plan: None,
-            plans: 0,
+            plans,
             closed: false,
         });
         Ok(())

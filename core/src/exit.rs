@@ -28,7 +28,7 @@ pub(crate) struct Exit {
     pub(crate) max_unhedged: Option<i128>,
     pub(crate) legs: ArrayVec<Leg, LEGS_MAX>,
     pub(crate) plan: Option<Plan>,
-    /// Newest plan number given out.
+    /// Newest plan number given out, to this position or an earlier one of its slot.
     pub(crate) plans: u32,
     /// Flat, and said so.
     pub(crate) closed: bool,

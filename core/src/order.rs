@@ -26,8 +26,8 @@ pub struct ClientOrderId {
     pub position: PositionId,
     /// Index of the leg.
     pub leg: u8,
-    /// Number of the position's plan. A rule that misses once a second uses up sixteen bits within
-    /// a day, hence thirty-two.
+    /// Number of the plan among those of the position's slot. A rule that misses once a second
+    /// uses up sixteen bits within a day, hence thirty-two.
     pub plan: u32,
     /// Number of the leg's attempt within the plan.
     pub attempt: u16,

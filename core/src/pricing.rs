@@ -310,19 +310,19 @@ mod tests {
             };
             let mut legs = arrayvec::ArrayVec::<LegMarket, LEGS_MAX>::new();
             let mut exits = [0; LEGS_MAX];
-            for i in 0..count {
+            for (form, exit) in form.legs.iter_mut().zip(&mut exits).take(count) {
                 let side = if random(2) == 0 { Side::Long } else { Side::Short };
                 let bits = random(45);
                 let weight = 1 + random(1 << bits) as i64;
                 let rate = Rate::new(random(4_000_000) as i64 - 1_000_000).unwrap();
                 let min_fee = if random(3) == 0 { random(1 << 50) as i128 } else { 0 };
-                form.legs[i] = LegForm::new(side, weight, rate, min_fee);
+                *form = LegForm::new(side, weight, rate, min_fee);
                 let tick = 10i64.pow(random(4) as u32);
                 let bits = random(30);
-                let exit = tick * (1_000 + random(1 << bits) as i64);
+                *exit = tick * (1_000 + random(1 << bits) as i64);
                 let spread = tick * random(20) as i64;
-                exits[i] = exit;
-                legs.push(LegMarket { side, exit, spread, tick, sends: random(8) > 0 });
+                let sends = random(8) > 0;
+                legs.push(LegMarket { side, exit: *exit, spread, tick, sends });
             }
             let ticks: i128 = legs
                 .iter()

@@ -1,14 +1,19 @@
 //! No allocation in engine and executor after start-up: a counting allocator says so.
 
+use std::collections::VecDeque;
+
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Command, Event, GateSettings, Outcome, Report, SourceChange, Which};
+use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
     VenueId,
 };
 use reap_core::intent::Urgency;
+use reap_core::order::{OrderChange, OrderEvent};
 use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold, Tier};
 use reap_core::position::{LegSpec, PositionSpec, Side};
+use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
@@ -165,4 +170,119 @@ fn the_engine_does_not_allocate_after_start_up() {
     });
     assert_eq!(counted.count_total, 0, "after {intents} intents");
     assert!(intents > 1_000 && opened > 400, "{intents} intents, {opened} positions");
+}
+
+struct Table<'e>(&'e Engine);
+
+impl Quotes for Table<'_> {
+    fn top(&self, instrument: InstrumentId) -> Option<Top> {
+        self.0.quote(instrument).map(|(quote, received)| Top { quote, received })
+    }
+}
+
+/// Engine and executor together, with a venue that fills in part, expires and rejects: opening,
+/// closing, missing and opening again do not allocate.
+#[test]
+fn engine_and_executor_do_not_allocate_after_start_up() {
+    let instruments = [instrument(NOUGHT), instrument(NOUGHT), instrument(NOUGHT)];
+    let limits = EngineLimits { positions: 100, policies: 1, triggers: 2_000 };
+    let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
+    let policy = Policy::of(rules());
+    let settings = policy.exit.clone();
+    engine.add_policy(policy).unwrap();
+    let limits = ExecutorLimits { positions: 100, orders: 300 };
+    let mut executor = Executor::new(limits, &instruments, 1);
+    let mut orders = VecDeque::with_capacity(1_000);
+    let mut specs = Vec::with_capacity(100);
+    let mut mids = [100_000i64; 3];
+    let mut seed = 9u64;
+    let mut random = |bound: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % bound
+    };
+    for at in 0..100u64 {
+        let sides = [Side::Long, Side::Short, Side::Long];
+        let legs = (0..=(at % 3) as usize).map(|nth| leg(at, nth as u16, sides[nth]));
+        let policy = PolicyId(0);
+        specs.push(PositionSpec { policy, opened: Nanos(0), tag: 0, legs: legs.collect() });
+    }
+    let mut now = Nanos(1_000_000_000);
+    let mut live = Vec::with_capacity(100);
+    for spec in &specs {
+        let id = engine.register(now, spec).unwrap();
+        executor.register(id, spec, &settings).unwrap();
+        live.push(id);
+    }
+    let (mut filled, mut trade, mut closed) = (0u64, 0u64, 0u64);
+    let counted = allocation_counter::measure(|| {
+        for step in 1..200_000u64 {
+            now = now.plus(Nanos(random(5_000_000)));
+            let at = random(3) as usize;
+            mids[at] = (mids[at] + random(81) as i64 - 40).clamp(98_000, 102_000);
+            let stamp = Stamp {
+                source: SourceId(0),
+                received: now,
+                update_id: step,
+                venue_lag_us: 0,
+                reset: false,
+            };
+            let quote = Quote::new(mids[at], mids[at] + 1, 500, 500).unwrap();
+            engine.on_event(now, &Event::Tick(Tick::quote(InstrumentId(at as u16), stamp, quote)));
+            executor.on_timer(now, &Table(&engine));
+            loop {
+                while let Some(order) = executor.poll_order() {
+                    orders.push_back(order);
+                }
+                if let Some(intent) = engine.poll_intent() {
+                    executor.on_intent(now, &intent, &Table(&engine));
+                } else if let Some(report) = executor.poll_report() {
+                    engine.on_event(now, &Event::Report(report));
+                } else if let Some(order) = orders.pop_front() {
+                    let mut say = |what| {
+                        let event = OrderEvent { id: order.id, what };
+                        executor.on_order_event(now, &event, &Table(&engine));
+                    };
+                    say(OrderChange::Acked);
+                    if random(4) == 0 {
+                        say(OrderChange::Expired);
+                        continue;
+                    }
+                    trade += 1;
+                    filled += 1;
+                    let qty = if random(3) == 0 {
+                        order.qty
+                    } else {
+                        Qty::new(1 + order.qty.raw() / 2).unwrap()
+                    };
+                    let price = order.limit.unwrap_or(quote.bid);
+                    say(OrderChange::Filled {
+                        trade_id: trade,
+                        price,
+                        qty: qty.min(order.qty),
+                        fee: 1,
+                    });
+                    if qty < order.qty {
+                        say(OrderChange::Expired);
+                    }
+                } else {
+                    break;
+                }
+            }
+            for (id, spec) in live.iter_mut().zip(&specs) {
+                if executor.is_closed(*id) {
+                    closed += 1;
+                    *id = engine.register(now, spec).unwrap();
+                    executor.register(*id, spec, &settings).unwrap();
+                    while let Some(intent) = engine.poll_intent() {
+                        executor.on_intent(now, &intent, &Table(&engine));
+                        while let Some(order) = executor.poll_order() {
+                            orders.push_back(order);
+                        }
+                    }
+                }
+            }
+        }
+    });
+    assert_eq!(counted.count_total, 0, "after {filled} fills");
+    assert!(filled > 1_000 && closed > 100, "{filled} fills, {closed} closed");
 }

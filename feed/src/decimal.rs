@@ -6,10 +6,10 @@
 //! `28165.47000000` at scale 2 is 2816547. Refused are exponents, spaces, `+`, a point without a
 //! digit on both sides, digits other than zero behind the scale, and what exceeds an `i64`.
 //!
-//! The fast way looks at the last 16 bytes at once: the text is moved against the end of a 128-bit
-//! word, the point is squeezed out, all digits are checked by one addition and converted by three
-//! multiplications per eight. It only ever says "this number" or "not sure"; the plain loop beside
-//! it decides every other case, so that there is one place that refuses.
+//! [`parse`] is a plain loop, and the one place that refuses. For the hot messages
+//! [`leading_decimal`] reads eight bytes at once: the digits before the point and those behind it
+//! are counted by one addition each, laid side by side in one word and converted by three
+//! multiplications. It only ever says "this number" or "ask the plain loop".
 
 use thiserror::Error;
 
@@ -64,22 +64,6 @@ pub fn parse(text: &[u8], scale: u8) -> Result<i64, DecimalError> {
     unsigned(text, scale, Excess::Refused)
 }
 
-/// As [`parse`], for the last `len` bytes of `head`: what stands in front of them lets the scanner
-/// read 16 bytes at once.
-///
-/// # Errors
-/// As [`parse`].
-///
-/// # Panics
-/// When `head` is shorter than `len`.
-#[inline]
-pub fn parse_tail(head: &[u8], len: usize, scale: u8) -> Result<i64, DecimalError> {
-    match decimal_word(head, len, scale) {
-        Some(value) => Ok(value),
-        None => parse(&head[head.len() - len..], scale),
-    }
-}
-
 /// As [`parse`], but digits behind the scale are dropped: for mark prices, which are averages with
 /// more decimals than any order may have. The one place where a number of a venue is rounded.
 ///
@@ -100,24 +84,15 @@ pub fn parse_signed(text: &[u8], scale: u8) -> Result<i64, DecimalError> {
     }
 }
 
-/// An unsigned integer in the last `len` bytes of `head`, without leading zeros, as JSON writes it.
-///
-/// # Panics
-/// When `head` is shorter than `len`.
+/// An unsigned integer without leading zeros, as JSON writes it.
 #[must_use]
-#[inline]
-pub fn integer_tail(head: &[u8], len: usize) -> Option<u64> {
-    if let Some(word) = word(head, len) {
-        let digits = digits(word, len)?;
-        return Some(value(digits)).filter(|_| len == 1 || head[head.len() - len] != b'0');
-    }
-    let text = &head[head.len() - len..];
+pub fn parse_integer(text: &[u8]) -> Option<u64> {
     if text.is_empty() || (text.len() > 1 && text[0] == b'0') {
         return None;
     }
     text.iter().try_fold(0u64, |value, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 { None } else { value.checked_mul(10)?.checked_add(u64::from(digit)) }
+        let digit = digit(*byte).ok()?;
+        value.checked_mul(10)?.checked_add(u64::from(digit))
     })
 }
 
@@ -154,77 +129,116 @@ fn digit(byte: u8) -> Result<u8, DecimalError> {
     if digit > 9 { Err(DecimalError::Digit) } else { Ok(digit) }
 }
 
-const WORD: usize = size_of::<u128>();
-const ZEROS: u128 = u128::from_le_bytes([b'0'; WORD]);
-const POINTS: u128 = u128::from_le_bytes([b'.'; WORD]);
-const ONES: u128 = u128::from_le_bytes([0x01; WORD]);
-const HIGHS: u128 = u128::from_le_bytes([0x80; WORD]);
-/// Added to a byte it sets the high bit from 10 on.
-const ABOVE_NINE: u128 = u128::from_le_bytes([0x76; WORD]);
+/// Bytes of a word.
+const WORD: usize = size_of::<u64>();
+const ZEROS: u64 = u64::from_le_bytes([b'0'; WORD]);
 
-/// The last `len` bytes of `head` against the upper end of a word, first byte lowest, noughts
-/// below. `None` when they do not fit or less than a word stands in `head`.
-#[inline]
-fn word(head: &[u8], len: usize) -> Option<u128> {
-    let bytes = head.last_chunk::<WORD>()?;
-    if len == 0 || len > WORD {
-        return None;
+/// Eight characters as digit values, the first one lowest; what is no digit becomes more than nine.
+#[derive(Clone, Copy)]
+struct Digits(u64);
+
+impl Digits {
+    /// The first eight characters of `text`.
+    #[inline(always)]
+    fn of(text: &[u8]) -> Option<Self> {
+        Some(Self(u64::from_le_bytes(*text.first_chunk::<WORD>()?) ^ ZEROS))
     }
-    let below = 8 * (WORD - len);
-    Some((u128::from_le_bytes(*bytes) >> below) << below)
-}
 
-/// The upper `count` bytes of `text` from digits to their values; `None` when one is no digit.
-#[inline]
-fn digits(text: u128, count: usize) -> Option<u128> {
-    let digits = text ^ (ZEROS << (8 * (WORD - count)));
-    let bad = (digits.wrapping_add(ABOVE_NINE) | digits) & HIGHS;
-    (bad == 0).then_some(digits)
-}
+    /// The characters of `text` behind its first eight, when there are fewer than another eight.
+    #[inline(always)]
+    fn of_end(text: &[u8]) -> Option<Self> {
+        let absent = (2 * WORD).checked_sub(text.len()).filter(|&absent| absent < WORD)?;
+        let end = u64::from_le_bytes(*text.last_chunk::<WORD>()?);
+        Some(Self((end >> (8 * absent)) ^ ZEROS))
+    }
 
-/// Sixteen digit values, the first one lowest, as a number below 10^16.
-#[inline]
-fn value(digits: u128) -> u64 {
-    let eight = |digits: u64| {
+    /// How many of them come before the first that is no digit: `0 ..= 8`.
+    #[inline(always)]
+    fn count(self) -> usize {
+        const HIGHS: u64 = u64::from_le_bytes([0x80; WORD]);
+        /// Added to a byte it sets the high bit from 10 on.
+        const ABOVE_NINE: u64 = u64::from_le_bytes([0x76; WORD]);
+        // The lowest mark is exact; a carry may mark bytes above.
+        let others = (self.0.wrapping_add(ABOVE_NINE) | self.0) & HIGHS;
+        (others.trailing_zeros() / 8) as usize
+    }
+
+    /// The number that the first `count` of them write, `1 ..= 8`.
+    #[inline(always)]
+    fn number(self, count: usize) -> u64 {
+        Self(self.0 << (8 * (WORD - count))).all()
+    }
+
+    /// The number that all of them write, by pairs, fours and eights.
+    #[inline(always)]
+    fn all(self) -> u64 {
         const BYTES: u64 = 0x00ff_00ff_00ff_00ff;
         const PAIRS: u64 = 0x0000_ffff_0000_ffff;
-        let pairs = (digits & BYTES) * 10 + ((digits >> 8) & BYTES);
+        let pairs = (self.0 & BYTES) * 10 + ((self.0 >> 8) & BYTES);
         let fours = (pairs & PAIRS) * 100 + ((pairs >> 16) & PAIRS);
         (fours & 0xffff_ffff) * 10_000 + (fours >> 32)
-    };
-    eight(digits as u64) * 100_000_000 + eight((digits >> 64) as u64)
+    }
 }
 
-/// The fast way of [`parse_tail`]: a number, or `None` for "ask the plain loop".
-#[inline]
-fn decimal_word(head: &[u8], len: usize, scale: u8) -> Option<i64> {
-    let text = word(head, len)?;
-    let points = text ^ POINTS;
-    // The lowest set bit marks the first point exactly; bits above it may be carries.
-    let found = points.wrapping_sub(ONES) & !points & HIGHS;
-    if found == 0 {
-        let value = value(digits(text, len)?) as i64;
-        return value.checked_mul(*POWERS.get(usize::from(scale))?);
-    }
-    let point = (found.trailing_zeros() / 8) as usize;
-    let first = WORD - len;
-    let fraction = WORD - 1 - point;
-    if point == first || fraction == 0 {
+/// The fast way of [`parse`]: the decimal that `text` begins with, and how many characters write it.
+/// `None` for "ask the plain loop": longer than seven digits, a point and eight digits; less than a
+/// word of text behind; or something to refuse.
+#[must_use]
+#[inline(always)]
+pub fn leading_decimal(text: &[u8], scale: u8) -> Option<(i64, usize)> {
+    let front = Digits::of(text)?;
+    let whole = front.count();
+    if whole == 0 || whole == WORD {
         return None;
     }
-    let below = (1u128 << (8 * point)) - 1;
-    let through = (below << 8) | 0xff;
-    let squeezed = ((text & below) << 8) | (text & !through);
-    let digits = digits(squeezed, len - 1)?;
-    let scale = usize::from(scale);
-    if fraction <= scale {
-        return (value(digits) as i64).checked_mul(*POWERS.get(scale - fraction)?);
+    if text[whole] != b'.' {
+        let power = *POWERS.get(usize::from(scale))?;
+        return Some(((front.number(whole) as i64).checked_mul(power)?, whole));
     }
-    let excess = 8 * (fraction - scale);
-    if digits >> (8 * WORD - excess) != 0 {
+    let back = Digits::of(text.get(whole + 1..)?)?;
+    let fraction = back.count();
+    let kept = fraction.min(usize::from(scale));
+    if fraction == 0 {
         return None;
     }
-    Some(value(digits << excess) as i64)
+    // Behind the scale there may be nothing but zeros.
+    if fraction > kept && back.0 >> (8 * kept) << (8 * (WORD - (fraction - kept))) != 0 {
+        return None;
+    }
+    let missing = *POWERS.get(usize::from(scale) - kept)?;
+    let mantissa = if whole + kept <= WORD {
+        // Both parts side by side in one word. Two shifts, since none may be kept.
+        let front = front.0 << (8 * (WORD - whole)) >> (8 * kept);
+        Digits(front | back.0 << (8 * (WORD - 1 - kept)) << 8).all() as i64
+    } else {
+        (front.number(whole) as i64).checked_mul(POWERS[kept])? + back.number(kept) as i64
+    };
+    Some((mantissa.checked_mul(missing)?, whole + 1 + fraction))
+}
+
+/// The fast way of [`parse_integer`]: the integer that `text` begins with, and how many characters
+/// write it. `None` for "ask the plain loop".
+#[must_use]
+#[inline(always)]
+pub fn leading_integer(text: &[u8]) -> Option<(u64, usize)> {
+    let front = Digits::of(text)?;
+    let count = front.count();
+    if count == 0 || (text[0] == b'0' && count > 1) {
+        return None;
+    }
+    if count < WORD {
+        return Some((front.number(count), count));
+    }
+    let back = match Digits::of(&text[WORD..]) {
+        Some(back) => back,
+        None => Digits::of_end(text)?,
+    };
+    match back.count() {
+        0 => Some((front.all(), WORD)),
+        // Perhaps longer than sixteen.
+        WORD => None,
+        count => Some((front.all() * POWERS[count] as u64 + back.number(count), WORD + count)),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,17 @@
-//! Market data of venues: bytes in, ticks out.
+//! Venues as bytes: what they send becomes ticks, and what they sent can be kept and read again.
+//!
+//! | module | what lives there | invariant |
+//! |---|---|---|
+//! | [`venues`] | one folder each: market codec, capabilities, fixtures; the registry | a codec holds no socket, clock or thread; a venue imports no other venue |
+//! | [`decoded`] | what a message was and what became of it | closed sets: every message is counted once |
+//! | [`json`], [`decimal`], [`symbols`] | the scanners and the symbol table of the codecs | no allocation after start-up; exact or refused |
+//! | [`recording`], [`capture`] | recorded messages, written and read | a message is never larger than its bound |
+
 pub mod decimal;
+pub mod decoded;
+pub mod json;
+pub mod symbols;
+pub mod venues;
+
 #[cfg(test)]
 mod test_random;

@@ -3,6 +3,10 @@
 
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod output;
+pub mod pipeline;
+pub mod report;
 pub mod sim;
+pub mod table;

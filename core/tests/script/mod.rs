@@ -4,54 +4,19 @@
 //! quantities are whole numbers. Instruments: A and B are fine-grained; C has tick 5, lot 10,
 //! minimum 20 and a minimum notional of 200000.
 
+use crate::common::{Table, ZERO, instrument};
 use reap_core::event::Report;
 use reap_core::executor::{Executor, ExecutorLimits};
-use reap_core::instrument::{
-    AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, VenueId,
-};
+use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::intent::{Intent, Reason, Urgency};
 use reap_core::limits::LEGS_MAX;
 use reap_core::net::{Cmp, Compiled, LegForm, NetForm};
 use reap_core::order::{ClientOrderId, OrderChange, OrderEvent, OrderSide, RejectClass};
 use reap_core::policy::{ExitSettings, PolicyId};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
-use reap_core::pricing::{Quotes, Top};
+use reap_core::pricing::Top;
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
-
-const ZERO: Decimal = Decimal { mantissa: 0, scale: 0 };
-
-fn instrument(tick: i64, lot: i64, min_qty: i64, min_notional: i128) -> Instrument {
-    Instrument::new(InstrumentSpec {
-        venue: VenueId(0),
-        currency: CurrencyId(0),
-        contract: ContractKind::Linear,
-        price_scale: 0,
-        qty_scale: 0,
-        multiplier: Decimal { mantissa: 1, scale: 0 },
-        tick,
-        lot,
-        min_qty,
-        min_notional: Decimal { mantissa: min_notional, scale: 0 },
-        taker: Rate::ZERO,
-        maker: Rate::ZERO,
-        min_fee: ZERO,
-        max_quote_age: Nanos::from_secs(5),
-        jump_limit: Rate::from_bps(1_000),
-        jump_ticks: 5,
-        reduce_only: true,
-        peer: None,
-    })
-    .unwrap()
-}
-
-struct Table(Vec<Option<Top>>);
-
-impl Quotes for Table {
-    fn top(&self, instrument: InstrumentId) -> Option<Top> {
-        self.0[usize::from(instrument.0)]
-    }
-}
 
 struct Desk {
     executor: Executor,
@@ -89,7 +54,7 @@ impl Desk {
 
     fn run(&mut self, line: &str) -> Vec<String> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let answer = match words[0] {
+        match words[0] {
             "quote" => self.quote(&words),
             "position" => self.position(&words[1..]),
             "intent" => self.intent(&words),
@@ -109,8 +74,7 @@ impl Desk {
                 return vec![counters[at..at + end].to_owned()];
             }
             _ => self.event(&words),
-        };
-        let () = answer;
+        }
         self.drain()
     }
 

@@ -1,6 +1,8 @@
 //! The scanner against a plain twin that knows nothing of words and bits.
 
-use super::{DecimalError, integer_tail, parse, parse_floor, parse_signed, parse_tail};
+use super::{
+    DecimalError, leading_decimal, leading_integer, parse, parse_floor, parse_integer, parse_signed,
+};
 use crate::test_random::Random;
 
 /// The twin: digit by digit in `i128`, in the order of the grammar.
@@ -29,14 +31,18 @@ fn twin(text: &str, scale: u8) -> Option<i64> {
     Some(value as i64)
 }
 
-/// Every entrance, each with different bytes in front of the text.
+/// Every entrance, the fast one with different bytes behind the text.
 fn check(text: &[u8], scale: u8) {
     let expected = std::str::from_utf8(text).ok().and_then(|text| twin(text, scale));
-    assert_eq!(parse(text, scale).ok(), expected, "{:?} at {scale}", text.escape_ascii());
-    for front in [&b""[..], b"\"", b"999999999999999", b"..................", b"{\"b\":\"12.34\",\""] {
-        let head = [front, text].concat();
-        let found = parse_tail(&head, text.len(), scale).ok();
-        assert_eq!(found, expected, "{:?} at {scale}", head.escape_ascii());
+    assert_eq!(parse(text, scale).ok(), expected, "{} at {scale}", text.escape_ascii());
+    for behind in [&b"\""[..], b"\",\"B\":\"12.34\"}}", b"\"........", b"\"99999999"] {
+        let rest = [text, behind].concat();
+        // The caller accepts it when a quote follows; one inside would end another text.
+        if let Some((value, len)) = leading_decimal(&rest, scale)
+            && len == text.len()
+        {
+            assert_eq!(Some(value), expected, "{} at {scale}", rest.escape_ascii());
+        }
     }
     if text.starts_with(b"-") {
         return;
@@ -123,24 +129,55 @@ fn the_floor_drops_digits_and_nothing_else() {
 
 #[test]
 fn integers() {
-    for front in [&b""[..], b"999999999999999999999", b"\"u\":"] {
-        let cases = [
-            ("0", Some(0)),
-            ("5123107839020", Some(5_123_107_839_020)),
-            ("1234567890123456", Some(1_234_567_890_123_456)),
-            ("18446744073709551615", Some(u64::MAX)),
-            ("18446744073709551616", None),
-            ("007", None),
-            ("00", None),
-            ("", None),
-            ("-1", None),
-            ("1.5", None),
-            ("1e3", None),
-        ];
-        for (text, expected) in cases {
-            let head = [front, text.as_bytes()].concat();
-            assert_eq!(integer_tail(&head, text.len()), expected, "{text:?}");
+    let cases = [
+        ("0", Some(0)),
+        ("7", Some(7)),
+        ("12345678", Some(12_345_678)),
+        ("123456789", Some(123_456_789)),
+        ("5123107839020", Some(5_123_107_839_020)),
+        ("123456789012345", Some(123_456_789_012_345)),
+        ("1234567890123456", Some(1_234_567_890_123_456)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("18446744073709551616", None),
+        ("007", None),
+        ("00", None),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("1e3", None),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(parse_integer(text.as_bytes()), expected, "{text:?}");
+        for behind in [&b",\"s\":\"BTCUSDT\""[..], b"}}", b"}"] {
+            let rest = [text.as_bytes(), behind].concat();
+            match leading_integer(&rest) {
+                Some((value, len)) if len == text.len() => assert_eq!(Some(value), expected),
+                // Shorter: the text goes on with something that is no digit, which JSON refuses.
+                Some((_, len)) => assert!(!rest[len].is_ascii_digit() && expected.is_none()),
+                None => assert!(expected.is_none() || text.len() >= 16 || rest.len() < 9),
+            }
         }
+    }
+}
+
+/// The usual texts of hot messages must not need the plain loop.
+#[test]
+fn usual_numbers_take_the_fast_way() {
+    let cases = [
+        ("61837.63000000", 2, 6_183_763),
+        ("1.54698000", 5, 154_698),
+        ("61800.20", 2, 6_180_020),
+        ("2.507", 3, 2507),
+        ("6195.00000000", 0, 6195),
+        ("297", 0, 297),
+        ("0.00001234", 8, 1234),
+        ("1000.12345678", 8, 100_012_345_678),
+        ("0.6131", 4, 6131),
+        ("7.6110", 3, 7611),
+    ];
+    for (text, scale, expected) in cases {
+        let rest = format!("{text}\",\"A\":");
+        assert_eq!(leading_decimal(rest.as_bytes(), scale), Some((expected, text.len())), "{text}");
     }
 }
 

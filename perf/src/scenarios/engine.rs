@@ -13,6 +13,7 @@ use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
     VenueId,
 };
+use reap_core::intent::Intent;
 use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold, Tier};
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
@@ -63,7 +64,29 @@ pub(crate) fn run(work: u64) -> Result<Figures, ScenarioError> {
     for market in &MARKETS {
         measure(market, work, &stopwatch, &mut figures);
     }
+    growth(work, &stopwatch, &mut figures);
     Ok(figures)
+}
+
+/// The whipsaw crosses triggers, and a crossed trigger costs what it costs: what one costs, and how
+/// that grows with the number of positions.
+fn growth(work: u64, stopwatch: &Stopwatch, figures: &mut Figures) {
+    let market = &MARKETS[2];
+    let mut costs = Vec::new();
+    for count in [1_000, MANY, 10 * MANY] {
+        let mut world = World::new(market, count);
+        for block in 0..(100 * work as usize / 100).max(2) + WARM_UP {
+            world.block(market, stopwatch, block >= WARM_UP);
+        }
+        let cost = world.crossing.0 as f64 / world.crossing.1.max(1) as f64;
+        figures.figure(format!("whipsaw {count} per crossed trigger, ns"), cost);
+        costs.push(cost);
+    }
+    // n·100 positions at k·log n: log₂ 100,000 / log₂ 1,000 = 1.67, and the caches' share.
+    figures.figure(
+        "whipsaw growth of that from 1,000 to 100,000, ratio",
+        costs[2] / costs[0].max(1.0),
+    );
 }
 
 fn measure(market: &Market, work: u64, stopwatch: &Stopwatch, figures: &mut Figures) {
@@ -102,6 +125,8 @@ struct World {
     steps: Steps,
     /// Means of fifty steps in tenths of a nanosecond: the clock ticks too slowly for one step.
     typical: Steps,
+    /// Time and number of triggers of the steps that crossed any.
+    crossing: (u64, u64),
     intents: u64,
 }
 
@@ -109,7 +134,8 @@ impl World {
     fn new(market: &Market, count: usize) -> Self {
         let instrument = Instrument::new(instrument()).expect("a constant specification");
         let instruments = vec![instrument; market.instruments];
-        let limits = EngineLimits { positions: 2 * MANY, policies: 64, triggers: 8 * MANY };
+        let room = count + market.instruments;
+        let limits = EngineLimits { positions: room, policies: 64, triggers: 8 * room };
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
         let mut random = Random(7);
         let mut world_mids = vec![MID; market.instruments];
@@ -126,6 +152,7 @@ impl World {
             step: stamp,
             steps: Steps::new(),
             typical: Steps::new(),
+            crossing: (0, 0),
             intents: 0,
         }
     }
@@ -155,23 +182,29 @@ impl World {
                     group = (0, 0);
                 }
             }
-            self.answer(now, first);
+            let crossed = self.answer(now, first);
+            if count && crossed > 0 {
+                self.crossing.0 += nanos;
+                self.crossing.1 += crossed;
+            }
         }
     }
 
     /// Every plan misses: its position is armed again after its back-off.
-    fn answer(&mut self, now: Nanos, first: Option<reap_core::intent::Intent>) {
+    fn answer(&mut self, now: Nanos, first: Option<Intent>) -> u64 {
         let mut ended = Vec::new();
         ended.extend(first.map(|intent| intent.position));
         while let Some(intent) = self.engine.poll_intent() {
             ended.push(intent.position);
         }
-        self.intents += ended.len() as u64;
+        let crossed = ended.len() as u64;
+        self.intents += crossed;
         for position in ended {
             let report = Report::PlanEnded { position, outcome: Outcome::Missed };
             self.engine.on_event(now, &Event::Report(report));
             while self.engine.poll_intent().is_some() {}
         }
+        crossed
     }
 }
 
@@ -325,11 +358,12 @@ fn odd_pairs(engine: &mut Engine, count: usize, random: &mut Random) {
     }
 }
 
-/// Both legs walk together, each with noise of its own.
+/// Both legs swing together by ±10,000 units (20 bp) each 40,000 steps, with noise of their own.
 fn two_walks(step: u64, random: &mut Random, mids: &mut [i64]) -> usize {
     let at = (step % 2) as usize;
-    let common = random.between(-3, 3);
-    mids[at] = (mids[at] + common).clamp(MID - 2_000, MID + 2_000);
+    let phase = (step % 40_000) as i64;
+    let swing = if phase < 20_000 { phase - 10_000 } else { 30_000 - phase };
+    mids[at] = MID + swing + random.between(-20, 20);
     at
 }
 

@@ -4,7 +4,7 @@
 //! Nothing here shares code with the feed or the executor: it is written from the venues' sheets a
 //! second time, so that it can disagree.
 
-mod matching;
+pub mod matching;
 mod random;
 
 pub use self::matching::{Counts, Matching};

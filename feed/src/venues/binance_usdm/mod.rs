@@ -1,0 +1,17 @@
+//! Binance USD-M futures.
+
+use reap_core::units::Nanos;
+
+use super::Venue;
+
+mod market;
+
+pub use market::Market;
+
+/// Sends a quote only when it changes.
+pub const VENUE: Venue = Venue {
+    name: "binance-usdm",
+    max_quote_age: Nanos::from_secs(60),
+    reduce_only: true,
+    market: |symbols| Box::new(Market::new(symbols)),
+};

@@ -1,0 +1,68 @@
+//! The venues. To add one: a folder with `market.rs` (bytes to ticks) and `fixtures/`, a
+//! [`Venue`] in its `mod.rs`, and one line in [`VENUES`].
+//!
+//! **Architecture invariant:** a venue imports no other venue; what several share lives beside
+//! them (`common`, `binance_shared`).
+
+use reap_core::instrument::SourceId;
+use reap_core::tick::Tick;
+use reap_core::units::Nanos;
+
+use crate::decoded::Decoded;
+use crate::symbols::Symbols;
+
+pub mod binance_shared;
+pub mod binance_spot;
+pub mod binance_usdm;
+mod common;
+
+/// Every venue that can be configured.
+pub const VENUES: &[&Venue] = &[&binance_spot::VENUE, &binance_usdm::VENUE];
+
+/// A venue: what the rest of the program may know of it. Two categories of one exchange that use
+/// the same symbols for different instruments are two venues.
+#[derive(Debug)]
+pub struct Venue {
+    /// Its name in configurations and reports.
+    pub name: &'static str,
+    /// Longest age of a confirmed price unless configured: short where the venue repeats its
+    /// prices, long where it sends only changes.
+    pub max_quote_age: Nanos,
+    /// Whether an order can be marked reduce-only.
+    pub reduce_only: bool,
+    /// Makes the codec of one connection's market data.
+    pub market: fn(Symbols) -> Box<dyn MarketCodec>,
+}
+
+impl Venue {
+    /// The venue of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        VENUES.iter().copied().find(|venue| venue.name == name)
+    }
+}
+
+/// Market data of one connection: bytes to ticks.
+///
+/// What a message becomes:
+///
+/// - quotes, trades, mark prices and funding of watched instruments become ticks;
+/// - a quote of a watched instrument that cannot be used becomes [`Tick::refused`];
+/// - every other message of a data stream becomes [`Tick::alive`]: the source delivers;
+/// - acks, errors, pongs, announcements of the connection, unknown shapes and what is not one
+///   whole JSON value become nothing: they prove nothing of the data.
+///
+/// A message gives all of its ticks or none of them.
+pub trait MarketCodec: Send {
+    /// Decodes one message. Never panics and never allocates, whatever the bytes.
+    fn decode(
+        &mut self,
+        raw: &[u8],
+        received: Nanos,
+        source: SourceId,
+        out: &mut dyn FnMut(Tick),
+    ) -> Decoded;
+
+    /// Forgets what was remembered of earlier messages: call it when the connection is a new one.
+    fn reset(&mut self);
+}

@@ -1,0 +1,109 @@
+//! One exit in words: what was seen, why it fired, what was sent, what it brought.
+
+use reap_core::order::OrderChange;
+use reap_core::position::Side;
+use reap_core::units::Nanos;
+
+use crate::config::words;
+use crate::pipeline::{Pipeline, PlanRecord};
+use crate::report::{Report, money, outcome_name, side_name, time_of_day};
+
+/// The story of one plan.
+#[must_use]
+pub fn explain(pipeline: &Pipeline, plan: &PlanRecord) -> Vec<String> {
+    let config = pipeline.config();
+    let position = &config.positions[plan.position];
+    let policy = &config.policies[usize::from(position.policy.0)];
+    let currency = config.currency_of(position);
+    let report = Report::of(pipeline);
+    let mut lines = Vec::new();
+    lines.push(format!("{} closed for {}", position.name, plan.reason().name()));
+    if let Some(spec) = &pipeline.standings()[plan.position].spec {
+        for leg in &spec.legs {
+            let named = &config.instruments[usize::from(leg.instrument.0)];
+            let side = side_name(leg.side);
+            let qty = words::mantissa(leg.qty.raw(), named.spec().qty_scale);
+            let entry = words::mantissa(leg.entry.raw(), named.spec().price_scale);
+            let fees = words::amount(leg.fees_paid, currency);
+            lines.push(format!("  held      {side} {qty} {} at {entry}, fees paid {fees}", named.name));
+        }
+    }
+    for intent in &plan.intents {
+        let version = intent.policy_version;
+        let rule = policy.policy.rules.get(usize::from(intent.rule));
+        let rule = rule.map_or("an operator asked".into(), |rule| words::rule(rule, currency));
+        lines.push(format!(
+            "  {}  {} holds, {}: {rule} (policy {} version {version})",
+            time_of_day(intent.at),
+            intent.reason.name(),
+            intent.urgency.name(),
+            policy.name,
+        ));
+        lines.push(format!("            trigger {}", report.trigger(plan.position, intent)));
+        for (input, leg) in intent.inputs.iter().flatten().zip(&position.legs) {
+            let named = &config.instruments[usize::from(input.instrument.0)];
+            let Some(quote) = input.quote else {
+                lines.push(format!("            saw no quote of {}", named.name));
+                continue;
+            };
+            let scale = named.spec().price_scale;
+            let (bid, ask) =
+                (words::mantissa(quote.bid.raw(), scale), words::mantissa(quote.ask.raw(), scale));
+            let used = if leg.side == Side::Long { "bid" } else { "ask" };
+            lines.push(format!(
+                "            saw {} at {bid} / {ask} ({used} counts), {} ms old, update {}",
+                named.name,
+                input.age.0 / 1_000_000,
+                input.update_id,
+            ));
+        }
+    }
+    for order in &plan.orders {
+        let named = &config.instruments[usize::from(order.order.instrument.0)];
+        let spec = named.spec();
+        let qty = words::mantissa(order.order.qty.raw(), spec.qty_scale);
+        let limit = order.order.limit.map_or("at the market".into(), |limit| {
+            format!("limit {}", words::mantissa(limit.raw(), spec.price_scale))
+        });
+        lines.push(format!(
+            "  {}  sent {:?} {qty} {} {limit} as {}",
+            time_of_day(order.sent_at),
+            order.order.side,
+            named.name,
+            order.order.id,
+        ));
+        for (at, said) in &order.said {
+            let said = match said {
+                OrderChange::Acked => "acknowledged".into(),
+                OrderChange::Filled { price, qty, fee, .. } => {
+                    let fee = reap_core::units::Decimal {
+                        mantissa: *fee,
+                        scale: named.instrument.nano_scale(),
+                    };
+                    format!(
+                        "filled {} at {}, fee {}",
+                        words::mantissa(qty.raw(), spec.qty_scale),
+                        words::mantissa(price.raw(), spec.price_scale),
+                        words::amount(fee, currency),
+                    )
+                }
+                OrderChange::Expired => "the rest expired".into(),
+                OrderChange::Rejected(class) => format!("rejected, {class:?}"),
+            };
+            let waited = Nanos(at.since(order.sent_at).0);
+            lines.push(format!("            {said} after {}", words::span(waited)));
+        }
+    }
+    if let Some((at, outcome)) = plan.ended {
+        let slippage = report.exit_json(plan)["slippage"].as_str().unwrap_or("unknown").to_owned();
+        lines.push(format!(
+            "  {}  {}; net {} {currency}, slippage against the trigger {slippage} {currency}",
+            time_of_day(at),
+            outcome_name(outcome),
+            money(plan.net, 8),
+        ));
+    } else {
+        lines.push("  still working when the recording ended".into());
+    }
+    lines
+}

@@ -1,0 +1,159 @@
+//! What is remembered of each plan: the decision, its orders and fills, and what it brought.
+
+use reap_core::event::Outcome;
+use reap_core::instrument::Instrument;
+use reap_core::intent::{Intent, Reason, Urgency};
+use reap_core::limits::LEGS_MAX;
+use reap_core::net::Compiled;
+use reap_core::order::{ClientOrderId, Order, OrderChange};
+use reap_core::position::{PositionSpec, Side};
+use reap_core::units::{Decimal, Nanos, Price, Qty};
+
+/// An order of a plan and what became of it.
+#[derive(Clone, Debug)]
+pub struct OrderRecord {
+    /// As it was sent.
+    pub order: Order,
+    /// Index of the leg.
+    pub leg: usize,
+    /// When it was sent.
+    pub sent_at: Nanos,
+    /// What the venue said, and when.
+    pub said: Vec<(Nanos, OrderChange)>,
+}
+
+/// A fill of a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct FillRecord {
+    /// Index of the leg.
+    pub leg: usize,
+    /// When it was reported.
+    pub at: Nanos,
+    /// Its price.
+    pub price: Price,
+    /// Its quantity.
+    pub qty: Qty,
+    /// Its fee at the instrument's nano scale.
+    pub fee: i128,
+}
+
+/// One plan from its first intent to its end.
+#[derive(Clone, Debug)]
+pub struct PlanRecord {
+    /// Index of the position among the configured ones.
+    pub position: usize,
+    /// The intent that began it and those that raised it.
+    pub intents: Vec<Intent>,
+    /// Its orders, in the order of sending.
+    pub orders: Vec<OrderRecord>,
+    /// Its fills, in the order of the reports.
+    pub fills: Vec<FillRecord>,
+    /// How it ended and when; `None` while it is live.
+    pub ended: Option<(Nanos, Outcome)>,
+    /// Realised net of its fills, at the position's nano scale.
+    pub net: Decimal,
+}
+
+impl PlanRecord {
+    /// A plan that begins with this intent.
+    #[must_use]
+    pub fn new(position: usize, intent: Intent, scale: u8) -> Self {
+        Self {
+            position,
+            intents: vec![intent],
+            orders: Vec::new(),
+            fills: Vec::new(),
+            ended: None,
+            net: Decimal { mantissa: 0, scale },
+        }
+    }
+
+    /// The intent that it ran under in the end.
+    ///
+    /// # Panics
+    /// Never: a plan begins with an intent.
+    #[must_use]
+    pub fn intent(&self) -> &Intent {
+        self.intents.last().expect("a plan begins with an intent")
+    }
+
+    /// Why it closed what it closed.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.intent().reason
+    }
+
+    /// How urgently, in the end.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        self.intent().urgency
+    }
+
+    /// Whether it closed anything.
+    #[must_use]
+    pub fn is_exit(&self) -> bool {
+        !self.fills.is_empty()
+    }
+
+    /// Finds an order of this plan.
+    pub fn order_mut(&mut self, id: ClientOrderId) -> Option<&mut OrderRecord> {
+        self.orders.iter_mut().rev().find(|order| order.order.id == id)
+    }
+
+    /// Volume-weighted fill price of a leg with two decimals more than its price has, and the
+    /// quantity; `None` without a fill. Rounded down.
+    #[must_use]
+    pub fn average(&self, leg: usize, instrument: &Instrument) -> Option<(Decimal, Qty)> {
+        let fills = self.fills.iter().filter(|fill| fill.leg == leg);
+        let (value, qty) = fills.fold((0i128, 0i64), |(value, qty), fill| {
+            let notional = i128::from(fill.price.raw()) * i128::from(fill.qty.raw());
+            (value + notional, qty + fill.qty.raw())
+        });
+        let qty = Qty::new(qty).ok().filter(|qty| *qty > Qty::ZERO)?;
+        let mantissa = (value * 100).div_euclid(i128::from(qty.raw()));
+        Some((Decimal { mantissa, scale: instrument.spec().price_scale + 2 }, qty))
+    }
+
+    /// What the fills brought beyond the reference, at the position's nano scale; negative is a
+    /// loss against it. The reference of a one-leg price rule is its trigger, of everything else
+    /// the prices that the decision saw. `None` when a leg was not quoted at the decision.
+    #[must_use]
+    pub fn slippage(&self, spec: &PositionSpec, instruments: &[&Instrument]) -> Option<i128> {
+        let intent = self.intent();
+        let scale = instruments.iter().map(|one| one.nano_scale()).max()?;
+        let mut sum = 0;
+        for fill in &self.fills {
+            let leg = &spec.legs[fill.leg];
+            let reference = match intent.compiled {
+                Compiled::Price { limit, .. } => limit,
+                Compiled::Net(_) | Compiled::Unconditional => {
+                    let quote = intent.inputs[fill.leg]?.quote?;
+                    match leg.side {
+                        Side::Long => quote.bid.raw(),
+                        Side::Short => quote.ask.raw(),
+                    }
+                }
+            };
+            let instrument = instruments[fill.leg];
+            let align = 10i128.pow(u32::from(scale - instrument.nano_scale()));
+            let per_unit = instrument.notional_nano(Price::new(1).ok()?, fill.qty) * align;
+            sum += leg.side.sign() * i128::from(fill.price.raw() - reference) * per_unit;
+        }
+        Some(sum)
+    }
+}
+
+/// Where a configured position stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its specification, once everything that it waited for was known.
+    pub spec: Option<PositionSpec>,
+    /// Id in engine and executor, once registered.
+    pub id: Option<reap_core::position::PositionId>,
+    /// Why it was refused at registration.
+    pub refused: Option<String>,
+    /// Open quantity of each leg, as the executor reports.
+    pub open: [Qty; LEGS_MAX],
+    /// Plans that missed, and the first and last time.
+    pub missed: u64,
+}
