@@ -31,6 +31,9 @@ fn engine_decides_as_the_formulas_say() {
     let mut refused = 0;
     let mut tallies = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
     for seed in first..first + worlds {
+        if std::env::var("TRACE").is_ok() {
+            println!("world {seed}");
+        }
         match duel::run(seed, WORLD.min(events)) {
             Ok(duel) => {
                 compared += duel.compared;

@@ -252,7 +252,7 @@ impl Life {
     /// Whether a part's condition holds at these exit prices, its gates aside.
     pub(crate) fn holds_at(&self, rule: usize, part: u8, exits: &[i64]) -> bool {
         let net = formulas::net(&self.legs, &self.policy, exits);
-        let market = Market { exits: exits.to_vec(), net, in_step: true };
+        let market = Market { exits: exits.to_vec(), net, usable: true, in_step: true };
         self.holds(rule, part, Nanos(0), Some(&market)).is_some()
     }
 
@@ -278,12 +278,15 @@ impl Life {
         }
     }
 
-    /// Activations and moves of marks: only while Open, on several legs only in step.
+    /// Activations and moves of marks, only while Open. The mark of one leg sees every quote that
+    /// is accepted; on several legs the ratio must be one that profit rules may see.
     fn move_marks(&mut self, market: &Market) {
-        if self.state != PositionState::Open || !market.in_step {
+        if self.state != PositionState::Open {
             return;
         }
+        let may = market.usable && market.in_step;
         let due = std::mem::take(&mut self.marks_due);
+        let moves_mark = if self.legs.len() == 1 { due } else { may };
         for (rule, state) in self.policy.rules.iter().zip(&mut self.rules) {
             let (activation, step, base) = match rule {
                 Rule::TrailingStop { activation, base, .. } => (*activation, Rate::ZERO, *base),
@@ -294,8 +297,8 @@ impl Life {
             };
             let Some(seen) = market.seen(&self.legs, base) else { continue };
             let moves = match (&state.mark, activation) {
-                (Some(mark), _) => (due || self.legs.len() > 1) && seen.beyond(mark, step),
-                (None, Some(at)) => seen.activation(at) != Ordering::Less,
+                (Some(mark), _) => moves_mark && seen.beyond(mark, step),
+                (None, Some(at)) => may && seen.activation(at) != Ordering::Less,
                 (None, None) => unreachable!("a rule without activation starts with a mark"),
             };
             if moves {
@@ -311,7 +314,7 @@ impl Life {
             let due = self.due(definition)?;
             return (now >= due).then_some(now == due);
         }
-        let market = market?;
+        let market = market.filter(|market| market.usable)?;
         let profit_rule = reason(definition).urgency() == Urgency::Opportunistic;
         if profit_rule && !market.in_step {
             return None;
@@ -350,10 +353,12 @@ impl Life {
     }
 }
 
-/// What a position sees of the market when every leg's price may be used.
+/// What a position sees of the market when every leg has been quoted.
 struct Market {
     exits: Vec<i64>,
     net: Exact,
+    /// Every leg's price may be used.
+    usable: bool,
     /// One leg, or every leg's source has kept up.
     in_step: bool,
 }
@@ -361,13 +366,12 @@ struct Market {
 impl Market {
     fn of(life: &Life, now: Nanos, gates: &Gates) -> Option<Self> {
         let instruments = life.legs.iter().map(|leg| leg.spec.instrument);
-        if !instruments.clone().all(|instrument| gates.usable(instrument, now)) {
-            return None;
-        }
         let exit = |leg: &Leg| exit_price(leg.spec.side, gates.quote(leg.spec.instrument)?);
         let exits = life.legs.iter().map(exit).collect::<Option<Vec<_>>>()?;
         let net = formulas::net(&life.legs, &life.policy, &exits);
-        Some(Self { exits, net, in_step: life.legs.len() == 1 || gates.in_step(instruments) })
+        let usable = instruments.clone().all(|instrument| gates.usable(instrument, now));
+        let in_step = life.legs.len() == 1 || gates.in_step(instruments);
+        Some(Self { exits, net, usable, in_step })
     }
 
     fn seen(&self, legs: &[Leg], base: Option<reap_core::policy::Base>) -> Option<Seen> {
