@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::check;
+use crate::{check, demo, replay};
 use crate::output::{Output, complain};
 
 const EXIT_CODES: &str = "\
@@ -24,6 +24,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch a seeded market and a dozen positions close: no network, no keys, no configuration
+    #[command(after_help = EXIT_CODES)]
+    Demo(demo::Args),
+    /// Run recorded messages through codecs, engine and executor with paper fills
+    #[command(after_help = EXIT_CODES)]
+    Replay(replay::Args),
+    /// Tell the exits of a replay in words
+    #[command(after_help = EXIT_CODES)]
+    Explain(replay::ExplainArgs),
     /// Explain a configuration, or everything that is wrong with it
     #[command(after_help = EXIT_CODES)]
     Check(check::Args),
@@ -62,10 +71,10 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, mut out: Output) -> Outcome {
     let outcome = match cli.command {
         Some(Command::Check(args)) => check::run(&args, &mut out),
-        None => {
-            complain(Cli::command().render_help());
-            Outcome::BadInput
-        }
+        Some(Command::Replay(args)) => replay::run(&args, &mut out),
+        Some(Command::Explain(args)) => replay::run_explain(&args, &mut out),
+        Some(Command::Demo(args)) => demo::run(&args, &mut out),
+        None => demo::run(&demo::Args::default(), &mut out),
     };
     match out.finish() {
         Ok(()) => outcome,

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::output::{Output, complain};
 use crate::pipeline::{Happening, Pipeline};
 use crate::report::{Report, time_of_day};
-use crate::sim::market::{Market, MarketVenue};
+use crate::sim::{Market, MarketVenue};
 
 /// The demonstration's configuration: a user may start from it.
 const CONFIG: &str = include_str!("../config/demo.toml");
@@ -81,7 +81,7 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
             out.line(format_args!("{}  {line}", time_of_day(at)));
         }
     };
-    while let Some(frame) = market.next() {
+    while let Some(frame) = market.next_frame() {
         if args.seconds > 0 {
             let passed = frame.at.since(START).0;
             clock.wait_until(scaled(passed, args.seconds));

@@ -6,7 +6,7 @@ use reap_core::intent::Intent;
 use reap_core::net::{Cmp, Compiled};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::position::{PositionSpec, Side};
-use reap_core::units::{Decimal, Nanos, Price, Qty};
+use reap_core::units::{Decimal, Nanos, Price};
 use serde_json::{Map, Value, json};
 
 use crate::config::words;
@@ -171,7 +171,7 @@ impl<'p> Report<'p> {
     #[must_use]
     pub fn venues_json(&self) -> Vec<Value> {
         let config = self.pipeline.config();
-        let venue = |(at, matching): (usize, &crate::sim::matching::Matching)| {
+        let venue = |(at, matching): (usize, &crate::sim::Matching)| {
             let holdings: Vec<Value> = matching
                 .positions()
                 .map(|(account, instrument, qty)| {
@@ -217,17 +217,25 @@ impl<'p> Report<'p> {
         expected == held
     }
 
-    /// The table of exits.
+    /// Whether a configured position was refused at registration.
+    #[must_use]
+    pub fn any_refused(&self) -> bool {
+        self.pipeline.standings().iter().any(|standing| standing.refused.is_some())
+    }
+
+    /// The table of exits, numbered.
     #[must_use]
     pub fn exits_table(&self) -> Vec<String> {
-        let head = ["position", "reason", "trigger", "fills", "slippage", "net"];
+        let head = ["#", "position", "reason", "trigger", "fills", "slippage", "net"];
         let rows: Vec<Vec<String>> = self
             .exits()
-            .map(|plan| {
+            .enumerate()
+            .map(|(at, plan)| {
                 let currency = self.currency(plan.position);
                 let slippage =
                     self.slippage(plan).map_or("-".into(), |slippage| money(slippage, 2));
                 vec![
+                    (at + 1).to_string(),
                     self.name(plan.position).into(),
                     plan.reason().name().into(),
                     self.trigger(plan.position, plan.intent()),
@@ -237,7 +245,7 @@ impl<'p> Report<'p> {
                 ]
             })
             .collect();
-        table(&head, &rows, 4)
+        table(&head, &rows, 5)
     }
 
     fn fills(&self, plan: &PlanRecord) -> String {
@@ -448,10 +456,4 @@ pub fn time_of_day(at: Nanos) -> String {
     let (seconds, millis) = (millis / 1000, millis % 1000);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02}.{millis:03}", seconds % 60)
-}
-
-/// Whether a leg still holds anything.
-#[must_use]
-pub fn is_flat(open: &[Qty]) -> bool {
-    open.iter().all(|qty| *qty == Qty::ZERO)
 }

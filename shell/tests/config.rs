@@ -3,7 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use reap_core::instrument::InstrumentId;
+use reap_core::tick::Quote;
+use reap_core::units::Nanos;
 use reap_shell::config::{Config, ConfigError};
+use reap_shell::sim::Random;
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
@@ -112,4 +116,106 @@ fn rules_are_understood_as_they_are_written() {
         found.push('\n');
     }
     compare("understood.txt", &expected, &found);
+}
+
+#[test]
+fn the_shipped_configurations_have_no_mistake() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert!(names.len() >= 4);
+    for name in names {
+        let config = Config::load(&name).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!config.positions.is_empty() && !config.summary().is_empty());
+    }
+}
+
+#[test]
+fn recordings_find_their_venue_by_name() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for (file, recording, venue) in [
+        ("spot-futures.toml", "binance_spot_btcusdt_20240808.gz", Some("spot")),
+        ("spot-futures.toml", "binance_usdm_ethusdt_20240808.gz", Some("usdm")),
+        ("spot-futures.toml", "BYBIT_V5.ws.1.0", None),
+        ("captures.toml", "BINANCE.ws.1.0", Some("spot")),
+        ("captures.toml", "BINANCE_FUTURES.ws.1.0", Some("usdm")),
+        ("bybit.toml", "BYBIT_V5.ws.1.0", Some("bybit")),
+    ] {
+        let config = Config::load(&folder.join(file)).unwrap();
+        let found = config.venue_of_recording(recording);
+        let name = found.as_ref().ok().map(|id| config.venues[usize::from(id.0)].name.as_str());
+        assert_eq!(name, venue, "{file} {recording} {found:?}");
+    }
+}
+
+#[test]
+fn a_position_waits_for_the_quotes_of_all_its_legs() {
+    let text = read("base.toml")
+        .replace(
+            "entry = \"61837.64\", qty = \"0.5\"",
+            "entry = \"first quote\", qty = \"0.5\", fees_paid = \"taker\"",
+        )
+        .replace("entry = \"61800.2\"", "entry = \"first quote\"");
+    let config = Config::parse("base.toml", &text).unwrap();
+    let position = &config.positions[0];
+    let spot = Quote::new(6_183_763, 6_183_764, 1, 1).unwrap();
+    let perp = Quote::new(618_002, 618_003, 1, 1).unwrap();
+    let resolve = |latest: &dyn Fn(InstrumentId) -> Option<(Nanos, Quote)>| {
+        position.resolve(&config.instruments, latest)
+    };
+    assert_eq!(resolve(&|_| None), None);
+    assert_eq!(resolve(&|id| (id.0 == 0).then_some((Nanos(5), spot))), None);
+    let spec = resolve(&|id| Some(if id.0 == 0 { (Nanos(7), spot) } else { (Nanos(6), perp) }));
+    let spec = spec.unwrap();
+    assert_eq!(spec.opened, Nanos(7));
+    assert_eq!(
+        spec.legs.iter().map(|leg| leg.entry.raw()).collect::<Vec<_>>(),
+        [6_183_764, 618_002]
+    );
+    // 61837.64 × 0.5 × 0.1 %
+    assert_eq!(spec.legs[0].fees_paid.to_string().trim_end_matches('0'), "30.91882");
+    // An entry that is known waits for nothing.
+    let naked = config.positions[1].resolve(&config.instruments, |_| None).unwrap();
+    assert_eq!((naked.opened, naked.tag), (Nanos(1_723_161_254_000_000_000), 1));
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_240_808);
+    println!("SEED={seed}");
+    let mut random = Random::new(seed);
+    let base = read("base.toml");
+    let words: Vec<&str> =
+        base.split_whitespace().chain(["-1", "\"\"", "[]", "{}", "1e9"]).collect();
+    for _ in 0..3_000 {
+        let mut text = base.clone();
+        for _ in 0..=random.below(4) {
+            let place = |random: &mut Random, text: &str| {
+                let at = random.below(text.len() as u64) as usize;
+                text.char_indices().map(|(place, _)| place).rfind(|place| *place <= at).unwrap()
+            };
+            let (from, to) = (place(&mut random, &text), place(&mut random, &text));
+            let (from, to) = (from.min(to), from.max(to).min(from.min(to) + 40));
+            let word = words[random.below(words.len() as u64) as usize];
+            match random.below(3) {
+                0 if text.is_char_boundary(to) => text.replace_range(from..to, ""),
+                1 => text.insert_str(from, word),
+                _ => {
+                    text = text.replacen(word, words[random.below(words.len() as u64) as usize], 1)
+                }
+            }
+            if text.is_empty() {
+                break;
+            }
+        }
+        // It either understands the text or says what is wrong; it always says something.
+        match Config::parse("random.toml", &text) {
+            Ok(config) => assert!(!config.summary().is_empty()),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+    for nested in ["[", "{a=", "[[a]]\na=["] {
+        assert!(Config::parse("deep.toml", &format!("a = {}", nested.repeat(20_000))).is_err());
+    }
 }

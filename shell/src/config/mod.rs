@@ -88,6 +88,17 @@ impl Config {
         }
     }
 
+    /// The configuration of the demonstration, which is part of the program: its venues are those of
+    /// [`crate::sim::MarketVenue`], in that order.
+    ///
+    /// # Panics
+    /// Never: a test reads it.
+    #[must_use]
+    pub fn demo() -> Self {
+        let text = include_str!("../../config/demo.toml");
+        Self::parse("demo.toml", text).expect("the embedded configuration has no mistake")
+    }
+
     /// Reads a text; `file` is its name in errors.
     ///
     /// # Errors

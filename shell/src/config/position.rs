@@ -37,7 +37,7 @@ pub struct PositionConfig {
 pub enum Opened {
     /// Then.
     At(Nanos),
-    /// When every leg has had a quote.
+    /// As soon as every leg has a quote.
     FirstQuote,
 }
 
@@ -67,7 +67,8 @@ pub struct LegConfig {
 pub enum Entry {
     /// Known.
     At(Price),
-    /// What an order would have paid at the first quote: a long leg its ask, a short one its bid.
+    /// What an order would pay as soon as every leg has a quote: a long leg the ask, a short one the
+    /// bid.
     FirstQuote,
 }
 
@@ -83,18 +84,19 @@ pub enum FeesPaid {
 }
 
 impl PositionConfig {
-    /// The position to register, once everything that it waits for is known. `first` gives an
-    /// instrument's first quote and when it came; `instruments` are the configuration's.
+    /// The position to register, or `None` while it waits for a first quote: to be asked from its
+    /// opening time on, whenever a quote comes. `latest` gives an instrument's latest quote and when
+    /// it came; the entries are then the prices of one moment. `instruments` are the configuration's.
     #[must_use]
     pub fn resolve(
         &self,
         instruments: &[NamedInstrument],
-        first: impl Fn(InstrumentId) -> Option<(Nanos, Quote)>,
+        latest: impl Fn(InstrumentId) -> Option<(Nanos, Quote)>,
     ) -> Option<PositionSpec> {
         let mut seen = Nanos(0);
         let mut legs = ArrayVec::new();
         for leg in &self.legs {
-            let quote = first(leg.instrument);
+            let quote = latest(leg.instrument);
             if self.opened == Opened::FirstQuote {
                 seen = seen.max(quote?.0);
             }

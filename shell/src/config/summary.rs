@@ -100,7 +100,7 @@ impl Config {
         let policy = &self.policies[usize::from(one.policy.0)];
         let opened = match one.opened {
             Opened::At(at) => format!("opened {}", format_instant(at)),
-            Opened::FirstQuote => "opens when every leg has a quote".into(),
+            Opened::FirstQuote => "opens as soon as every leg has a quote".into(),
         };
         let tag = match one.tag {
             0 => String::new(),
@@ -118,8 +118,8 @@ impl Config {
         let currency = &self.currencies[usize::from(spec.currency.0)];
         let qty = words::mantissa(leg.qty.raw(), spec.qty_scale);
         let (side, first) = match leg.side {
-            Side::Long => ("long", "the first ask"),
-            Side::Short => ("short", "the first bid"),
+            Side::Long => ("long", "the ask then"),
+            Side::Short => ("short", "the bid then"),
         };
         let entry = match leg.entry {
             Entry::At(price) => words::mantissa(price.raw(), spec.price_scale),
@@ -239,7 +239,10 @@ impl<'c> Known<'c> {
             Some(base) => base == Base::MaxLeg,
         };
         let of: i128 = if larger { aligned.max().unwrap_or_default() } else { aligned.sum() };
-        let value = Decimal { mantissa: of * i128::from(rate.raw()), scale: scale + PPB_DIGITS };
+        let Some(mantissa) = of.checked_mul(i128::from(rate.raw())) else {
+            return format!("{} of an amount too large to print", words::rate(rate));
+        };
+        let value = Decimal { mantissa, scale: scale + PPB_DIGITS };
         words::amount(value, self.currency)
     }
 

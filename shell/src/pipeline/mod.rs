@@ -11,7 +11,7 @@ mod stages;
 use std::collections::HashMap;
 
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Event, Outcome, Report};
+use reap_core::event::{Event, Outcome, Report, SourceChange};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId};
@@ -30,7 +30,7 @@ pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
 pub use self::stages::{Stage, Stages};
 use crate::clock::Clock;
 use crate::config::{Config, Opened};
-use crate::sim::matching::Matching;
+use crate::sim::Matching;
 
 /// What happens, for those who watch.
 #[derive(Clone, Copy, Debug)]
@@ -202,6 +202,16 @@ impl Pipeline {
                 self.open_ready(watch);
             }
         }
+    }
+
+    /// A source's connection was made, or made again, at `at`.
+    pub fn on_connected(&mut self, at: Nanos, source: usize, watch: Watcher<'_>) {
+        self.run_until(at, watch);
+        self.now = self.now.max(at);
+        self.sources[source].codec.reset();
+        let change = Event::Source(SourceId(source as u8), SourceChange::Connected);
+        self.engine.on_event(self.now, &change);
+        self.pump(watch);
     }
 
     /// Runs everything that is due before `at`.

@@ -4,8 +4,12 @@
 //! Nothing here shares code with the feed or the executor: it is written from the venues' sheets a
 //! second time, so that it can disagree.
 
-pub mod matching;
+mod market;
+mod matching;
+mod messages;
+mod path;
 mod random;
 
+pub use self::market::{Frame, Market, MarketVenue};
 pub use self::matching::{Counts, Matching};
 pub use self::random::Random;

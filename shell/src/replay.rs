@@ -1,0 +1,242 @@
+//! `reap replay`: recorded messages through the very same codecs, engine and executor, with paper
+//! fills; `reap explain`: one exit of it in words.
+
+use std::path::PathBuf;
+
+use reap_core::instrument::VenueId;
+use reap_core::units::Nanos;
+use serde_json::{Value, json};
+
+use crate::cli::Outcome;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::explain::explain;
+use crate::merge::{Merge, Merged};
+use crate::output::{Output, complain};
+use crate::pipeline::{Happening, Pipeline};
+use crate::report::{Report, time_of_day};
+
+/// After the last message answers still arrive and plans still end.
+const SETTLE: Nanos = Nanos::from_secs(30);
+
+/// How fast a replay goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Speed {
+    /// As fast as it can.
+    #[value(name = "max")]
+    Max,
+    /// As it was received.
+    #[value(name = "1x")]
+    Recorded,
+}
+
+/// What a replay reads.
+#[derive(Debug, clap::Args)]
+struct Input {
+    /// Recordings: lines of `<receive time> <message>`, gzip or plain, or captures.
+    #[arg(required = true)]
+    recordings: Vec<PathBuf>,
+    /// Venues, instruments, policies and positions.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+/// Arguments of `reap replay`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    input: Input,
+    /// One JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Also a line for everything that happens.
+    #[arg(long)]
+    verbose: bool,
+    /// The decisions are the same at every speed.
+    #[arg(long, value_enum, default_value = "max")]
+    speed: Speed,
+}
+
+/// Arguments of `reap explain`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    input: Input,
+    /// Only exits of this position.
+    #[arg(long)]
+    position: Option<String>,
+    /// Only this exit, as numbered by `reap replay`, from 1.
+    #[arg(long)]
+    exit: Option<usize>,
+}
+
+/// A replay that has run, and how long it took.
+struct Replayed {
+    pipeline: Pipeline,
+    seconds: f64,
+}
+
+/// Runs `reap replay`.
+pub fn run(args: &Args, out: &mut Output) -> Outcome {
+    let mut line = |at: Nanos, text: String| {
+        if args.verbose && !args.json {
+            out.line(format_args!("{}  {text}", time_of_day(at)));
+        }
+    };
+    let replayed = match replay(&args.input, args.speed, &mut line) {
+        Ok(replayed) => replayed,
+        Err(error) => {
+            complain(error);
+            return Outcome::BadInput;
+        }
+    };
+    if args.json {
+        out.line(as_json(&replayed));
+    } else {
+        as_text(&replayed, out);
+    }
+    let report = Report::of(&replayed.pipeline);
+    if report.books_agree() && !report.any_refused() { Outcome::Good } else { Outcome::NotGood }
+}
+
+/// Runs `reap explain`.
+pub fn run_explain(args: &ExplainArgs, out: &mut Output) -> Outcome {
+    let replayed = match replay(&args.input, Speed::Max, &mut |_, _| ()) {
+        Ok(replayed) => replayed,
+        Err(error) => {
+            complain(error);
+            return Outcome::BadInput;
+        }
+    };
+    let pipeline = &replayed.pipeline;
+    let positions = &pipeline.config().positions;
+    if let Some(name) = &args.position
+        && !positions.iter().any(|position| position.name == *name)
+    {
+        let names: Vec<&str> = positions.iter().map(|position| position.name.as_str()).collect();
+        complain(format_args!("--position {name:?}: there are {}", names.join(", ")));
+        return Outcome::BadInput;
+    }
+    let exits: Vec<_> = Report::of(pipeline).exits().collect();
+    if let Some(number) = args.exit
+        && !(1..=exits.len()).contains(&number)
+    {
+        complain(format_args!("--exit {number}: there are exits 1 to {}", exits.len()));
+        return Outcome::BadInput;
+    }
+    let mut told = 0;
+    for (at, plan) in exits.into_iter().enumerate() {
+        let position = &positions[plan.position].name;
+        let wanted = args.position.as_ref().is_none_or(|name| name == position)
+            && args.exit.is_none_or(|number| number == at + 1);
+        if wanted {
+            if told > 0 {
+                out.line("");
+            }
+            explain(pipeline, plan).iter().for_each(|line| out.line(line));
+            told += 1;
+        }
+    }
+    if told == 0 {
+        complain("no exit to explain: nothing that was asked for has closed");
+        return Outcome::NotGood;
+    }
+    Outcome::Good
+}
+
+/// Reads everything and runs it.
+fn replay(
+    input: &Input,
+    speed: Speed,
+    line: &mut dyn FnMut(Nanos, String),
+) -> Result<Replayed, String> {
+    let config = Config::load(&input.config).map_err(|error| error.to_string())?;
+    let mut merge = Merge::open(&input.recordings).map_err(|error| error.to_string())?;
+    let mut venues: Vec<VenueId> = Vec::new();
+    for path in merge.paths() {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        venues.push(config.venue_of_recording(&name.unwrap_or_default())?);
+    }
+    let names = config.clone();
+    let mut pipeline = Pipeline::new(config, &venues).map_err(|error| error.to_string())?;
+    let mut watch = |at: Nanos, position: usize, what: Happening<'_>| {
+        if let Some(text) = Report::line(&names, position, &what) {
+            line(at, text);
+        }
+    };
+    let clock = Clock::start();
+    let mut first = None;
+    while let Some(merged) = merge.next().map_err(|error| error.to_string())? {
+        let (Merged::Message(at, source) | Merged::Connected(at, source)) = merged;
+        if speed == Speed::Recorded {
+            clock.wait_until(at.since(*first.get_or_insert(at)).0);
+        }
+        match merged {
+            Merged::Message(..) => {
+                pipeline.on_message(at, source, merge.raw(), &mut watch);
+            }
+            Merged::Connected(..) => pipeline.on_connected(at, source, &mut watch),
+        }
+    }
+    let end = pipeline.now();
+    let seconds = clock.nanos() as f64 / 1e9;
+    pipeline.run_until(end.plus(SETTLE), &mut watch);
+    Ok(Replayed { pipeline, seconds })
+}
+
+fn as_json(replayed: &Replayed) -> Value {
+    let pipeline = &replayed.pipeline;
+    let report = Report::of(pipeline);
+    let mut all = serde_json::Map::new();
+    all.extend(report.messages_json().map(|(name, value)| (name.to_owned(), value)));
+    let rest = json!({
+        "exits": report.exits_json(),
+        "open": report.open_json(),
+        "venues": report.venues_json(),
+        "books_agree": report.books_agree(),
+        "quotes": pipeline.quotes(),
+        "seconds": replayed.seconds,
+        "quotes_per_second": per_second(replayed),
+        "latency": pipeline.stages().to_json(),
+        "decision_hash": format!("{:016x}", pipeline.decision_hash()),
+    });
+    if let Value::Object(rest) = rest {
+        all.extend(rest);
+    }
+    Value::Object(all)
+}
+
+fn per_second(replayed: &Replayed) -> u64 {
+    (replayed.pipeline.quotes() as f64 / replayed.seconds.max(1e-9)) as u64
+}
+
+fn as_text(replayed: &Replayed, out: &mut Output) {
+    let pipeline = &replayed.pipeline;
+    let report = Report::of(pipeline);
+    for (name, value) in report.messages_json() {
+        let counts: Vec<String> = value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(kind, count)| format!("{kind} {count}"))
+            .collect();
+        let counts = if counts.is_empty() { "none".into() } else { counts.join(", ") };
+        out.line(format_args!("{name:<9} {counts}"));
+    }
+    out.line(format_args!(
+        "{} quotes in {:.2} s, {} a second",
+        pipeline.quotes(),
+        replayed.seconds,
+        per_second(replayed)
+    ));
+    out.line("");
+    report.exits_table().iter().for_each(|line| out.line(line));
+    out.line("");
+    report.open_table().iter().for_each(|line| out.line(line));
+    out.line("");
+    report.latency_table().iter().for_each(|line| out.line(line));
+    out.line("");
+    let books = if report.books_agree() { "agree" } else { "DISAGREE" };
+    out.line(format_args!("the venues' own books {books} with what is left open"));
+    out.line(format_args!("decision hash {:016x}", pipeline.decision_hash()));
+}
