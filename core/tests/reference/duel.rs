@@ -188,27 +188,25 @@ pub(crate) fn run(seed: u64, events: u64) -> Result<Duel, (World, Vec<Step>, Mis
     let mut duel = Duel::new(&market.world);
     let mut steps = Vec::new();
     while duel.compared < events {
-        let action = market.next();
-        let now = market.now;
-        let result = step(&mut duel, &mut market, now, &action, &mut steps);
-        if let Err(mismatch) = result {
+        if let Err(mismatch) = step(&mut duel, &mut market, &mut steps) {
             return Err((market.world, steps, mismatch));
         }
+        assert!(!duel.reference.inconsistent, "the market only reports what can be");
     }
     Ok(duel)
 }
 
-fn step(
-    duel: &mut Duel,
-    market: &mut Market,
-    now: Nanos,
-    action: &Action,
-    steps: &mut Vec<Step>,
-) -> Result<(), Mismatch> {
+fn step(duel: &mut Duel, market: &mut Market, steps: &mut Vec<Step>) -> Result<(), Mismatch> {
+    market.pass_time();
+    let now = market.now;
+    let passed = duel.pass(now);
+    if passed.is_err() {
+        steps.push((now, Action::Event(Event::Timer), None));
+    }
+    market.on_decisions(&passed?);
+    let action = market.next();
     steps.push((now, action.clone(), None));
-    let decisions = duel.pass(now)?;
-    market.on_decisions(&decisions);
-    let decisions = match action {
+    let decisions = match &action {
         Action::Register(spec) => {
             let Some((id, decisions)) = duel.register(now, spec)? else { return Ok(()) };
             steps.last_mut().expect("just pushed").2 = Some(id);
@@ -308,7 +306,9 @@ pub(crate) fn shrink(world: &World, mut steps: Vec<Step>, mismatch: &Mismatch) -
             let _ = writeln!(text, "{} {action:?}", now.0);
         }
     }
-    if std::env::var("TRACE").is_ok() { println!("LAST"); }
+    if std::env::var("TRACE").is_ok() {
+        println!("LAST");
+    }
     match replay(world, &steps) {
         Some(last) => {
             let _ = writeln!(text, "{} steps, at {}\n{}", steps.len(), last.at.0, last.what);

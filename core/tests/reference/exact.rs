@@ -59,6 +59,11 @@ impl Exact {
         (self * &Self::int(numerator)).div_floor(&Self::int(denominator), scale)
     }
 
+    /// The whole number below, where it fits.
+    pub(crate) fn whole(&self) -> Option<i64> {
+        floor(&self.mantissa, &TENS[self.scale as usize]).try_into().ok()
+    }
+
     /// Rounded up to `scale` decimals.
     pub(crate) fn ceil(&self, scale: u8) -> Self {
         self.share_ceil(1, 1, scale)

@@ -4,12 +4,14 @@
 use reap_core::event::{Command, Event, Report, SourceChange, Which};
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::intent::Urgency;
-use reap_core::policy::{Distance, Rule};
-use reap_core::position::{PositionId, PositionSpec, Side};
+use reap_core::policy::{Distance, Policy, Rule};
+use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Nanos, Price, Qty, Rate};
 
 use super::Decision;
+use super::exact::Exact;
+use super::formulas::{self, Leg};
 use super::player::Holding;
 use super::rng::Rng;
 use super::world::World;
@@ -107,9 +109,8 @@ impl Market {
         Self { rng, world, now: start, tickers, sources, holdings, positions, redundant, lagging }
     }
 
-    /// The next action, at [`Self::now`] afterwards.
+    /// What happens at [`Self::now`].
     pub(crate) fn next(&mut self) -> Action {
-        self.pass_time();
         self.holdings.retain(|holding| !holding.closed);
         let few = self.holdings.len() < self.positions;
         if self.holdings.is_empty() || few && self.rng.one_in(8) {
@@ -130,7 +131,8 @@ impl Market {
         }
     }
 
-    fn pass_time(&mut self) {
+    /// Moves [`Self::now`] to the time of the next action.
+    pub(crate) fn pass_time(&mut self) {
         let micros = match self.rng.within(0, 199) {
             0..=4 => 0,
             5..=169 => self.rng.within(1, 8_000),
@@ -179,13 +181,10 @@ impl Market {
         }
         let at = self.rng.pick(&planned);
         let legs = self.holdings[at].spec.legs.clone();
-        let spec = |leg: &reap_core::position::LegSpec| {
-            *self.world.instruments[usize::from(leg.instrument.0)].spec()
-        };
+        let spec = |leg: &LegSpec| *self.world.instruments[usize::from(leg.instrument.0)].spec();
         let lots: Vec<i64> = legs.iter().map(|leg| spec(leg).lot).collect();
-        let price = |leg: &reap_core::position::LegSpec| {
-            self.tickers[usize::from(leg.instrument.0)].bid * spec(leg).tick
-        };
+        let price =
+            |leg: &LegSpec| self.tickers[usize::from(leg.instrument.0)].bid * spec(leg).tick;
         let prices: Vec<i64> = legs.iter().map(price).collect();
         self.holdings[at].next_report(&mut self.rng, &lots, &prices)
     }
@@ -428,29 +427,41 @@ impl Market {
 
     /// An exit price at, or one unit beside, a threshold of a position on the instrument.
     fn threshold_price(&mut self, id: InstrumentId) -> Option<(Side, i64)> {
-        let ticker = &self.tickers[usize::from(id.0)];
-        let spec = self.world.instruments[usize::from(id.0)].spec();
-        let on = |holding: &&Holding| {
-            holding.spec.legs.len() == 1 && holding.spec.legs[0].instrument == id
-        };
+        let on = |holding: &&Holding| holding.spec.legs.iter().any(|leg| leg.instrument == id);
         let here: Vec<&Holding> = self.holdings.iter().filter(on).collect();
         if here.is_empty() {
             return None;
         }
         let holding = self.rng.pick(&here);
-        let leg = holding.spec.legs[0];
+        let at = holding.spec.legs.iter().position(|leg| leg.instrument == id)?;
         let policy = &self.world.policies[usize::from(holding.spec.policy.0)];
         let rule = &policy.rules[self.rng.next() as usize % policy.rules.len()];
-        let entry = leg.entry.raw();
-        let mark = match leg.side {
-            Side::Long => ticker.high * spec.tick,
-            Side::Short => (ticker.low + ticker.spread) * spec.tick,
+        let side = holding.spec.legs[at].side;
+        let several = holding.spec.legs.len() > 1;
+        let price = match rule {
+            Rule::TakeProfit { .. } | Rule::Basis { .. } | Rule::Tiers { .. } => {
+                self.solved(holding, at, rule, policy)?
+            }
+            Rule::StopLoss { .. } if several => self.solved(holding, at, rule, policy)?,
+            _ if several => return None,
+            _ => {
+                let (leg, rule) = (holding.spec.legs[0], rule.clone());
+                self.limit(id, leg.side, leg.entry.raw(), &rule)?
+            }
+        };
+        let price = price + self.rng.pick(&[0, 0, 0, 1, -1]);
+        (price > 0).then_some((side, price))
+    }
+
+    /// Where a price rule of one leg turns, were its mark the ticker's own.
+    fn limit(&mut self, id: InstrumentId, side: Side, entry: i64, rule: &Rule) -> Option<i64> {
+        let ticker = &self.tickers[usize::from(id.0)];
+        let tick = self.world.instruments[usize::from(id.0)].spec().tick;
+        let mark = match side {
+            Side::Long => ticker.high * tick,
+            Side::Short => (ticker.low + ticker.spread) * tick,
         };
         let (from, ppb) = match rule {
-            Rule::TakeProfit { threshold: reap_core::policy::Threshold::Rate { rate, .. } } => {
-                (entry, rate.raw())
-            }
-            Rule::Tiers { tiers, .. } => (entry, self.rng.pick(tiers).at.raw()),
             Rule::StopLoss { distance, .. } => (entry, -distance.raw()),
             Rule::TrailingStop { activation: Some(at), .. } if self.rng.one_in(2) => {
                 (entry, at.raw())
@@ -465,11 +476,55 @@ impl Market {
             }
             _ => return None,
         };
-        let sign = leg.side.sign() as i64;
-        let by = i128::from(from) * i128::from(ppb * sign) / 1_000_000_000;
-        let beside = self.rng.pick(&[0, 0, 1, -1]);
-        let price = from + by as i64 + beside;
-        (price > 0).then_some((leg.side, price))
+        let by = i128::from(from) * i128::from(ppb) * side.sign() / 1_000_000_000;
+        Some(from + by as i64)
+    }
+
+    /// The exit price of leg `at` at which a rule on net meets its threshold, the other legs'
+    /// prices as they are; `None` when it is far from the present one.
+    fn solved(&self, holding: &Holding, at: usize, rule: &Rule, policy: &Policy) -> Option<i64> {
+        let leg = |(spec, &open): (&LegSpec, &i64)| Leg {
+            spec: *spec,
+            instrument: *self.world.instruments[usize::from(spec.instrument.0)].spec(),
+            open,
+            fees_paid: spec.fees_paid,
+            funding: spec.funding,
+        };
+        let legs: Vec<Leg> = holding.spec.legs.iter().zip(&holding.open).map(leg).collect();
+        if legs[at].open == 0 {
+            return None;
+        }
+        let exit = |leg: &Leg| {
+            let ticker = &self.tickers[usize::from(leg.spec.instrument.0)];
+            let spread = if leg.spec.side == Side::Long { 0 } else { ticker.spread };
+            (ticker.bid + spread) * leg.instrument.tick
+        };
+        let mut exits: Vec<i64> = legs.iter().map(exit).collect();
+        let present = exits[at];
+        let difference = |exits: &[i64]| {
+            let net = formulas::net(&legs, policy, exits);
+            Some(match rule {
+                Rule::TakeProfit { threshold } | Rule::Basis { threshold } => {
+                    formulas::profit(&net, &legs, threshold)
+                }
+                Rule::Tiers { base, tiers } => {
+                    formulas::profit_rate(&net, &legs, tiers[0].at, *base)
+                }
+                Rule::StopLoss { distance, base } => formulas::loss(&net, &legs, *distance, *base),
+                _ => return None,
+            })
+        };
+        let here = difference(&exits)?;
+        exits[at] += 1;
+        let slope = &difference(&exits)? - &here;
+        // Below and above nought the sum of the two is nought: only the magnitude is divided.
+        let (distance, slope) =
+            if slope < Exact::zero() { (here, -&slope) } else { (-&here, slope) };
+        if slope.is_zero() {
+            return None;
+        }
+        let by = distance.div_floor(&slope, 0).whole()?;
+        (by.abs() <= present / 10).then_some(present + by)
     }
 }
 

@@ -30,6 +30,8 @@ const RATES: [i64; 12] = [
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) instruments: Vec<Instrument>,
+    /// Without fees, on one grid, at round entries: thresholds are often met exactly.
+    plain: bool,
     pub(crate) sources: usize,
     pub(crate) settings: GateSettings,
     /// Ticks at which the prices of each instrument begin.
@@ -50,12 +52,18 @@ fn decimal(mantissa: i128, scale: u8) -> Decimal {
 impl World {
     pub(crate) fn random(rng: &mut Rng, start: Nanos) -> Self {
         let count = rng.within(2, 6) as usize;
-        let centre_ticks = rng.pick(&[400, 1000, 2000, 4000, 50_000]);
+        let plain = rng.one_in(3);
+        let centre_ticks = if plain { 20_000 } else { rng.pick(&[400, 1000, 2000, 4000, 50_000]) };
         let mut instruments = Vec::new();
         let mut centre = Vec::new();
         let exotic = rng.one_in(3);
         for index in 0..count {
-            let (spec, ticks) = instrument(rng, index, centre_ticks, exotic, &instruments);
+            let (mut spec, ticks) = instrument(rng, index, centre_ticks, exotic, &instruments);
+            if plain {
+                (spec.taker, spec.min_fee) = (Rate::ZERO, decimal(0, 0));
+                (spec.price_scale, spec.qty_scale, spec.multiplier) = (2, 1, decimal(1, 0));
+                (spec.tick, spec.lot) = (1, 1);
+            }
             if let Some(peer) = spec.peer {
                 // Two venues of one underlying vouch for each other.
                 let peer = &mut instruments[usize::from(peer.0)];
@@ -72,6 +80,7 @@ impl World {
             jump_hold: Nanos::from_millis(rng.pick(&[25, 100, 250])),
         };
         let mut world = Self {
+            plain,
             instruments,
             sources: rng.within(1, 4) as usize,
             settings,
@@ -107,9 +116,12 @@ impl World {
             if rng.one_in(2) {
                 entry = entry / 40 * 40;
             }
+            if self.plain {
+                entry = (entry + 500) / 1000 * 1000;
+            }
             // An average entry price need not lie on the tick grid.
             let off = if rng.one_in(4) { rng.within(0, spec.tick - 1) } else { 0 };
-            let lots = if rng.one_in(2) { common_lots } else { rng.within(10, 400) };
+            let lots = if self.plain || rng.one_in(2) { common_lots } else { rng.within(10, 400) };
             self.leg(rng, instrument, side, entry.max(40) * spec.tick + off, lots * spec.lot)
         });
         let legs = legs.collect();
@@ -154,7 +166,7 @@ impl World {
             let tail = i128::from(rng.within(0, 10i64.pow(u32::from(digits)) - 1));
             let ten = 10i128.pow(u32::from(digits));
             let units = notional * i128::from(rng.within(-widest, widest * 2)) / 100_000;
-            let quiet = rng.one_in(2);
+            let quiet = self.plain || rng.one_in(2);
             let mantissa = if quiet { 0 } else { units * ten + tail };
             decimal(mantissa, money_scale(spec) + digits)
         };
@@ -169,7 +181,8 @@ impl World {
         policy.fees = rng.pick(&[FeeMode::Net, FeeMode::Net, FeeMode::EntryOnly, FeeMode::Gross]);
         policy.fee_buffer_ppb =
             rng.pick(&[1_000_000_000, 1_000_000_000, 1_100_000_000, 1_033_333_333, 0]);
-        policy.slippage_reserve = rate(rng.pick(&[0, 0, 0, 100_000, 333_333]));
+        policy.slippage_reserve =
+            if self.plain { Rate::ZERO } else { rate(rng.pick(&[0, 0, 0, 100_000, 333_333])) };
         policy.exit.rearm_first = Nanos::from_millis(rng.pick(&[1, 20]));
         policy.exit.rearm_last = Nanos::from_millis(rng.pick(&[100, 1000]));
         policy
