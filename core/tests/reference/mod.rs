@@ -14,6 +14,7 @@ pub(crate) mod life;
 pub(crate) mod market;
 pub(crate) mod player;
 pub(crate) mod rng;
+pub(crate) mod scenario;
 pub(crate) mod world;
 
 use std::cmp::Reverse;

@@ -64,7 +64,7 @@ impl World {
                 (spec.price_scale, spec.qty_scale, spec.multiplier) = (2, 1, decimal(1, 0));
                 (spec.tick, spec.lot) = (1, 1);
             }
-            if let Some(peer) = spec.peer {
+            if let Some(peer) = spec.peer.filter(|_| rng.one_in(2)) {
                 // Two venues of one underlying vouch for each other.
                 let peer = &mut instruments[usize::from(peer.0)];
                 let mut other: InstrumentSpec = *Instrument::spec(peer);
@@ -95,6 +95,17 @@ impl World {
             world.policy_legs.push(legs);
         }
         world
+    }
+
+    /// A world that a golden case states.
+    pub(crate) fn given(
+        instruments: Vec<Instrument>,
+        sources: usize,
+        settings: GateSettings,
+        policies: Vec<Policy>,
+    ) -> Self {
+        let (centre, policy_legs) = (Vec::new(), Vec::new());
+        Self { plain: true, instruments, sources, settings, centre, policies, policy_legs }
     }
 
     /// A position that is entered near these prices (ticks).
