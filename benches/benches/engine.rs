@@ -4,7 +4,8 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Event, GateSettings};
 use reap_core::instrument::{
-    AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId,
+    AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
+    VenueId,
 };
 use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold};
 use reap_core::position::{LegSpec, PositionSpec, Side};
@@ -75,7 +76,12 @@ fn position(legs: usize, at: i64) -> PositionSpec {
         funding: NOUGHT,
         margin: None,
     };
-    PositionSpec { policy: PolicyId(0), opened: Nanos(0), tag: 0, legs: (0..legs).map(leg).collect() }
+    PositionSpec {
+        policy: PolicyId(0),
+        opened: Nanos(0),
+        tag: 0,
+        legs: (0..legs).map(leg).collect(),
+    }
 }
 
 fn step(criterion: &mut Criterion) {

@@ -190,8 +190,8 @@ impl Engine {
         if trigger.reason != Reason::Tiers {
             return keep;
         }
-        for at in 0..usize::from(position.count) {
-            keep[at] = self.tier_keep(position, trigger, at);
+        for (at, keep) in keep.iter_mut().enumerate().take(usize::from(position.count)) {
+            *keep = self.tier_keep(position, trigger, at);
         }
         keep
     }
@@ -421,11 +421,8 @@ impl Engine {
 
 /// Σ exit values of a position's legs.
 pub(crate) fn value(position: &Tracked, exits: &[i64; LEGS_MAX]) -> i128 {
-    let mut sum = 0;
-    for at in 0..usize::from(position.count) {
-        sum += position.forms[at].value(exits[at]);
-    }
-    sum
+    let forms = position.forms.iter().zip(exits).take(usize::from(position.count));
+    forms.map(|(form, &x)| form.value(x)).sum()
 }
 
 /// A two-leg condition without minimum fees, reduced to its class's terms.

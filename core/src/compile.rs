@@ -27,7 +27,7 @@ pub(crate) const PART_MARK: u8 = 3;
 
 /// The base of a percentage, in whole money units of the position.
 ///
-/// SPEC §3: `entry` = `gross` = Σ entry notional, `max_leg` the larger leg's, all of the open
+/// SPEC §3: `entry` = `gross` = Σ entry notional, `max_leg` the larger leg's, all of the judged
 /// quantity; margin and amounts are rounded up.
 pub(crate) fn base(position: &Tracked, base: Option<Base>) -> i128 {
     let legs = position.legs();
@@ -35,7 +35,7 @@ pub(crate) fn base(position: &Tracked, base: Option<Base>) -> i128 {
     match base.unwrap_or(default) {
         Base::Entry | Base::Gross => legs.iter().map(Leg::entry_notional).sum(),
         Base::MaxLeg => legs.iter().map(Leg::entry_notional).max().unwrap_or(0),
-        Base::Margin => div_ceil(legs.iter().map(Leg::margin_open).sum(), ONE),
+        Base::Margin => div_ceil(legs.iter().map(Leg::margin_judged).sum(), ONE),
         Base::Amount(amount) => div_ceil(nano(amount, position.scale), ONE),
     }
 }

@@ -5,12 +5,20 @@ use crate::engine::Engine;
 use crate::event::{Command, Outcome, Report, Which};
 use crate::heap::NodeId;
 use crate::intent::{Reason, Urgency};
-use crate::limits::LEGS_MAX;
+use crate::limits::{AMOUNT_MAX, LEGS_MAX};
 use crate::position::{PositionId, PositionState};
-use crate::tracked::Tracked;
+use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Role, Stage, TriggerId};
-use crate::units::{Nanos, Qty};
+use crate::units::{Nanos, Price, Qty};
 use crate::watch::Timer;
+
+/// A fill as the executor reports it; the fee is at the instrument's nano scale.
+#[derive(Clone, Copy)]
+struct Fill {
+    price: Price,
+    qty: Qty,
+    fee: i128,
+}
 
 impl Engine {
     pub(crate) fn place_position(&mut self, slot: u32, mut position: Tracked) -> u32 {
@@ -48,9 +56,9 @@ impl Engine {
     }
     pub(crate) fn on_report(&mut self, now: Nanos, report: Report) {
         match report {
-            Report::Fill { position, leg, qty, .. } => {
+            Report::Fill { position, leg, price, qty, fee } => {
                 let Some(slot) = self.live_slot(position) else { return };
-                self.on_fill(now, slot, leg, qty);
+                self.on_fill(now, slot, leg, Fill { price, qty, fee });
             }
             Report::PlanEnded { position, outcome } => {
                 let Some(slot) = self.live_slot(position) else { return };
@@ -63,17 +71,27 @@ impl Engine {
         }
     }
 
-    fn on_fill(&mut self, now: Nanos, slot: u32, leg: u8, qty: Qty) {
+    fn on_fill(&mut self, now: Nanos, slot: u32, leg: u8, fill: Fill) {
         let position = &mut self.positions[slot as usize];
         if leg >= position.count {
             self.counters.stray += 1;
             return;
         }
+        let fees = self.policies[usize::from(position.policy)].fees;
         let leg = &mut position.legs[usize::from(leg)];
-        leg.open = leg.open.checked_sub(qty).unwrap_or_else(|| {
+        let qty = fill.qty.min(leg.open);
+        if qty < fill.qty {
             self.counters.overfills += 1;
-            Qty::ZERO
-        });
+        }
+        leg.open = leg.open.checked_sub(qty).expect("no more than is open");
+        if position.plan.is_some() {
+            let instrument = self.books.instrument(leg.instrument).expect("registration knew it");
+            let align = 10i128.pow(u32::from(position.scale - instrument.nano_scale()));
+            let fee = fill.fee.clamp(-AMOUNT_MAX / align, AMOUNT_MAX / align) * align;
+            leg.lock(fill.price, qty, fee, fees);
+        } else {
+            leg.settle();
+        }
         position.backoff = Nanos(0);
         self.each_trigger(slot, |engine, id| {
             let trigger = engine.triggers[id];
@@ -103,6 +121,8 @@ impl Engine {
         self.candidates.retain(|candidate| candidate.position != slot);
         let position = &mut self.positions[slot as usize];
         position.plan = None;
+        position.legs.iter_mut().for_each(Leg::settle);
+        position.refresh(&self.policies[usize::from(position.policy)]);
         match outcome {
             Outcome::Closed => self.release(slot),
             Outcome::Dust => {

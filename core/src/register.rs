@@ -126,6 +126,8 @@ fn leg(
         entry: said.entry,
         original: said.qty,
         open: said.qty,
+        judged: said.qty,
+        locked: 0,
         unit: unit as i64,
         paid: amount("fees_paid", said.fees_paid)?,
         funding: amount("funding", said.funding)?,

@@ -1,5 +1,9 @@
 //! A position as the engine tracks it: its legs' numbers at the position's nano scale, its state
 //! and the plan that is live for it.
+//!
+//! Rule net covers the open quantity (SPEC §3). While a plan is live, that is the quantity which was
+//! open when the plan began, and what it has filled counts at its fill prices: otherwise the moment
+//! between the fills of two legs would look like the loss of the one without the gain of the other.
 
 use crate::heap::NodeId;
 use crate::instrument::{Instrument, InstrumentId};
@@ -20,6 +24,10 @@ pub(crate) struct Leg {
     pub(crate) entry: Price,
     pub(crate) original: Qty,
     pub(crate) open: Qty,
+    /// Open when the live plan began; without a plan, what is open.
+    pub(crate) judged: Qty,
+    /// Exit value of what the live plan has filled, at its fill prices, fees as the policy counts.
+    pub(crate) locked: i128,
     /// Multiplier × scale alignment: money units of the position per price unit and quantity unit.
     pub(crate) unit: i64,
     pub(crate) paid: i128,
@@ -41,6 +49,8 @@ impl Leg {
         },
         original: Qty::ZERO,
         open: Qty::ZERO,
+        judged: Qty::ZERO,
+        locked: 0,
         unit: 1,
         paid: 0,
         funding: 0,
@@ -54,9 +64,9 @@ impl Leg {
         self.open.raw() * self.unit
     }
 
-    /// Entry notional of what is open, in the position's money units.
+    /// Entry notional of what is judged, in the position's money units.
     pub(crate) fn entry_notional(&self) -> i128 {
-        i128::from(self.entry.raw()) * i128::from(self.weight())
+        i128::from(self.entry.raw()) * i128::from(self.judged.raw() * self.unit)
     }
 
     /// The price at which the leg could be closed now.
@@ -68,26 +78,40 @@ impl Leg {
         }
     }
 
-    /// Fees paid for what is open, rounded up.
-    fn paid_open(&self) -> i128 {
-        mul_div_ceil(self.paid, self.open.raw(), self.original.raw())
+    /// Fees paid for what is judged, rounded up.
+    fn paid_judged(&self) -> i128 {
+        mul_div_ceil(self.paid, self.judged.raw(), self.original.raw())
     }
 
-    /// Funding received for what is open, rounded down.
-    fn funding_open(&self) -> i128 {
-        mul_div_floor(self.funding, self.open.raw(), self.original.raw())
+    /// Funding received for what is judged, rounded down.
+    fn funding_judged(&self) -> i128 {
+        mul_div_floor(self.funding, self.judged.raw(), self.original.raw())
     }
 
-    /// Margin of what is open, rounded up.
-    pub(crate) fn margin_open(&self) -> i128 {
-        mul_div_ceil(self.margin, self.open.raw(), self.original.raw())
+    /// Margin of what is judged, rounded up.
+    pub(crate) fn margin_judged(&self) -> i128 {
+        mul_div_ceil(self.margin, self.judged.raw(), self.original.raw())
     }
 
-    /// What a price has to make up for: side × entry value + paid fees − funding.
+    /// What the exit value of what is still open has to make up for: side × entry value + paid fees
+    /// − funding − what is locked in.
     pub(crate) fn cost(&self, fees: FeeMode) -> i128 {
         let entry = self.side.sign() * self.entry_notional() * i128::from(crate::limits::PPB);
-        let paid = if fees == FeeMode::Gross { 0 } else { self.paid_open() };
-        entry + paid - self.funding_open()
+        let paid = if fees == FeeMode::Gross { 0 } else { self.paid_judged() };
+        entry + paid - self.funding_judged() - self.locked
+    }
+
+    /// A fill of the live plan at `price` with `fee` at the position's nano scale.
+    pub(crate) fn lock(&mut self, price: Price, qty: Qty, fee: i128, fees: FeeMode) {
+        let value = i128::from(price.raw()) * i128::from(qty.raw() * self.unit);
+        let fee = if fees == FeeMode::Net { fee } else { 0 };
+        self.locked += self.side.sign() * value * i128::from(crate::limits::PPB) - fee;
+    }
+
+    /// No plan is live any more: what is open is judged.
+    pub(crate) fn settle(&mut self) {
+        self.judged = self.open;
+        self.locked = 0;
     }
 
     /// Exit value as a function of the exit price, fees included as the policy counts them.

@@ -7,9 +7,12 @@
 //! | [`json`], [`decimal`], [`symbols`] | the scanners and the symbol table of the codecs | no allocation after start-up; exact or refused |
 //! | [`recording`], [`capture`] | recorded messages, written and read | a message is never larger than its bound |
 
+pub mod capture;
 pub mod decimal;
 pub mod decoded;
 pub mod json;
+mod lines;
+pub mod recording;
 pub mod symbols;
 pub mod venues;
 

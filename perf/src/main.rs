@@ -3,7 +3,7 @@
 //! Each scenario opens with a drawing of what it measures, drops its warm-up, and compares with a
 //! reference that runs interleaved in the same process. Ratios have goals; absolute times are
 //! reported and never judged.
-#![expect(clippy::print_stdout, reason = "the report is what the command is for")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report is what it is for")]
 
 mod figures;
 mod scenarios;
@@ -13,9 +13,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::scenarios::SCENARIOS;
+use crate::scenarios::{SCENARIOS, ScenarioError};
 
 /// Measures Reap. A ratio is good when its value is at most its goal.
+///
+/// Exit codes: 0 measured, 1 could not compare, 2 bad arguments, 3 recorded data is not there.
 #[derive(Parser)]
 #[command(name = "reap-perf", arg_required_else_help = true)]
 struct Arguments {
@@ -44,15 +46,16 @@ fn main() -> ExitCode {
     let wanted = arguments.scenario.unwrap_or_default();
     let Some(scenario) = SCENARIOS.iter().find(|scenario| scenario.name == wanted) else {
         let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        println!("no scenario {wanted:?}; there are: {}", names.join(", "));
+        eprintln!("no scenario {wanted:?}; there are: {}", names.join(", "));
         return ExitCode::from(2);
     };
     match (scenario.run)(arguments.work) {
         Ok(figures) if arguments.json => println!("{}", figures.to_json(scenario.name)),
         Ok(figures) => println!("{}", figures.to_table(scenario.name)),
         Err(error) => {
-            println!("{}: {error}", scenario.name);
-            return ExitCode::FAILURE;
+            eprintln!("{}: {error}", scenario.name);
+            let missing = matches!(error, ScenarioError::Missing(_));
+            return if missing { ExitCode::from(3) } else { ExitCode::FAILURE };
         }
     }
     ExitCode::SUCCESS

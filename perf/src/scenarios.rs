@@ -1,5 +1,6 @@
 //! The scenarios, one file each.
 
+mod codec;
 mod engine;
 
 use crate::figures::Figures;
@@ -10,6 +11,9 @@ pub(crate) enum ScenarioError {
     /// Something it needs is not there.
     #[error("{0}")]
     Missing(String),
+    /// The reference decodes a message otherwise: there is nothing to compare.
+    #[error("codec and reference disagree on {0}")]
+    Disagree(String),
 }
 
 /// A scenario: a name, what it measures, and how to run it at a share of its usual work.
@@ -20,8 +24,15 @@ pub(crate) struct Scenario {
 }
 
 /// Every scenario.
-pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "engine",
-    about: "one quote through the engine: 10,000 positions on its symbol against one, five markets",
-    run: engine::run,
-}];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "codec",
+        about: "one recorded bookTicker message through the codec, against serde_json",
+        run: codec::run,
+    },
+    Scenario {
+        name: "engine",
+        about: "one quote through the engine: 10,000 positions on its symbol against one, five markets",
+        run: engine::run,
+    },
+];

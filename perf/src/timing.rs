@@ -8,6 +8,12 @@ pub(crate) struct Steps {
     histogram: Histogram<u64>,
 }
 
+impl Default for Steps {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Steps {
     pub(crate) fn new() -> Self {
         let histogram = Histogram::new_with_bounds(1, 1_000_000_000, 3);

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, demo, replay};
 use crate::output::{Output, complain};
+use crate::{check, demo, replay};
 
 const EXIT_CODES: &str = "\
 Exit codes:

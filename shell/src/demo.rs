@@ -1,6 +1,8 @@
 //! `reap demo`: a seeded market, two simulated venues and a dozen positions; no network, no keys,
 //! no configuration.
 
+use std::cell::RefCell;
+
 use reap_core::instrument::VenueId;
 use reap_core::units::Nanos;
 use serde_json::json;
@@ -13,10 +15,8 @@ use crate::pipeline::{Happening, Pipeline};
 use crate::report::{Report, time_of_day};
 use crate::sim::{Market, MarketVenue};
 
-/// The demonstration's configuration: a user may start from it.
-const CONFIG: &str = include_str!("../config/demo.toml");
 /// Length of the market in its own time.
-const LENGTH: Nanos = Nanos::from_secs(600);
+const LENGTH: Nanos = Market::DEMO_LENGTH;
 /// 2026-01-05 09:00:00 UTC, when the market begins.
 const START: Nanos = Nanos(1_767_603_600_000_000_000);
 /// After the last message answers still arrive and plans still end.
@@ -46,13 +46,7 @@ impl Default for Args {
 
 /// Runs the demonstration.
 pub fn run(args: &Args, out: &mut Output) -> Outcome {
-    let config = match Config::parse("demo.toml", CONFIG) {
-        Ok(config) => config,
-        Err(error) => {
-            complain(&error);
-            return Outcome::BadInput;
-        }
-    };
+    let config = Config::demo();
     let sources: Vec<VenueId> = MarketVenue::ALL.iter().map(|venue| id(&config, *venue)).collect();
     let names = config.clone();
     let mut pipeline = match Pipeline::new(config, &sources) {
@@ -72,26 +66,33 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
     }
     let clock = Clock::start();
     let mut market = Market::new(args.seed, START, LENGTH);
-    let quiet = args.json;
+    let shown = RefCell::new(out);
     let mut watch = |at: Nanos, position: usize, what: Happening<'_>| {
-        if quiet {
+        if args.json {
             return;
         }
         if let Some(line) = Report::line(&names, position, &what) {
+            let mut out = shown.borrow_mut();
             out.line(format_args!("{}  {line}", time_of_day(at)));
+            if args.seconds > 0 {
+                out.flush();
+            }
         }
     };
     while let Some(frame) = market.next_frame() {
         if args.seconds > 0 {
-            let passed = frame.at.since(START).0;
-            clock.wait_until(scaled(passed, args.seconds));
+            if shown.borrow().closed() {
+                // Nobody watches any more.
+                return Outcome::Good;
+            }
+            clock.wait_until(scaled(frame.at.since(START).0, args.seconds));
         }
         let source = MarketVenue::ALL.iter().position(|venue| *venue == frame.venue);
         let source = source.expect("every venue of the market is a source");
         pipeline.on_message(frame.at, source, frame.raw, &mut watch);
     }
     pipeline.run_until(START.plus(LENGTH).plus(SETTLE), &mut watch);
-    finish(args, &pipeline, out)
+    finish(args, &pipeline, shown.into_inner())
 }
 
 /// Time of the market to time of the watcher, in nanoseconds.

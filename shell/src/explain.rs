@@ -25,7 +25,10 @@ pub fn explain(pipeline: &Pipeline, plan: &PlanRecord) -> Vec<String> {
             let qty = words::mantissa(leg.qty.raw(), named.spec().qty_scale);
             let entry = words::mantissa(leg.entry.raw(), named.spec().price_scale);
             let fees = words::amount(leg.fees_paid, currency);
-            lines.push(format!("  held      {side} {qty} {} at {entry}, fees paid {fees}", named.name));
+            lines.push(format!(
+                "  held      {side} {qty} {} at {entry}, fees paid {fees}",
+                named.name
+            ));
         }
     }
     for intent in &plan.intents {

@@ -47,14 +47,16 @@ impl Merge {
     ///
     /// # Errors
     /// When a file turns out to be broken.
-    pub fn next(&mut self) -> Result<Option<Merged>, RecordingError> {
+    pub fn advance(&mut self) -> Result<Option<Merged>, RecordingError> {
         let at = |merged: Merged| match merged {
             Merged::Message(at, _) | Merged::Connected(at, _) => at,
         };
         // Files are few: a look at each is cheaper than a heap, and ties go to the first file.
-        let due = self.readers.iter().enumerate().filter_map(|(file, reader)| {
-            Some((at(reader.next?), file))
-        });
+        let due = self
+            .readers
+            .iter()
+            .enumerate()
+            .filter_map(|(file, reader)| Some((at(reader.next?), file)));
         let Some((_, file)) = due.min() else { return Ok(None) };
         let reader = &mut self.readers[file];
         let merged = reader.next.take();
@@ -80,10 +82,10 @@ impl Reader {
         self.next = loop {
             match self.recording.next()? {
                 None => break None,
-                Some(Item::Received { at, raw }) => {
+                Some(Item::Received { received, raw }) => {
                     self.raw.clear();
                     self.raw.extend_from_slice(raw);
-                    break Some(Merged::Message(at, file));
+                    break Some(Merged::Message(received, file));
                 }
                 Some(Item::Connected { at, .. }) => break Some(Merged::Connected(at, file)),
                 Some(Item::Sent { .. }) => {}

@@ -166,7 +166,7 @@ fn replay(
     };
     let clock = Clock::start();
     let mut first = None;
-    while let Some(merged) = merge.next().map_err(|error| error.to_string())? {
+    while let Some(merged) = merge.advance().map_err(|error| error.to_string())? {
         let (Merged::Message(at, source) | Merged::Connected(at, source)) = merged;
         if speed == Speed::Recorded {
             clock.wait_until(at.since(*first.get_or_insert(at)).0);

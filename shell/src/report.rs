@@ -110,10 +110,7 @@ impl<'p> Report<'p> {
     /// Positions that are not closed, and why.
     fn open(&self) -> impl Iterator<Item = (usize, String)> {
         let standings = self.pipeline.standings().iter().enumerate();
-        standings.filter_map(|(at, standing)| {
-            let closed = standing.id.is_some_and(|id| self.pipeline.executor().is_closed(id));
-            (!closed).then(|| (at, self.why_open(at)))
-        })
+        standings.filter_map(|(at, standing)| (!standing.closed).then(|| (at, self.why_open(at))))
     }
 
     fn why_open(&self, at: usize) -> String {
@@ -312,7 +309,13 @@ impl<'p> Report<'p> {
                     .unwrap_or_default();
                 let beyond = Decimal { mantissa: form.value(&exits) - form.bound, scale };
                 let currency = self.currency(position);
-                format!("net {} its threshold by {} {currency}", sign(form.cmp), money(beyond, 4))
+                match form.cmp {
+                    Cmp::AtLeast => format!("net {} {currency} above target", money(beyond, 4)),
+                    Cmp::AtMost => {
+                        let below = Decimal { mantissa: -beyond.mantissa, scale };
+                        format!("net {} {currency} below stop", money(below, 4))
+                    }
+                }
             }
             Compiled::Unconditional => "-".into(),
         }

@@ -57,12 +57,15 @@ impl Sink<'_> {
 /// magnitude: the ranges meet in the year 2286.
 #[inline]
 pub(super) fn venue_time(time: u64) -> Nanos {
-    const TEN_TO_13: u64 = 10_000_000_000_000;
-    Nanos(match time {
-        ..TEN_TO_13 => time * 1_000_000,
-        ..10_000_000_000_000_000 => time * 1000,
-        _ => time,
-    })
+    const MICROS_FROM: u64 = 10_000_000_000_000;
+    const NANOS_FROM: u64 = 10_000_000_000_000_000;
+    if time < MICROS_FROM {
+        Nanos(time * 1_000_000)
+    } else if time < NANOS_FROM {
+        Nanos(time * 1000)
+    } else {
+        Nanos(time)
+    }
 }
 
 /// Receive time minus venue time in microseconds, saturated.
@@ -110,7 +113,9 @@ pub(super) fn mark_price(token: Token, raw: &[u8], scale: u8) -> Result<Price, R
     let text = token.string(raw).ok_or(Rejection::Field)?;
     match decimal::parse_floor(text, scale) {
         Ok(mantissa) => price(mantissa),
-        Err(DecimalError::Negative) => Err(Rejection::NotPositive),
+        Err(DecimalError::Negative) if decimal::parse_floor(&text[1..], scale).is_ok() => {
+            Err(Rejection::NotPositive)
+        }
         Err(_) => Err(Rejection::Malformed),
     }
 }

@@ -14,10 +14,12 @@ use crate::symbols::Symbols;
 pub mod binance_shared;
 pub mod binance_spot;
 pub mod binance_usdm;
+pub mod bybit;
 mod common;
 
 /// Every venue that can be configured.
-pub const VENUES: &[&Venue] = &[&binance_spot::VENUE, &binance_usdm::VENUE];
+pub const VENUES: &[&Venue] =
+    &[&binance_spot::VENUE, &binance_usdm::VENUE, &bybit::LINEAR, &bybit::SPOT];
 
 /// A venue: what the rest of the program may know of it. Two categories of one exchange that use
 /// the same symbols for different instruments are two venues.

@@ -4,6 +4,7 @@
 //! refused as a whole with every mistake that it contains: line, key, value, bound and remedy.
 //! Percentages, amounts and times always carry a unit. Unknown keys are mistakes.
 
+mod close;
 mod exit;
 mod fit;
 mod instrument;
@@ -28,6 +29,7 @@ use reap_core::instrument::VenueId;
 use reap_core::limits::{INSTRUMENTS_MAX, POLICIES_MAX, POSITIONS_MAX};
 use toml::de::DeTable;
 
+pub use self::close::{CloseConfig, Target, When};
 pub use self::instrument::NamedInstrument;
 use self::names::{Currencies, Lookup};
 pub use self::policy::NamedPolicy;
@@ -59,6 +61,8 @@ pub struct Config {
     pub policies: Vec<NamedPolicy>,
     /// In the order of the file.
     pub positions: Vec<PositionConfig>,
+    /// What an operator closes during a replay.
+    pub closes: Vec<CloseConfig>,
     /// Names of the positions' tags: tag 1 is the first.
     pub tags: Vec<String>,
     /// Which recordings are whose.
@@ -175,6 +179,7 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         tags: Vec::new(),
     };
     let positions = positions(root, &venues, &mut known);
+    let closes = closes(root, &venues, positions.as_deref().unwrap_or_default(), &known.tags);
     root.finish();
     let (accounts, tags) = (known.accounts, known.tags);
     Some(Config {
@@ -183,6 +188,7 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         instruments: instruments.into_all()?,
         policies: policies.into_all()?,
         positions: positions?,
+        closes: closes?,
         currencies: currencies.0,
         accounts,
         tags,
@@ -271,6 +277,19 @@ fn sources(root: &Table<'_>, venues: &Lookup<Venue>) -> Option<Vec<SourceMatch>>
         all.push(source);
     }
     fine.then_some(all)
+}
+
+fn closes(
+    root: &Table<'_>,
+    venues: &Lookup<Venue>,
+    positions: &[PositionConfig],
+    tags: &[String],
+) -> Option<Vec<CloseConfig>> {
+    let Some(value) = root.get("close") else { return Some(Vec::new()) };
+    let elements = value.array("write each as [[close]]")?;
+    let read = |value: &Value<'_>| close::close(value, venues, positions, tags);
+    let all: Vec<_> = elements.iter().map(read).collect();
+    all.into_iter().collect()
 }
 
 fn positions(

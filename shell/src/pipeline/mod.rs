@@ -5,13 +5,14 @@
 //! its time: the venues' answers first, then the executor's timers, then the engine's. That order
 //! is all that a replay needs to be the same at every run, speed and machine.
 
+mod funding;
 mod record;
 mod stages;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Event, Outcome, Report, SourceChange};
+use reap_core::event::{Command, Event, Outcome, Report, SourceChange, Which};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId};
@@ -20,16 +21,17 @@ use reap_core::limits::LEGS_MAX;
 use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
-use reap_core::tick::{Quote, Tick, TickBody, TickKind};
+use reap_core::tick::{Tick, TickBody, TickKind};
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::{MarketCodec, Venue};
 
+use self::funding::{Funding, Settlement};
 pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
 pub use self::stages::{Stage, Stages};
 use crate::clock::Clock;
-use crate::config::{Config, Opened};
+use crate::config::{CloseConfig, Config, Opened, Target, When};
 use crate::sim::Matching;
 
 /// What happens, for those who watch.
@@ -89,11 +91,15 @@ pub struct Pipeline {
     engine: Engine,
     executor: Executor,
     venues: Vec<Matching>,
-    /// First quote of each instrument.
-    first: Vec<Option<(Nanos, Quote)>>,
+    /// Whether each instrument has had a quote.
+    quoted: Vec<bool>,
     standings: Vec<Standing>,
     /// Positions that wait for a time or a quote.
     waiting: Vec<usize>,
+    /// What an operator closes, by time; those to come.
+    closes: VecDeque<(Nanos, CloseConfig)>,
+    started: bool,
+    funding: Vec<Funding>,
     by_id: HashMap<PositionId, usize>,
     plans: Vec<PlanRecord>,
     /// The live plan of each configured position.
@@ -136,13 +142,18 @@ impl Pipeline {
             spec: None,
             id: None,
             refused: None,
+            closed: false,
             open: [Qty::ZERO; LEGS_MAX],
+            funding: [0; LEGS_MAX],
             missed: 0,
         };
         Ok(Self {
-            first: vec![None; instruments.len()],
+            quoted: vec![false; instruments.len()],
             standings: vec![standing; count],
             waiting: (0..count).collect(),
+            closes: VecDeque::new(),
+            started: false,
+            funding: vec![Funding::default(); instruments.len()],
             by_id: HashMap::new(),
             plans: Vec::new(),
             live: vec![None; count],
@@ -168,6 +179,7 @@ impl Pipeline {
         raw: &[u8],
         watch: Watcher<'_>,
     ) -> Decoded {
+        self.start(at);
         self.run_until(at, watch);
         self.now = self.now.max(at);
         let received = self.clock.nanos();
@@ -187,6 +199,21 @@ impl Pipeline {
         decoded
     }
 
+    /// The first message says when the market begins, and so when an operator acts.
+    fn start(&mut self, at: Nanos) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        let due = |close: &CloseConfig| match close.when {
+            When::At(time) => time,
+            When::After(span) => at.plus(span),
+        };
+        let mut closes: Vec<_> = self.config.closes.iter().map(|one| (due(one), *one)).collect();
+        closes.sort_by_key(|(due, _)| *due);
+        self.closes = closes.into();
+    }
+
     fn on_tick(&mut self, tick: &Tick, watch: Watcher<'_>) {
         if let TickBody::Quote(quote) = tick.body() {
             self.quotes += 1;
@@ -195,10 +222,14 @@ impl Pipeline {
         }
         self.engine.on_event(self.now, &Event::Tick(*tick));
         self.pump(watch);
+        let funding = self.funding.get_mut(usize::from(tick.instrument().0));
+        if let Some(settlement) = funding.and_then(|funding| funding.on_tick(tick)) {
+            self.settle_funding(tick.instrument(), settlement, watch);
+        }
         if tick.kind() == TickKind::Quote {
-            let first = &mut self.first[usize::from(tick.instrument().0)];
-            if first.is_none() {
-                *first = self.engine.quote(tick.instrument()).map(|(quote, at)| (at, quote));
+            let quoted = &mut self.quoted[usize::from(tick.instrument().0)];
+            if !*quoted && self.engine.quote(tick.instrument()).is_some() {
+                *quoted = true;
                 self.open_ready(watch);
             }
         }
@@ -230,7 +261,8 @@ impl Pipeline {
                 Opened::At(at) if at > self.now => Some(at),
                 _ => None,
             });
-        let timers = [self.executor.next_timer(), self.engine.next_timer()];
+        let close = self.closes.front().map(|(due, _)| *due);
+        let timers = [self.executor.next_timer(), self.engine.next_timer(), close];
         venues.chain(openings).chain(timers.into_iter().flatten()).min()
     }
 
@@ -249,7 +281,57 @@ impl Pipeline {
             self.engine.on_event(now, &Event::Timer);
             self.pump(watch);
         }
+        while self.closes.front().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, close)) = self.closes.pop_front() {
+                self.on_close(&close, watch);
+            }
+        }
         self.open_ready(watch);
+    }
+
+    fn on_close(&mut self, close: &CloseConfig, watch: Watcher<'_>) {
+        let which = match close.target {
+            Target::Position(at) => match self.standings[at].id {
+                Some(id) => Which::Position(id),
+                // It was never opened: there is nothing to close.
+                None => return,
+            },
+            Target::Venue(venue) => Which::Venue(venue),
+            Target::Tag(tag) => Which::Tag(tag),
+            Target::All => Which::All,
+        };
+        let command = Command::Close { which, urgency: close.urgency };
+        self.engine.on_event(self.now, &Event::Command(command));
+        self.pump(watch);
+    }
+
+    /// Books what a settlement of funding brings to every leg of an instrument.
+    fn settle_funding(&mut self, instrument: InstrumentId, due: Settlement, watch: Watcher<'_>) {
+        for at in 0..self.standings.len() {
+            let Standing { spec: Some(spec), id: Some(id), open, funding, .. } =
+                &mut self.standings[at]
+            else {
+                continue;
+            };
+            for nth in 0..spec.legs.len() {
+                let leg = &spec.legs[nth];
+                if leg.instrument != instrument || open[nth] == Qty::ZERO || spec.opened > due.at {
+                    continue;
+                }
+                let of = &self.instruments[usize::from(instrument.0)];
+                let amount = due.amount(of, leg, open[nth]);
+                funding[nth] = funding[nth].saturating_add(amount);
+                let total =
+                    leg.funding.at_scale(of.nano_scale()).unwrap_or_default() + funding[nth];
+                let total = Decimal { mantissa: total, scale: of.nano_scale() };
+                let (position, leg, fees_paid) = (*id, nth as u8, leg.fees_paid);
+                let command = Command::Amounts { position, leg, fees_paid, funding: total };
+                if self.executor.on_amounts(position, nth, fees_paid, total).is_ok() {
+                    self.engine.on_event(self.now, &Event::Command(command));
+                }
+            }
+        }
+        self.pump(watch);
     }
 
     fn on_answer(&mut self, event: &OrderEvent, watch: Watcher<'_>) {
@@ -331,6 +413,7 @@ impl Pipeline {
             }
             Report::PlanEnded { position, outcome } => {
                 let Some(&at) = self.by_id.get(&position) else { return };
+                self.standings[at].closed = outcome == Outcome::Closed;
                 let Some(plan) = self.live[at].take() else { return };
                 let before: i128 = self
                     .plans
@@ -366,15 +449,12 @@ impl Pipeline {
         for at in waiting {
             let position = &self.config.positions[at];
             let engine = &self.engine;
+            // Entries that wait for a quote take those of one moment: when every leg has one.
             let ready = match position.opened {
                 Opened::At(opened) if opened > self.now => None,
-                // At a stated time the entry is what that time quotes.
-                Opened::At(_) => position.resolve(&self.config.instruments, |id| {
+                _ => position.resolve(&self.config.instruments, |id| {
                     engine.quote(id).map(|(quote, at)| (at, quote))
                 }),
-                Opened::FirstQuote => {
-                    position.resolve(&self.config.instruments, |id| self.first[usize::from(id.0)])
-                }
             };
             match ready {
                 Some(spec) => self.open(at, spec, watch),

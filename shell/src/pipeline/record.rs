@@ -152,8 +152,13 @@ pub struct Standing {
     pub id: Option<reap_core::position::PositionId>,
     /// Why it was refused at registration.
     pub refused: Option<String>,
+    /// Flat on evidence.
+    pub closed: bool,
     /// Open quantity of each leg, as the executor reports.
     pub open: [Qty; LEGS_MAX],
-    /// Plans that missed, and the first and last time.
+    /// Funding settled since it was opened, by leg, for its original quantity at the instrument's
+    /// nano scale.
+    pub funding: [i128; LEGS_MAX],
+    /// Plans that missed.
     pub missed: u64,
 }

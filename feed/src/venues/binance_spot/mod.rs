@@ -10,7 +10,7 @@ pub use market::Market;
 
 /// Sends a quote only when it changes; sizes are bounded by the balance, not by a position.
 pub const VENUE: Venue = Venue {
-    name: "binance-spot",
+    name: "binance_spot",
     max_quote_age: Nanos::from_secs(60),
     reduce_only: false,
     market: |symbols| Box::new(Market::new(symbols)),

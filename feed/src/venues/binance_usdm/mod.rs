@@ -10,7 +10,7 @@ pub use market::Market;
 
 /// Sends a quote only when it changes.
 pub const VENUE: Venue = Venue {
-    name: "binance-usdm",
+    name: "binance_usdm",
     max_quote_age: Nanos::from_secs(60),
     reduce_only: true,
     market: |symbols| Box::new(Market::new(symbols)),

@@ -1,0 +1,33 @@
+//! Bybit v5. Linear and spot use the same symbols for different instruments, so they are two
+//! venues with one codec.
+
+use reap_core::units::Nanos;
+
+use super::Venue;
+
+mod book;
+mod control;
+mod market;
+mod ticker;
+mod trades;
+
+pub use market::{Category, Market};
+
+/// Level 1 is sent again after 3 s without a change.
+const MAX_QUOTE_AGE: Nanos = Nanos::from_secs(5);
+
+/// USDT and USDC perpetuals and futures.
+pub const LINEAR: Venue = Venue {
+    name: "bybit_linear",
+    max_quote_age: MAX_QUOTE_AGE,
+    reduce_only: true,
+    market: |symbols| Box::new(Market::new(Category::Linear, symbols)),
+};
+
+/// Spot; sizes are bounded by the balance, not by a position.
+pub const SPOT: Venue = Venue {
+    name: "bybit_spot",
+    max_quote_age: MAX_QUOTE_AGE,
+    reduce_only: false,
+    market: |symbols| Box::new(Market::new(Category::Spot, symbols)),
+};
