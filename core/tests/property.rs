@@ -31,9 +31,6 @@ fn engine_decides_as_the_formulas_say() {
     let mut refused = 0;
     let mut tallies = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
     for seed in first..first + worlds {
-        if std::env::var("TRACE").is_ok() {
-            println!("world {seed}");
-        }
         match duel::run(seed, WORLD.min(events)) {
             Ok(duel) => {
                 compared += duel.compared;
@@ -46,8 +43,8 @@ fn engine_decides_as_the_formulas_say() {
                     }
                 }
             }
-            Err((world, steps, mismatch)) => {
-                let story = duel::shrink(&world, steps, &mismatch);
+            Err(parted) => {
+                let story = duel::shrink(*parted);
                 panic!("SEED={seed} EVENTS={WORLD}\n{story}");
             }
         }

@@ -182,14 +182,21 @@ pub(crate) fn decision(intent: &Intent) -> Decision {
     }
 }
 
-/// Runs one market for this many inputs. The steps so far come with a mismatch.
-pub(crate) fn run(seed: u64, events: u64) -> Result<Duel, (World, Vec<Step>, Mismatch)> {
+/// A run that ended where the two part.
+pub(crate) struct Parted {
+    world: World,
+    steps: Vec<Step>,
+    mismatch: Mismatch,
+}
+
+/// Runs one market for this many inputs.
+pub(crate) fn run(seed: u64, events: u64) -> Result<Duel, Box<Parted>> {
     let mut market = Market::new(seed);
     let mut duel = Duel::new(&market.world);
     let mut steps = Vec::new();
     while duel.compared < events {
         if let Err(mismatch) = step(&mut duel, &mut market, &mut steps) {
-            return Err((market.world, steps, mismatch));
+            return Err(Box::new(Parted { world: market.world, steps, mismatch }));
         }
         assert!(!duel.reference.inconsistent, "the market only reports what can be");
     }
@@ -236,11 +243,6 @@ fn replay(world: &World, steps: &[Step]) -> Option<Mismatch> {
                 Action::Event(event) => duel.event(*now, &renamed(event, &ids)?).map(|_| ()),
             };
         }
-        if std::env::var("TRACE").is_ok() {
-            for &id in ids.values() {
-                println!("{} {id:?} {}", now.0, duel.reference.story(id));
-            }
-        }
         if duel.reference.inconsistent {
             return None;
         }
@@ -266,7 +268,9 @@ fn renamed(event: &Event, ids: &BTreeMap<PositionId, PositionId>) -> Option<Even
 }
 
 /// Leaves out positions and events as long as the two still part, and says what is left.
-pub(crate) fn shrink(world: &World, mut steps: Vec<Step>, mismatch: &Mismatch) -> String {
+pub(crate) fn shrink(parted: Parted) -> String {
+    let Parted { world, mut steps, mismatch } = parted;
+    let world = &world;
     let registered: Vec<PositionId> = steps.iter().filter_map(|step| step.2).collect();
     for id in registered {
         let concerns = |step: &Step| match &step.1 {
@@ -305,9 +309,6 @@ pub(crate) fn shrink(world: &World, mut steps: Vec<Step>, mismatch: &Mismatch) -
         } else {
             let _ = writeln!(text, "{} {action:?}", now.0);
         }
-    }
-    if std::env::var("TRACE").is_ok() {
-        println!("LAST");
     }
     match replay(world, &steps) {
         Some(last) => {

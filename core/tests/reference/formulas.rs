@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use reap_core::instrument::InstrumentSpec;
 use reap_core::policy::{Base, Distance, FeeMode, Policy, Threshold};
 use reap_core::position::{LegSpec, Side};
-use reap_core::units::{Decimal, Nanos, Rate};
+use reap_core::units::{Decimal, Nanos, Price, Rate};
 
 use super::exact::Exact;
 
@@ -17,6 +17,10 @@ pub(crate) struct Leg {
     pub(crate) instrument: InstrumentSpec,
     /// Open quantity, mantissa.
     pub(crate) open: i64,
+    /// Open when the live plan began; without a plan, what is open.
+    pub(crate) judged: i64,
+    /// What the live plan got for the rest, fees as the policy counts them.
+    pub(crate) filled: Exact,
     /// Fees paid for the original quantity.
     pub(crate) fees_paid: Decimal,
     /// Funding settled for the original quantity.
@@ -24,6 +28,26 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
+    pub(crate) fn new(spec: LegSpec, instrument: InstrumentSpec, open: i64) -> Self {
+        let (fees_paid, funding) = (spec.fees_paid, spec.funding);
+        let filled = Exact::zero();
+        Self { spec, instrument, open, judged: open, filled, fees_paid, funding }
+    }
+
+    /// A fill of the live plan: it counts at its price. `fee` is at the instrument's nano scale.
+    pub(crate) fn fill(&mut self, price: Price, qty: i64, fee: i128, fees: FeeMode) {
+        self.open -= qty;
+        let value = self.side(&self.price(price.raw()) * &self.size(qty));
+        let fee = if fees == FeeMode::Net { Exact::new(fee, self.scale()) } else { Exact::zero() };
+        self.filled = &(&self.filled + &value) - &fee;
+    }
+
+    /// No plan is live: what is open is judged.
+    pub(crate) fn settle(&mut self) {
+        self.judged = self.open;
+        self.filled = Exact::zero();
+    }
+
     pub(crate) fn original(&self) -> i64 {
         self.spec.qty.raw()
     }
@@ -42,19 +66,23 @@ impl Leg {
         self.price(self.spec.entry.raw())
     }
 
-    /// Open quantity × multiplier.
-    fn size(&self) -> Exact {
-        let qty = Exact::new(self.open, self.instrument.qty_scale);
-        &qty * &Exact::from(self.instrument.multiplier)
+    /// Quantity × multiplier.
+    fn size(&self, qty: i64) -> Exact {
+        &Exact::new(qty, self.instrument.qty_scale) * &Exact::from(self.instrument.multiplier)
+    }
+
+    /// As profit goes: sold for a long leg, bought for a short one.
+    fn side(&self, value: Exact) -> Exact {
+        if self.spec.side == Side::Long { value } else { -&value }
     }
 
     fn entry_notional(&self) -> Exact {
-        &self.entry() * &self.size()
+        &self.entry() * &self.size(self.judged)
     }
 
     /// Cost of leaving at `x`: fees with their buffer and minimum, and the reserve for slippage.
     fn exit_cost(&self, policy: &Policy, x: &Exact) -> Exact {
-        let notional = x * &self.size();
+        let notional = x * &self.size(self.open);
         let reserve = &notional * &Exact::ppb(policy.slippage_reserve.raw());
         if policy.fees != FeeMode::Net {
             return reserve;
@@ -73,19 +101,21 @@ fn scale(legs: &[Leg]) -> u8 {
     legs.iter().map(Leg::scale).max().unwrap_or(0)
 }
 
-/// Rule net at these exit prices (mantissas, one per leg).
+/// Rule net at these exit prices (mantissas, one per leg): Σ side·(exit − entry)·qty·multiplier +
+/// funding − paid fees − exit costs, where the live plan has left at its fill prices and the rest
+/// leaves at `exits`.
 pub(crate) fn net(legs: &[Leg], policy: &Policy, exits: &[i64]) -> Exact {
     let scale = scale(legs);
     let mut net = Exact::zero();
     for (leg, &x) in legs.iter().zip(exits) {
         let x = leg.price(x);
-        let gain = &(&x - &leg.entry()) * &leg.size();
-        let gain = if leg.spec.side == Side::Long { gain } else { -&gain };
-        let funding = Exact::from(leg.funding).share_floor(leg.open, leg.original(), scale);
+        let out = &leg.side(&x * &leg.size(leg.open)) + &leg.filled;
+        let gain = &out - &leg.side(leg.entry_notional());
+        let funding = Exact::from(leg.funding).share_floor(leg.judged, leg.original(), scale);
         let paid = match policy.fees {
             FeeMode::Gross => Exact::zero(),
             FeeMode::Net | FeeMode::EntryOnly => {
-                Exact::from(leg.fees_paid).share_ceil(leg.open, leg.original(), scale)
+                Exact::from(leg.fees_paid).share_ceil(leg.judged, leg.original(), scale)
             }
         };
         net = &(&(&(&net + &gain) + &funding) - &paid) - &leg.exit_cost(policy, &x);
@@ -107,7 +137,7 @@ pub(crate) fn base(legs: &[Leg], base: Option<Base>) -> Exact {
         Base::Margin => {
             let share = |leg: &Leg| {
                 let margin = leg.spec.margin.expect("a position of this base states its margin");
-                Exact::from(margin).share_ceil(leg.open, leg.original(), money + 9)
+                Exact::from(margin).share_ceil(leg.judged, leg.original(), money + 9)
             };
             sum(&mut legs.iter().map(share)).ceil(money)
         }

@@ -8,7 +8,7 @@ use reap_core::intent::{Reason, Urgency};
 use reap_core::policy::{Policy, Rule};
 use reap_core::position::{PositionSpec, PositionState, Side};
 use reap_core::tick::Quote;
-use reap_core::units::{Decimal, Nanos, Qty, Rate};
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 use super::exact::Exact;
 use super::formulas::{self, Leg, Seen};
@@ -122,12 +122,15 @@ impl Life {
     }
 
     /// A fill. False when it contradicts what is open.
-    pub(crate) fn on_fill(&mut self, leg: u8, qty: Qty) -> bool {
+    pub(crate) fn on_fill(&mut self, leg: u8, price: Price, qty: Qty, fee: i128) -> bool {
         let Some(leg) = self.legs.get_mut(usize::from(leg)) else { return false };
         if qty.raw() > leg.open {
             return false;
         }
-        leg.open -= qty.raw();
+        leg.fill(price, qty.raw(), fee, self.policy.fees);
+        if self.plan.is_none() {
+            leg.settle();
+        }
         self.misses = 0;
         self.settle_tiers();
         true
@@ -146,6 +149,7 @@ impl Life {
             return false;
         }
         self.plan = None;
+        self.legs.iter_mut().for_each(Leg::settle);
         self.state = match outcome {
             Outcome::Closed => PositionState::Closed,
             Outcome::Dust => PositionState::DustResidual,

@@ -4,20 +4,18 @@
 use reap_core::event::{Command, Event, Report, SourceChange, Which};
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::intent::Urgency;
-use reap_core::policy::{Distance, Policy, Rule};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Nanos, Price, Qty, Rate};
 
 use super::Decision;
-use super::exact::Exact;
-use super::formulas::{self, Leg};
-use super::player::Holding;
+use super::player::{Holding, Terms};
 use super::rng::Rng;
 use super::world::World;
 
 /// What happens next.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a test's record of what happened")]
 pub(crate) enum Action {
     /// A position is entered.
     Register(PositionSpec),
@@ -43,15 +41,15 @@ enum Regime {
 }
 
 #[derive(Clone, Debug)]
-struct Ticker {
-    bid: i64,
-    spread: i64,
+pub(super) struct Ticker {
+    pub(super) bid: i64,
+    pub(super) spread: i64,
     regime: Regime,
     left: i64,
     next_id: u64,
     last: Option<(Quote, u64)>,
-    high: i64,
-    low: i64,
+    pub(super) high: i64,
+    pub(super) low: i64,
     home: SourceId,
     /// Price in ticks that the next quote goes to, since a peer is there.
     pulled: Option<i64>,
@@ -67,12 +65,12 @@ struct Source {
 /// The generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Market {
-    rng: Rng,
+    pub(super) rng: Rng,
     pub(crate) world: World,
     pub(crate) now: Nanos,
-    tickers: Vec<Ticker>,
+    pub(super) tickers: Vec<Ticker>,
     sources: Vec<Source>,
-    holdings: Vec<Holding>,
+    pub(super) holdings: Vec<Holding>,
     positions: usize,
     redundant: bool,
     lagging: bool,
@@ -164,7 +162,8 @@ impl Market {
             43..=62 => self.side_tick(Other::Trade),
             63..=82 => self.side_tick(Other::Mark),
             83..=86 => self.side_tick(Other::Funding),
-            87..=90 => Event::Timer,
+            87..=88 => Event::Timer,
+            89..=90 => self.stray_fill(),
             _ => self.quote(),
         }
     }
@@ -180,13 +179,26 @@ impl Market {
             return None;
         }
         let at = self.rng.pick(&planned);
-        let legs = self.holdings[at].spec.legs.clone();
-        let spec = |leg: &LegSpec| *self.world.instruments[usize::from(leg.instrument.0)].spec();
-        let lots: Vec<i64> = legs.iter().map(|leg| spec(leg).lot).collect();
-        let price =
-            |leg: &LegSpec| self.tickers[usize::from(leg.instrument.0)].bid * spec(leg).tick;
-        let prices: Vec<i64> = legs.iter().map(price).collect();
-        self.holdings[at].next_report(&mut self.rng, &lots, &prices)
+        let terms = self.terms(at);
+        self.holdings[at].next_report(&mut self.rng, &terms)
+    }
+
+    fn stray_fill(&mut self) -> Event {
+        let at = self.rng.next() as usize % self.holdings.len();
+        let terms = self.terms(at);
+        self.holdings[at].stray_fill(&mut self.rng, &terms).unwrap_or(Event::Timer)
+    }
+
+    fn terms(&mut self, holding: usize) -> Vec<Terms> {
+        let legs = self.holdings[holding].spec.legs.clone();
+        let terms = |leg: LegSpec| {
+            let index = usize::from(leg.instrument.0);
+            let spec = self.world.instruments[index].spec();
+            let slipped = self.tickers[index].bid + self.rng.within(-3, 3);
+            let price = slipped.max(1) * spec.tick;
+            Terms { lot: spec.lot, price, multiplier: spec.multiplier.mantissa }
+        };
+        legs.into_iter().map(terms).collect()
     }
 
     fn source_change(&mut self) -> Event {
@@ -423,108 +435,6 @@ impl Market {
                 }
             }
         }
-    }
-
-    /// An exit price at, or one unit beside, a threshold of a position on the instrument.
-    fn threshold_price(&mut self, id: InstrumentId) -> Option<(Side, i64)> {
-        let on = |holding: &&Holding| holding.spec.legs.iter().any(|leg| leg.instrument == id);
-        let here: Vec<&Holding> = self.holdings.iter().filter(on).collect();
-        if here.is_empty() {
-            return None;
-        }
-        let holding = self.rng.pick(&here);
-        let at = holding.spec.legs.iter().position(|leg| leg.instrument == id)?;
-        let policy = &self.world.policies[usize::from(holding.spec.policy.0)];
-        let rule = &policy.rules[self.rng.next() as usize % policy.rules.len()];
-        let side = holding.spec.legs[at].side;
-        let several = holding.spec.legs.len() > 1;
-        let price = match rule {
-            Rule::TakeProfit { .. } | Rule::Basis { .. } | Rule::Tiers { .. } => {
-                self.solved(holding, at, rule, policy)?
-            }
-            Rule::StopLoss { .. } if several => self.solved(holding, at, rule, policy)?,
-            _ if several => return None,
-            _ => {
-                let (leg, rule) = (holding.spec.legs[0], rule.clone());
-                self.limit(id, leg.side, leg.entry.raw(), &rule)?
-            }
-        };
-        let price = price + self.rng.pick(&[0, 0, 0, 1, -1]);
-        (price > 0).then_some((side, price))
-    }
-
-    /// Where a price rule of one leg turns, were its mark the ticker's own.
-    fn limit(&mut self, id: InstrumentId, side: Side, entry: i64, rule: &Rule) -> Option<i64> {
-        let ticker = &self.tickers[usize::from(id.0)];
-        let tick = self.world.instruments[usize::from(id.0)].spec().tick;
-        let mark = match side {
-            Side::Long => ticker.high * tick,
-            Side::Short => (ticker.low + ticker.spread) * tick,
-        };
-        let (from, ppb) = match rule {
-            Rule::StopLoss { distance, .. } => (entry, -distance.raw()),
-            Rule::TrailingStop { activation: Some(at), .. } if self.rng.one_in(2) => {
-                (entry, at.raw())
-            }
-            Rule::TrailingStop { distance: Distance::Rate(by), .. } => (mark, -by.raw()),
-            Rule::TrailingProfit { activation, distance, floor, .. } => {
-                match self.rng.within(0, 2) {
-                    0 => (entry, activation.raw()),
-                    1 => (entry, floor.raw()),
-                    _ => (mark, -distance.raw()),
-                }
-            }
-            _ => return None,
-        };
-        let by = i128::from(from) * i128::from(ppb) * side.sign() / 1_000_000_000;
-        Some(from + by as i64)
-    }
-
-    /// The exit price of leg `at` at which a rule on net meets its threshold, the other legs'
-    /// prices as they are; `None` when it is far from the present one.
-    fn solved(&self, holding: &Holding, at: usize, rule: &Rule, policy: &Policy) -> Option<i64> {
-        let leg = |(spec, &open): (&LegSpec, &i64)| Leg {
-            spec: *spec,
-            instrument: *self.world.instruments[usize::from(spec.instrument.0)].spec(),
-            open,
-            fees_paid: spec.fees_paid,
-            funding: spec.funding,
-        };
-        let legs: Vec<Leg> = holding.spec.legs.iter().zip(&holding.open).map(leg).collect();
-        if legs[at].open == 0 {
-            return None;
-        }
-        let exit = |leg: &Leg| {
-            let ticker = &self.tickers[usize::from(leg.spec.instrument.0)];
-            let spread = if leg.spec.side == Side::Long { 0 } else { ticker.spread };
-            (ticker.bid + spread) * leg.instrument.tick
-        };
-        let mut exits: Vec<i64> = legs.iter().map(exit).collect();
-        let present = exits[at];
-        let difference = |exits: &[i64]| {
-            let net = formulas::net(&legs, policy, exits);
-            Some(match rule {
-                Rule::TakeProfit { threshold } | Rule::Basis { threshold } => {
-                    formulas::profit(&net, &legs, threshold)
-                }
-                Rule::Tiers { base, tiers } => {
-                    formulas::profit_rate(&net, &legs, tiers[0].at, *base)
-                }
-                Rule::StopLoss { distance, base } => formulas::loss(&net, &legs, *distance, *base),
-                _ => return None,
-            })
-        };
-        let here = difference(&exits)?;
-        exits[at] += 1;
-        let slope = &difference(&exits)? - &here;
-        // Below and above nought the sum of the two is nought: only the magnitude is divided.
-        let (distance, slope) =
-            if slope < Exact::zero() { (here, -&slope) } else { (-&here, slope) };
-        if slope.is_zero() {
-            return None;
-        }
-        let by = distance.div_floor(&slope, 0).whole()?;
-        (by.abs() <= present / 10).then_some(present + by)
     }
 }
 

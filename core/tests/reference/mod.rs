@@ -15,6 +15,7 @@ pub(crate) mod market;
 pub(crate) mod player;
 pub(crate) mod rng;
 pub(crate) mod scenario;
+pub(crate) mod target;
 pub(crate) mod world;
 
 use std::cmp::Reverse;
@@ -24,7 +25,7 @@ use reap_core::event::{Command, Event, GateSettings, Report, Which};
 use reap_core::instrument::Instrument;
 use reap_core::intent::{Reason, Urgency};
 use reap_core::policy::{Policy, PolicyId};
-use reap_core::position::{PositionId, PositionSpec, PositionState};
+use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState};
 use reap_core::units::{Nanos, Qty};
 
 use formulas::Leg;
@@ -96,12 +97,9 @@ impl Reference {
     ) -> Vec<Decision> {
         self.now = now;
         let mut fired = self.on_time(now);
-        let leg = |leg: &reap_core::position::LegSpec| Leg {
-            spec: *leg,
-            instrument: *self.instruments[usize::from(leg.instrument.0)].spec(),
-            open: leg.qty.raw(),
-            fees_paid: leg.fees_paid,
-            funding: leg.funding,
+        let leg = |leg: &LegSpec| {
+            let instrument = self.instruments[usize::from(leg.instrument.0)].spec();
+            Leg::new(*leg, *instrument, leg.qty.raw())
         };
         let legs = spec.legs.iter().map(leg).collect();
         let policy = self.policies[usize::from(spec.policy.0)].clone();
@@ -167,7 +165,9 @@ impl Reference {
             return;
         };
         let fits = match *report {
-            Report::Fill { leg, qty, .. } => life.is_live() && life.on_fill(leg, qty),
+            Report::Fill { leg, price, qty, fee, .. } => {
+                life.is_live() && life.on_fill(leg, price, qty, fee)
+            }
             Report::PlanEnded { outcome, .. } => life.on_plan_ended(outcome, now),
         };
         self.inconsistent |= !fits;

@@ -8,6 +8,15 @@ use reap_core::units::{Price, Qty};
 use super::Decision;
 use super::rng::Rng;
 
+/// What a leg trades at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) lot: i64,
+    pub(crate) price: i64,
+    /// Mantissa of the contract multiplier.
+    pub(crate) multiplier: i128,
+}
+
 /// One position as the executor holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct Holding {
@@ -56,15 +65,20 @@ impl Holding {
         }
     }
 
-    /// The next thing that happens to the plan, at these fill prices of the legs.
-    pub(crate) fn next_report(
-        &mut self,
-        rng: &mut Rng,
-        lots: &[i64],
-        prices: &[i64],
-    ) -> Option<Event> {
+    /// A fill that belongs to no plan, such as a trade by hand: never the whole of a leg.
+    pub(crate) fn stray_fill(&mut self, rng: &mut Rng, terms: &[Terms]) -> Option<Event> {
+        let leg = (rng.next() % self.open.len() as u64) as usize;
+        let half = self.open[leg] / 2 / terms[leg].lot;
+        if self.plan.is_some() || half == 0 {
+            return None;
+        }
+        let qty = rng.within(1, half) * terms[leg].lot;
+        Some(self.fill(rng, leg, qty, terms))
+    }
+
+    /// The next thing that happens to the plan.
+    pub(crate) fn next_report(&mut self, rng: &mut Rng, terms: &[Terms]) -> Option<Event> {
         let plan = self.plan.as_mut()?;
-        let position = self.id;
         let rest: Vec<i64> =
             self.open.iter().zip(&plan.keep).map(|(open, keep)| (open - keep).max(0)).collect();
         let wanting: Vec<usize> = (0..rest.len()).filter(|&leg| rest[leg] > 0).collect();
@@ -79,18 +93,25 @@ impl Holding {
             return Some(self.end(Outcome::Dust));
         }
         let leg = rng.pick(&wanting);
-        let lot = lots[leg];
+        let lot = terms[leg].lot;
         let whole = rest[leg] / lot;
         let qty = if whole < 2 || rng.one_in(2) { rest[leg] } else { rng.within(1, whole) * lot };
-        self.open[leg] -= qty;
         plan.filled = true;
-        Some(Event::Report(Report::Fill {
-            position,
+        Some(self.fill(rng, leg, qty, terms))
+    }
+
+    fn fill(&mut self, rng: &mut Rng, leg: usize, qty: i64, terms: &[Terms]) -> Event {
+        self.open[leg] -= qty;
+        let Terms { price, multiplier, .. } = terms[leg];
+        // From a rebate to a dear taker, in parts per billion of the notional.
+        let rate = rng.pick(&[0, 0, 500_000, -100_000, 2_000_000]);
+        Event::Report(Report::Fill {
+            position: self.id,
             leg: leg as u8,
-            price: Price::new(prices[leg]).expect("a market price"),
+            price: Price::new(price).expect("a market price"),
             qty: Qty::new(qty).expect("part of a quantity"),
-            fee: i128::from(rng.within(-1000, 100_000)),
-        }))
+            fee: i128::from(price) * i128::from(qty) * multiplier * rate,
+        })
     }
 
     fn end(&mut self, outcome: Outcome) -> Event {

@@ -282,11 +282,8 @@ impl Scenario {
 
     fn render(&self, decision: &Decision) -> String {
         let of = |(_, (id, _)): &(&String, &(PositionId, PositionSpec))| *id == decision.position;
-        let (name, (_, spec)) = self
-            .positions
-            .iter()
-            .find(of)
-            .map_or_else(|| panic!("{decision:?} is about no position of the case"), |found| found);
+        let (name, (_, spec)) =
+            self.positions.iter().find(of).expect("it is a position of the case");
         let keep = |(qty, leg): (&Qty, &LegSpec)| {
             let scale = self.instruments[usize::from(leg.instrument.0)].1.qty_scale;
             Decimal { mantissa: i128::from(qty.raw()), scale }.to_string()
