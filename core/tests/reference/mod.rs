@@ -249,6 +249,7 @@ impl Reference {
             life.plan = Some(plan);
             life.state = PositionState::Exiting;
         }
+        // Of equals the lower slot first: an id's generation says nothing of its age.
         decisions.sort_by_key(|d| (Reverse(d.urgency), d.reason.rank(), d.position.slot()));
         decisions
     }
