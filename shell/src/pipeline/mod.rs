@@ -25,7 +25,7 @@ use reap_core::tick::{Tick, TickBody, TickKind};
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
-use reap_feed::venues::{MarketCodec, Venue};
+use reap_feed::venues::MarketCodec;
 
 use self::funding::{Funding, Settlement};
 pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
@@ -57,9 +57,6 @@ pub type Watcher<'w> = &'w mut dyn FnMut(Nanos, usize, Happening<'_>);
 /// Why a pipeline could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// The configuration names a venue that no codec reads.
-    #[error("venue {0:?} has no codec")]
-    NoCodec(String),
     /// The configuration's symbols do not fit the codec's table.
     #[error("{0}")]
     Symbols(String),
@@ -115,7 +112,7 @@ impl Pipeline {
     /// A pipeline for a configuration, with one source per entry of `sources`.
     ///
     /// # Errors
-    /// When a venue has no codec, or a table is too small for the configuration.
+    /// When a table is too small for the configuration.
     pub fn new(config: Config, sources: &[VenueId]) -> Result<Self, PipelineError> {
         let instruments: Vec<Instrument> =
             config.instruments.iter().map(|named| named.instrument).collect();
@@ -611,7 +608,7 @@ fn venues(config: &Config) -> Vec<Matching> {
         config.venues.iter().map(|venue| Matching::new(venue.latency)).collect();
     for (at, named) in config.instruments.iter().enumerate() {
         let venue = usize::from(named.instrument.spec().venue.0);
-        let spot = config.venues[venue].kind.is_spot();
+        let spot = config.venues[venue].kind.spot;
         venues[venue].list(InstrumentId(at as u16), named.instrument, spot);
     }
     venues
@@ -620,7 +617,6 @@ fn venues(config: &Config) -> Vec<Matching> {
 /// The codec of a venue, with the configuration's symbols of that venue.
 fn codec(config: &Config, venue: VenueId) -> Result<Box<dyn MarketCodec>, PipelineError> {
     let kind = config.venues[usize::from(venue.0)].kind;
-    let codec = Venue::find(kind.name()).ok_or(PipelineError::NoCodec(kind.name().into()))?;
     let listed = config.instruments.iter().enumerate();
     let listed = listed.filter(|(_, named)| named.instrument.spec().venue == venue);
     let symbols = Symbols::new(listed.map(|(at, named)| {
@@ -629,5 +625,5 @@ fn codec(config: &Config, venue: VenueId) -> Result<Box<dyn MarketCodec>, Pipeli
         (named.symbol.as_str(), Symbol { instrument, price_scale, qty_scale })
     }));
     let symbols = symbols.map_err(|error| PipelineError::Symbols(error.to_string()))?;
-    Ok((codec.market)(symbols))
+    Ok((kind.market)(symbols))
 }
