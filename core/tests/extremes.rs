@@ -215,7 +215,7 @@ impl World {
         }
         let limits = EngineLimits { positions: 16, ..EngineLimits::default() };
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
-        let mut executor = Executor::new(ExecutorLimits::default(), &instruments, 1);
+        let executor = Executor::new(ExecutorLimits::default(), &instruments, 1);
         let policies: Vec<Policy> = (0..POLICIES).map(|_| policy(&mut random)).collect();
         for policy in &policies {
             engine.add_policy(policy.clone()).unwrap();
