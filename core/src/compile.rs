@@ -260,6 +260,6 @@ pub(crate) fn ratio(net: i128, base: i128) -> i64 {
     if base == 0 {
         return PPB;
     }
-    let limit = i128::from(PRICE_MAX);
+    let limit = i128::from(i64::MAX / 4);
     (ONE + div_floor(net, base)).clamp(-limit, limit) as i64
 }

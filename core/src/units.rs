@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use fixed::types::I80F48;
+
 use crate::limits::{AMOUNT_MAX, PRICE_MAX, QTY_MAX, RATE_MAX};
 
 /// A value outside the bounds of its unit.
@@ -200,6 +202,24 @@ impl Decimal {
     }
 }
 
+/// Σ of amounts of one currency, each rounded down: a total never claims what is not there.
+///
+/// `None` when it does not fit 80 bits before the point.
+#[must_use]
+pub fn sum_floor(amounts: impl IntoIterator<Item = Decimal>) -> Option<I80F48> {
+    amounts.into_iter().try_fold(I80F48::ZERO, |sum, amount| sum.checked_add(floor(amount)?))
+}
+
+/// A decimal as a binary fraction, rounded down.
+fn floor(amount: Decimal) -> Option<I80F48> {
+    // 48 bits behind the point are 14 digits: what lies behind the 18th is rounded away first.
+    let amount = amount.round_floor(18);
+    let factor = 10i128.pow(u32::from(amount.scale));
+    let whole = amount.mantissa.div_euclid(factor).checked_mul(1 << 48)?;
+    let rest = (amount.mantissa.rem_euclid(factor) << 48) / factor;
+    Some(I80F48::from_bits(whole.checked_add(rest)?))
+}
+
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.mantissa < 0 { "-" } else { "" };
@@ -253,6 +273,18 @@ mod tests {
             mul_div_ceil(crate::limits::AMOUNT_MAX, QTY_MAX, QTY_MAX),
             crate::limits::AMOUNT_MAX
         );
+    }
+
+    #[test]
+    fn sums_round_down_and_say_when_they_do_not_fit() {
+        let cents = |mantissa| Decimal { mantissa, scale: 2 };
+        let sum = sum_floor([cents(150), cents(-25), cents(10)]).unwrap();
+        let exact = I80F48::from_num(135) / 100;
+        assert!(sum <= exact && exact - sum < I80F48::from_bits(4), "{sum}");
+        assert!(sum_floor([cents(-1)]).unwrap() * 100 <= -1);
+        assert_eq!(sum_floor([Decimal { mantissa: i128::MAX, scale: 0 }]), None);
+        let tiny = Decimal { mantissa: -1, scale: 40 };
+        assert_eq!(sum_floor([tiny]), Some(I80F48::from_bits(-1)));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Situations at the edge of the engine's rules, one by one.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+#[allow(dead_code, reason = "the table of quotes serves the executor's tests")]
 mod common;
 
 use common::{ZERO, instrument};

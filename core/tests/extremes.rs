@@ -4,6 +4,8 @@
 //!
 //! `SEED=… STEPS=… cargo test -p reap-core --test extremes` repeats or lengthens a run.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Command, Event, GateSettings};
 use reap_core::executor::{Executor, ExecutorLimits};
@@ -215,7 +217,7 @@ impl World {
         }
         let limits = EngineLimits { positions: 16, ..EngineLimits::default() };
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
-        let mut executor = Executor::new(ExecutorLimits::default(), &instruments, 1);
+        let executor = Executor::new(ExecutorLimits::default(), &instruments, 1);
         let policies: Vec<Policy> = (0..POLICIES).map(|_| policy(&mut random)).collect();
         for policy in &policies {
             engine.add_policy(policy.clone()).unwrap();

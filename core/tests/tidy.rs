@@ -45,7 +45,7 @@ fn refuse(folder: &str, except: &[&str], why: &str, wrong: impl Fn(&str) -> bool
             continue;
         }
         hits.extend(
-            code(&text).filter(|(_, line)| wrong(line)).map(|(at, _)| format!("{name}:{at}")),
+            code(text).filter(|(_, line)| wrong(line)).map(|(at, _)| format!("{name}:{at}")),
         );
     }
     assert!(hits.is_empty(), "{why}: {hits:?}");

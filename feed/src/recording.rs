@@ -279,12 +279,14 @@ impl RecordingWriter {
     pub fn create(path: impl AsRef<Path>) -> Result<Self, RecordingError> {
         let path = path.as_ref().to_owned();
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => {
-                let output = GzEncoder::new(BufWriter::new(file), Compression::default());
-                Ok(Self { path, output, line: 0 })
-            }
+            Ok(file) => Ok(Self::on(file, path)),
             Err(error) => Err(RecordingError { path, fault: RecordingFault::Io(error) }),
         }
+    }
+
+    fn on(file: File, path: PathBuf) -> Self {
+        let output = GzEncoder::new(BufWriter::new(file), Compression::default());
+        Self { path, output, line: 0 }
     }
 
     /// Writes one message.
@@ -321,5 +323,27 @@ impl RecordingWriter {
         let Self { path, output, .. } = self;
         let finished = output.finish().and_then(|mut file| file.flush());
         finished.map_err(|error| RecordingError { path, fault: RecordingFault::Io(error) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full disk is an error at the latest when the recording is finished.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_not_silent() {
+        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut writer = RecordingWriter::on(file, PathBuf::from("/dev/full"));
+        let error = loop {
+            if let Err(error) = writer.write(Nanos(NANOS_FROM), b"{}") {
+                break error;
+            }
+            if writer.line == 10 {
+                break writer.finish().unwrap_err();
+            }
+        };
+        assert!(matches!(error.fault, RecordingFault::Io(_)), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! The golden messages of `src/venues/*/fixtures`: what each becomes.
 //!
 //! `UPDATE=1` writes the answers anew; look at the difference before you commit it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
 

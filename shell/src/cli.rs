@@ -1,4 +1,4 @@
-//! The command line: one subcommand per line of [`Command`], one exit code per [`Outcome`].
+//! The command line: one subcommand per line of `Command`, one exit code per [`Outcome`].
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 //! no configuration.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use reap_core::instrument::VenueId;
 use reap_core::units::Nanos;
@@ -128,6 +129,7 @@ fn finish(args: &Args, pipeline: &Pipeline, out: &mut Output) -> Outcome {
             "ok": ok,
             "seed": args.seed,
             "exits": report.exits_json(),
+            "net": report.totals().into_iter().collect::<BTreeMap<_, _>>(),
             "open": open,
             "venues": report.venues_json(),
             "books_agree": agree,

@@ -1,6 +1,7 @@
 //! `reap replay`: recorded messages through the very same codecs, engine and executor, with paper
 //! fills; `reap explain`: one exit of it in words.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use reap_core::instrument::VenueId;
@@ -191,6 +192,7 @@ fn as_json(replayed: &Replayed) -> Value {
     all.extend(report.messages_json().map(|(name, value)| (name.to_owned(), value)));
     let rest = json!({
         "exits": report.exits_json(),
+        "net": report.totals().into_iter().collect::<BTreeMap<_, _>>(),
         "open": report.open_json(),
         "venues": report.venues_json(),
         "books_agree": report.books_agree(),

@@ -6,7 +6,7 @@ use reap_core::intent::Intent;
 use reap_core::net::{Cmp, Compiled};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::position::{PositionSpec, Side};
-use reap_core::units::{Decimal, Nanos, Price};
+use reap_core::units::{Decimal, Nanos, Price, sum_floor};
 use serde_json::{Map, Value, json};
 
 use crate::config::words;
@@ -107,10 +107,27 @@ impl<'p> Report<'p> {
         self.exits().map(|plan| self.exit_json(plan)).collect()
     }
 
+    /// Total net of every exit by currency, rounded down.
+    #[must_use]
+    pub fn totals(&self) -> Vec<(&'p str, String)> {
+        let config = self.pipeline.config();
+        let total = |currency: &'p String| {
+            let nets = self.exits().filter(|plan| self.currency(plan.position) == currency);
+            let mut nets = nets.map(|plan| plan.net).peekable();
+            nets.peek()?;
+            let total = sum_floor(nets).map_or("out of bounds".into(), |sum| {
+                let cents = (sum.to_bits() >> 24).saturating_mul(100) >> 24;
+                Decimal { mantissa: cents, scale: 2 }.to_string()
+            });
+            Some((currency.as_str(), total))
+        };
+        config.currencies.iter().filter_map(total).collect()
+    }
+
     /// Positions that are not closed, and why.
     fn open(&self) -> impl Iterator<Item = (usize, String)> {
         let standings = self.pipeline.standings().iter().enumerate();
-        standings.filter_map(|(at, standing)| (!standing.closed).then(|| (at, self.why_open(at))))
+        standings.filter(|(_, standing)| !standing.closed).map(|(at, _)| (at, self.why_open(at)))
     }
 
     fn why_open(&self, at: usize) -> String {
@@ -242,7 +259,11 @@ impl<'p> Report<'p> {
                 ]
             })
             .collect();
-        table(&head, &rows, 5)
+        let mut lines = table(&head, &rows, 5);
+        for (currency, total) in self.totals() {
+            lines.push(format!("{} exits, net {total} {currency}", rows.len()));
+        }
+        lines
     }
 
     fn fills(&self, plan: &PlanRecord) -> String {

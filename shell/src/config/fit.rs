@@ -180,7 +180,7 @@ pub(super) fn spot_shorts(
         for (leg, value) in position.legs.iter().zip(values) {
             let instrument = known.instruments.get(usize::from(leg.instrument.0));
             let venue = instrument.and_then(|own| venues.get(usize::from(own.spec().venue.0)));
-            if leg.side == Side::Short && venue.is_some_and(|venue| venue.kind.is_spot()) {
+            if leg.side == Side::Short && venue.is_some_and(|venue| venue.kind.spot) {
                 let what = "is short on a spot market, which holds nothing short";
                 value.problem(what, "hold the short leg on a futures market");
             }

@@ -86,8 +86,8 @@ pub(super) fn instrument<'a>(
     let (id, venue) = venue?;
     let (venue, grid, quote) = (venue?, grid?, quote?);
     let reduce_only = match reduce_only {
-        None => !venue.kind.is_spot(),
-        Some((Some(true), value)) if venue.kind.is_spot() => {
+        None => !venue.kind.spot,
+        Some((Some(true), value)) if venue.kind.spot => {
             value.problem("a spot market has no reduce-only orders", "remove it or write false");
             return None;
         }
@@ -121,7 +121,7 @@ pub(super) fn instrument<'a>(
         taker: taker.unwrap_or(Some(venue.taker))?,
         maker: maker.unwrap_or(Some(venue.maker))?,
         min_fee,
-        max_quote_age: age.unwrap_or(Some(venue.kind.max_quote_age()))?,
+        max_quote_age: age.unwrap_or(Some(venue.kind.max_quote_age))?,
         jump_limit: jump_limit?,
         jump_ticks: jump_ticks?,
         reduce_only,

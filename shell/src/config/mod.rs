@@ -37,7 +37,7 @@ use self::position::Known;
 pub use self::position::{Account, Entry, FeesPaid, LegConfig, Opened, PositionConfig};
 pub use self::problem::{ConfigError, Problem};
 pub use self::time::{format_instant, format_time_of_day};
-pub use self::venue::{SourceMatch, Venue, VenueKind};
+pub use self::venue::{SourceMatch, Venue};
 use self::walk::{Table, Value, Walk};
 
 /// Largest file that is read: far more than any list of positions.

@@ -29,7 +29,7 @@ impl Config {
                     format!(
                         "{} ({}): taker {}, maker {}, paper fills after {}",
                         venue.name,
-                        venue.kind.name(),
+                        venue.kind.name,
                         words::rate(venue.taker),
                         words::rate(venue.maker),
                         words::span(venue.latency)

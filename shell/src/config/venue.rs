@@ -3,63 +3,19 @@
 use reap_core::event::GateSettings;
 use reap_core::instrument::VenueId;
 use reap_core::units::{Nanos, Rate};
+use reap_feed::venues::{VENUES, Venue as Kind};
 
 use super::units::Amount;
 use super::value::{RateBounds, SpanBounds};
 use super::walk::{Table, Value};
-
-/// What kind of venue it is: decides codec, clocks of its quotes and what its orders know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VenueKind {
-    /// Binance spot.
-    BinanceSpot,
-    /// Binance USD-M futures.
-    BinanceUsdm,
-    /// Bybit linear futures.
-    BybitLinear,
-    /// Bybit spot.
-    BybitSpot,
-}
-
-impl VenueKind {
-    const WORDS: [(&'static str, Self); 4] = [
-        ("binance_spot", Self::BinanceSpot),
-        ("binance_usdm", Self::BinanceUsdm),
-        ("bybit_linear", Self::BybitLinear),
-        ("bybit_spot", Self::BybitSpot),
-    ];
-
-    /// The name that configuration uses.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        let word = Self::WORDS.iter().find(|(_, kind)| *kind == self);
-        word.expect("every kind has a word").0
-    }
-
-    /// Whether it is a spot market: nothing is short there and no order is reduce-only.
-    #[must_use]
-    pub const fn is_spot(self) -> bool {
-        matches!(self, Self::BinanceSpot | Self::BybitSpot)
-    }
-
-    /// Default of `max_quote_age` (SPEC §11): 5 s where the venue repeats its snapshots, 60 s where
-    /// it pushes changes only.
-    #[must_use]
-    pub const fn max_quote_age(self) -> Nanos {
-        match self {
-            Self::BinanceSpot | Self::BinanceUsdm => Nanos::from_secs(60),
-            Self::BybitLinear | Self::BybitSpot => Nanos::from_secs(5),
-        }
-    }
-}
 
 /// A venue.
 #[derive(Clone, Debug)]
 pub struct Venue {
     /// Its name in the configuration.
     pub name: String,
-    /// Its kind.
-    pub kind: VenueKind,
+    /// Its kind: codec, ages of its quotes, what its orders know.
+    pub kind: &'static Kind,
     /// Fee of a crossing order of its instruments.
     pub taker: Rate,
     /// Fee of a resting order.
@@ -75,9 +31,10 @@ const LATENCY_BOUNDS: SpanBounds = SpanBounds::new(Nanos(0), Nanos::from_secs(60
 
 pub(super) fn venue(name: &str, value: &Value<'_>) -> Option<Venue> {
     let table = value.table(&format!("write it as [venue.{name}]"))?;
-    let kinds = VenueKind::WORDS.map(|(word, _)| format!("{word:?}")).join(", ");
+    let words: Vec<_> = VENUES.iter().map(|kind| (kind.name, *kind)).collect();
+    let kinds = VENUES.iter().map(|kind| format!("{:?}", kind.name)).collect::<Vec<_>>().join(", ");
     let kind = table.require("kind", &format!("write kind = one of {kinds}"));
-    let kind = kind.and_then(|value| value.word(&VenueKind::WORDS));
+    let kind = kind.and_then(|value| value.word(&words));
     let fee = |key, example| {
         let remedy = format!("write for example {key} = {example:?}; a rebate is negative");
         table.require(key, &remedy).and_then(|value| value.rate(RateBounds::FEE))

@@ -2,7 +2,7 @@
 //!
 //! The stream of an instrument predicts a rate for the next settlement. When a later message names a
 //! later settlement, the earlier one has been settled at the last rate that was predicted for it, on
-//! the last mark price: longs pay when the rate is positive.
+//! the last mark price that was received until its time: longs pay when the rate is positive.
 
 use reap_core::instrument::Instrument;
 use reap_core::position::LegSpec;
@@ -12,6 +12,8 @@ use reap_core::units::{Nanos, Price, Qty, Rate, mul_div_floor};
 /// What an instrument's stream has said of its funding.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Funding {
+    /// The last mark, but none that came after the time of `next`: what shows that a settlement has
+    /// passed mostly brings a newer mark with it.
     mark: Option<Price>,
     next: Option<(Nanos, Rate)>,
 }
@@ -29,7 +31,8 @@ impl Funding {
     pub(super) fn on_tick(&mut self, tick: &Tick) -> Option<Settlement> {
         match tick.body() {
             TickBody::Mark { price } => {
-                self.mark = Some(price);
+                let is_late = self.next.is_some_and(|(at, _)| at < tick.stamp().received);
+                self.mark = self.mark.filter(|_| is_late).or(Some(price));
                 None
             }
             TickBody::Funding { rate, settles } => {
@@ -80,6 +83,30 @@ mod tests {
         let settled = funding.on_tick(&tick(101, 200, 9)).unwrap();
         assert_eq!((settled.at, settled.rate.raw()), (Nanos(100), 7));
         assert!(funding.on_tick(&tick(102, 200, 9)).is_none());
+    }
+
+    #[test]
+    fn the_mark_is_the_one_of_the_settlement() {
+        let price = |price| Price::new(price).unwrap();
+        let mark = |at, mark| Tick::mark(InstrumentId(0), tick(at, 0, 0).stamp(), price(mark));
+        let mut funding = Funding::default();
+        for ticks in [
+            [mark(10, 1), tick(10, 100, 5)],
+            [mark(100, 2), tick(100, 100, 5)],
+            [mark(101, 3), tick(101, 100, 6)],
+        ] {
+            assert!(ticks.iter().all(|tick| funding.on_tick(tick).is_none()));
+        }
+        assert!(funding.on_tick(&mark(102, 4)).is_none());
+        let settled = funding.on_tick(&tick(102, 200, 9)).unwrap();
+        assert_eq!((settled.mark, settled.rate.raw()), (price(2), 6));
+        // The next settlement counts the marks that come until then.
+        assert!(funding.on_tick(&mark(103, 5)).is_none());
+        assert_eq!(funding.on_tick(&tick(201, 300, 9)).unwrap().mark, price(5));
+        // One that came too late is better than none.
+        let mut funding = Funding { mark: None, next: Some((Nanos(100), Rate::ZERO)) };
+        assert!(funding.on_tick(&mark(101, 3)).is_none());
+        assert_eq!(funding.on_tick(&tick(101, 200, 9)).unwrap().mark, price(3));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use reap_core::tick::{Tick, TickBody, TickKind};
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
-use reap_feed::venues::{MarketCodec, Venue};
+use reap_feed::venues::MarketCodec;
 
 use self::funding::{Funding, Settlement};
 pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
@@ -57,9 +57,6 @@ pub type Watcher<'w> = &'w mut dyn FnMut(Nanos, usize, Happening<'_>);
 /// Why a pipeline could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// The configuration names a venue that no codec reads.
-    #[error("venue {0:?} has no codec")]
-    NoCodec(String),
     /// The configuration's symbols do not fit the codec's table.
     #[error("{0}")]
     Symbols(String),
@@ -115,7 +112,7 @@ impl Pipeline {
     /// A pipeline for a configuration, with one source per entry of `sources`.
     ///
     /// # Errors
-    /// When a venue has no codec, or a table is too small for the configuration.
+    /// When a table is too small for the configuration.
     pub fn new(config: Config, sources: &[VenueId]) -> Result<Self, PipelineError> {
         let instruments: Vec<Instrument> =
             config.instruments.iter().map(|named| named.instrument).collect();
@@ -145,6 +142,7 @@ impl Pipeline {
             closed: false,
             open: [Qty::ZERO; LEGS_MAX],
             funding: [0; LEGS_MAX],
+            unearned: 0,
             missed: 0,
         };
         Ok(Self {
@@ -343,9 +341,13 @@ impl Pipeline {
             return;
         };
         let (position, fees_paid) = (*position, spec.legs[nth].fees_paid);
+        let realised =
+            |executor: &Executor| executor.realised(position).map_or(0, |net| net.mantissa);
+        let before = realised(&self.executor);
         if self.executor.on_amounts(position, nth, fees_paid, funding).is_err() {
             return;
         }
+        self.standings[at].unearned += realised(&self.executor) - before;
         let command = Command::Amounts { position, leg: nth as u8, fees_paid, funding };
         self.engine.on_event(self.now, &Event::Command(command));
         self.pump(watch);
@@ -438,6 +440,7 @@ impl Pipeline {
                     .filter(|plan| plan.position == at && plan.ended.is_some())
                     .map(|plan| plan.net.mantissa)
                     .sum();
+                let before = before + self.standings[at].unearned;
                 let plan = &mut self.plans[plan];
                 plan.ended = Some((self.now, outcome));
                 if let Some(net) = self.executor.realised(position) {
@@ -628,7 +631,7 @@ fn venues(config: &Config) -> Vec<Matching> {
         config.venues.iter().map(|venue| Matching::new(venue.latency)).collect();
     for (at, named) in config.instruments.iter().enumerate() {
         let venue = usize::from(named.instrument.spec().venue.0);
-        let spot = config.venues[venue].kind.is_spot();
+        let spot = config.venues[venue].kind.spot;
         venues[venue].list(InstrumentId(at as u16), named.instrument, spot);
     }
     venues
@@ -637,7 +640,6 @@ fn venues(config: &Config) -> Vec<Matching> {
 /// The codec of a venue, with the configuration's symbols of that venue.
 fn codec(config: &Config, venue: VenueId) -> Result<Box<dyn MarketCodec>, PipelineError> {
     let kind = config.venues[usize::from(venue.0)].kind;
-    let codec = Venue::find(kind.name()).ok_or(PipelineError::NoCodec(kind.name().into()))?;
     let listed = config.instruments.iter().enumerate();
     let listed = listed.filter(|(_, named)| named.instrument.spec().venue == venue);
     let symbols = Symbols::new(listed.map(|(at, named)| {
@@ -646,5 +648,5 @@ fn codec(config: &Config, venue: VenueId) -> Result<Box<dyn MarketCodec>, Pipeli
         (named.symbol.as_str(), Symbol { instrument, price_scale, qty_scale })
     }));
     let symbols = symbols.map_err(|error| PipelineError::Symbols(error.to_string()))?;
-    Ok((codec.market)(symbols))
+    Ok((kind.market)(symbols))
 }

@@ -159,6 +159,9 @@ pub struct Standing {
     /// Funding settled since it was opened, by leg, for its original quantity at the instrument's
     /// nano scale.
     pub funding: [i128; LEGS_MAX],
+    /// Funding that the executor also counts for what was closed before it was settled, at the
+    /// position's nano scale: it spreads a total over the original quantity.
+    pub unearned: i128,
     /// Plans that missed.
     pub missed: u64,
 }

@@ -13,5 +13,6 @@ pub const VENUE: Venue = Venue {
     name: "binance_spot",
     max_quote_age: Nanos::from_secs(60),
     reduce_only: false,
+    spot: true,
     market: |symbols| Box::new(Market::new(symbols)),
 };

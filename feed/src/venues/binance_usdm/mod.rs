@@ -13,5 +13,6 @@ pub const VENUE: Venue = Venue {
     name: "binance_usdm",
     max_quote_age: Nanos::from_secs(60),
     reduce_only: true,
+    spot: false,
     market: |symbols| Box::new(Market::new(symbols)),
 };

@@ -21,6 +21,7 @@ pub const LINEAR: Venue = Venue {
     name: "bybit_linear",
     max_quote_age: MAX_QUOTE_AGE,
     reduce_only: true,
+    spot: false,
     market: |symbols| Box::new(Market::new(Category::Linear, symbols)),
 };
 
@@ -29,5 +30,6 @@ pub const SPOT: Venue = Venue {
     name: "bybit_spot",
     max_quote_age: MAX_QUOTE_AGE,
     reduce_only: false,
+    spot: true,
     market: |symbols| Box::new(Market::new(Category::Spot, symbols)),
 };

@@ -1,0 +1,125 @@
+//! Small markets as data: what `reap explain` tells of an exit of each kind, what an operator's
+//! close does in a replay, and what a settlement of funding brings.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod common;
+
+use std::ffi::OsStr;
+use std::process::Output;
+
+use serde_json::Value;
+
+use common::{Case, Scratch, Tape, assert_calm, check_cases, data, reap, replay_json, text};
+
+fn explain(case: &Case, more: &[&str]) -> Output {
+    let mut args: Vec<&OsStr> = vec!["explain".as_ref(), "--config".as_ref(), case.config.as_ref()];
+    args.extend(case.recordings.iter().map(|path| path.as_os_str()));
+    args.extend(more.iter().map(OsStr::new));
+    reap(&args)
+}
+
+#[test]
+fn every_kind_of_exit_is_explained_in_words() {
+    check_cases("cases/explain.txt", |case| {
+        let output = explain(case, &[]);
+        assert_eq!(output.status.code(), Some(0), "{}: {}", case.name, text(&output.stderr));
+        // One position, its exits in order: asking for each of them alone says the same.
+        let whole = text(&output.stdout);
+        let exits = replay_json(&case.config, &case.recordings)["exits"].as_array().unwrap().len();
+        let alone: Vec<String> = (1..=exits)
+            .map(|number| text(&explain(case, &["--exit", &number.to_string()]).stdout).to_owned())
+            .collect();
+        assert_eq!(alone.join("\n"), whole, "{}", case.name);
+        whole.lines().map(str::to_owned).collect()
+    });
+}
+
+/// Exits and what is left open, a line each.
+fn outcome(json: &Value) -> Vec<String> {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let words = |value: &Value| {
+        let all: Vec<String> = value.as_array().unwrap().iter().map(word).collect();
+        all.join(", ")
+    };
+    let ms = |at: &Value| (at.as_u64().unwrap() - common::START) / 1_000_000;
+    let mut lines: Vec<String> = Vec::new();
+    for exit in json["exits"].as_array().unwrap() {
+        lines.push(format!(
+            "{}: {} ({}) at {} ms, {} at {} ms for {}, net {}",
+            word(&exit["position"]),
+            word(&exit["reason"]),
+            word(&exit["urgency"]),
+            ms(&exit["at_ns"]),
+            word(&exit["outcome"]),
+            ms(&exit["ended_ns"]),
+            words(&exit["prices"]),
+            word(&exit["net"]),
+        ));
+    }
+    for open in json["open"].as_array().unwrap() {
+        let (name, why) = (word(&open["position"]), word(&open["why"]));
+        lines.push(format!("{name}: {} open, {why}", words(&open["open"])));
+    }
+    lines
+}
+
+#[test]
+fn an_operator_closes_what_he_means() {
+    check_cases("cases/closes.txt", |case| {
+        let json = replay_json(&case.config, &case.recordings);
+        assert_eq!(json["books_agree"], true, "{}", case.name);
+        outcome(&json)
+    });
+}
+
+#[test]
+fn a_close_that_means_nothing_is_refused() {
+    let bad = [
+        "all = true",
+        "after = \"1s\"",
+        "after = \"1s\"\nall = false",
+        "after = \"1s\"\nposition = \"nope\"",
+        "after = \"1s\"\nvenue = \"nope\"",
+        "after = \"1s\"\ntag = \"nope\"",
+        "after = \"1s\"\nall = true\ntag = \"swing\"",
+        "after = \"1s\"\nat = \"2026-01-05T09:00:01Z\"\nall = true",
+        "after = \"1\"\nall = true",
+        "after = 1\nall = true",
+        "after = \"-1s\"\nall = true",
+        "at = \"soon\"\nall = true",
+        "after = \"1s\"\nall = true\nurgency = \"now\"",
+        "after = \"1s\"\nall = true\nurgent = true",
+    ];
+    let scratch = Scratch::new();
+    let mut tape = Tape::default();
+    tape.line("0 btc-usdm 60000.0 60000.1");
+    let recordings = tape.save(&scratch);
+    let base = common::read(&data("cases/base.toml"));
+    for close in bad {
+        let config = format!("{base}\n{POSITION}\n[[close]]\n{close}\n");
+        let config = scratch.write("bad.toml", config);
+        let output = common::replay(&config, &recordings, &[]);
+        assert_calm(&output, close);
+        assert_eq!(output.status.code(), Some(2), "{close}");
+        let error = text(&output.stderr);
+        assert!(error.contains("bad.toml:") && error.contains("close"), "{close}: {error}");
+        assert!(output.stdout.is_empty(), "{close}");
+    }
+}
+
+const POSITION: &str = r#"
+[policy.stop]
+stop_loss = "50%"
+
+[[position]]
+name = "one"
+policy = "stop"
+tag = "swing"
+opened = "first quote"
+legs = [{ instrument = "btc-usdm", side = "long", entry = "first quote", qty = "0.5" }]
+"#;
+
+#[test]
+fn funding_is_settled_to_the_last_digit() {
+    check_cases("cases/funding.txt", |case| outcome(&replay_json(&case.config, &case.recordings)));
+}
