@@ -167,6 +167,10 @@ fn check_settings(exit: &ExitSettings, scale: u8) -> Result<Option<i128>, AdmitE
     if exit.stuck_after.0 == 0 {
         return Err(AdmitError::Setting { field: "stuck_after", bound: "above 0" });
     }
+    // Without a pause a target that is touched but not filled would miss without end at one moment.
+    if exit.rearm_first.0 == 0 {
+        return Err(AdmitError::Setting { field: "rearm_first", bound: "above 0" });
+    }
     let Some(amount) = exit.max_unhedged else { return Ok(None) };
     match amount.amount_at(scale) {
         Some(amount @ 1..) => Ok(Some(amount)),

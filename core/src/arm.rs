@@ -28,9 +28,9 @@ impl Engine {
             PositionState::Exiting => false,
             PositionState::DustResidual | PositionState::Closed => return,
         };
-        // Marks and activations rest until the position is open again; net of nothing is no net.
+        // Marks and activations rest until the position is open again.
         let rests = matches!(trigger.role, Role::Activate | Role::Mark) && !open;
-        if rests || position.is_flat() {
+        if rests || position.is_settled() {
             return;
         }
         match trigger.condition {

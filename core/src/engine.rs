@@ -142,6 +142,7 @@ impl Engine {
         spec: &PositionSpec,
     ) -> Result<PositionId, RegisterError> {
         self.begin(now);
+        let now = self.now;
         let policy = self
             .policies
             .get(usize::from(spec.policy.0))

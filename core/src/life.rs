@@ -69,7 +69,10 @@ impl Engine {
             }
             Report::PlanEnded { position, outcome } => {
                 let Some(slot) = self.live_slot(position) else { return };
-                if self.positions[slot as usize].plan.is_none() {
+                // The executor may have worked a decision that was meant to raise a plan, and met none
+                // any more, as a plan of its own. What is flat or dust is so whoever asked for it.
+                let open = matches!(outcome, Outcome::Done | Outcome::Missed);
+                if open && self.positions[slot as usize].plan.is_none() {
                     self.counters.stray += 1;
                     return;
                 }

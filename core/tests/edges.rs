@@ -4,12 +4,12 @@ mod common;
 
 use common::{ZERO, instrument};
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Event, GateSettings};
+use reap_core::event::{Command, Event, GateSettings, Outcome, Report, Which};
 use reap_core::instrument::{AccountId, Instrument, InstrumentId, InstrumentSpec, SourceId};
-use reap_core::intent::{Intent, Reason};
+use reap_core::intent::{Intent, Reason, Urgency};
 use reap_core::limits::{LEGS_MAX, PPB, PRICE_MAX, QTY_MAX, TRACKS_MAX};
 use reap_core::policy::{Base, Distance, Policy, PolicyId, Rule, Tier};
-use reap_core::position::{LegSpec, PositionSpec, RegisterError, Side};
+use reap_core::position::{LegSpec, PositionSpec, PositionState, RegisterError, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Nanos, Price, Qty, Rate};
 
@@ -154,4 +154,65 @@ fn a_mark_beyond_every_sum_is_never_reached() {
     desk.engine.register(Nanos(1), &position(0, legs)).unwrap();
     assert!(desk.quote(0, PRICE_MAX, PRICE_MAX).is_empty());
     assert_eq!(desk.quote(0, 1, 1).len(), 1);
+}
+
+/// The executor ended a plan while a decision that was meant to raise it was on its way: it works
+/// that decision as a plan of its own, of which the engine knows nothing. Flat is flat even then.
+#[test]
+fn a_plan_that_the_engine_lost_sight_of_still_closes_the_position() {
+    let close = |which| Event::Command(Command::Close { which, urgency: Urgency::Critical });
+    let ended = |position, outcome| Event::Report(Report::PlanEnded { position, outcome });
+    for (outcome, state) in [
+        (Outcome::Closed, PositionState::Closed),
+        (Outcome::Dust, PositionState::DustResidual),
+        (Outcome::Done, PositionState::Open),
+        (Outcome::Missed, PositionState::Open),
+    ] {
+        let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [trailing(Distance::Ticks(10))]);
+        let spec = position(0, [leg(0, Side::Long, 1_000, 1)]);
+        let id = desk.engine.register(Nanos(1), &spec).unwrap();
+        assert_eq!(desk.quote(0, 990, 991).len(), 1);
+        assert_eq!(desk.on(&close(Which::Position(id))).len(), 1, "a raise");
+        desk.quote(0, 1_000, 1_001);
+        // The first plan's end, on its way since before the raise; then that of the second.
+        desk.on(&ended(id, Outcome::Missed));
+        assert_eq!(desk.engine.state(id), Some(PositionState::Open));
+        desk.on(&ended(id, outcome));
+        assert_eq!(desk.engine.state(id), Some(state), "{outcome:?}");
+    }
+}
+
+/// SPEC §12: the second tier is judged on what the first has left, also when the first was filled so
+/// well that both together would make up for the second.
+#[test]
+fn a_filled_target_is_not_judged_again_before_its_plan_has_ended() {
+    let tier =
+        |bps, percent: i64| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(percent * 100) };
+    let tiers = [tier(10, 50), tier(100, 100)].into_iter().collect();
+    let mut desk =
+        Desk::new(&[instrument(1, 1, 1, 0)], [Policy::of([Rule::Tiers { base: None, tiers }])]);
+    let spec = position(0, [leg(0, Side::Long, 1_000, 2)]);
+    let position = desk.engine.register(Nanos(1), &spec).unwrap();
+    assert_eq!(desk.quote(0, 1_001, 1_002).len(), 1);
+    let (price, qty) = (Price::new(1_050).unwrap(), Qty::new(1).unwrap());
+    let fill = Report::Fill { position, leg: 0, price, qty, fee: 0 };
+    let ended = Report::PlanEnded { position, outcome: Outcome::Done };
+    assert!(desk.on(&Event::Report(fill)).is_empty());
+    assert!(desk.quote(0, 1_002, 1_003).is_empty());
+    assert!(desk.on(&Event::Report(ended)).is_empty());
+    assert!(desk.quote(0, 1_009, 1_010).is_empty());
+    assert_eq!(desk.quote(0, 1_010, 1_011)[0].part, 1);
+}
+
+/// A registration whose time is behind the engine's is of the engine's time: the price is old by then.
+#[test]
+fn a_registration_cannot_go_back_in_time() {
+    let policy = Policy::of([Rule::StopLoss { distance: Rate::from_bps(100), base: None }]);
+    let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [policy]);
+    desk.quote(0, 900, 901);
+    let then = Nanos(desk.now);
+    desk.now += 60_000_000_000;
+    desk.on(&Event::Timer);
+    desk.engine.register(then, &position(0, [leg(0, Side::Long, 1_000, 1)])).unwrap();
+    assert!(desk.intents().is_empty());
 }
