@@ -1,5 +1,4 @@
 //! The way of a tick through the whole pipeline, message by message.
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use reap_core::instrument::VenueId;
 use reap_core::intent::Reason;

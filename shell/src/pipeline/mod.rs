@@ -6,13 +6,14 @@
 //! is all that a replay needs to be the same at every run, speed and machine.
 
 mod funding;
+mod operator;
 mod record;
 mod stages;
 
 use std::collections::{HashMap, VecDeque};
 
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Command, Event, Outcome, Report, SourceChange, Which};
+use reap_core::event::{Event, Outcome, Report, SourceChange};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId};
@@ -27,11 +28,11 @@ use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::MarketCodec;
 
-use self::funding::{Funding, Settlement};
+use self::funding::Funding;
 pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
 pub use self::stages::{Stage, Stages};
 use crate::clock::Clock;
-use crate::config::{CloseConfig, Config, Opened, Target, When};
+use crate::config::{CloseConfig, Config, Opened};
 use crate::sim::Matching;
 
 /// What happens, for those who watch.
@@ -197,21 +198,6 @@ impl Pipeline {
         decoded
     }
 
-    /// The first message says when the market begins, and so when an operator acts.
-    fn start(&mut self, at: Nanos) {
-        if self.started {
-            return;
-        }
-        self.started = true;
-        let due = |close: &CloseConfig| match close.when {
-            When::At(time) => time,
-            When::After(span) => at.plus(span),
-        };
-        let mut closes: Vec<_> = self.config.closes.iter().map(|one| (due(one), *one)).collect();
-        closes.sort_by_key(|(due, _)| *due);
-        self.closes = closes.into();
-    }
-
     fn on_tick(&mut self, tick: &Tick, watch: Watcher<'_>) {
         if let TickBody::Quote(quote) = tick.body() {
             self.quotes += 1;
@@ -285,72 +271,6 @@ impl Pipeline {
             }
         }
         self.open_ready(watch);
-    }
-
-    fn on_close(&mut self, close: &CloseConfig, watch: Watcher<'_>) {
-        let which = match close.target {
-            Target::Position(at) => match self.standings[at].id {
-                Some(id) => Which::Position(id),
-                // It was never opened: there is nothing to close.
-                None => return,
-            },
-            Target::Venue(venue) => Which::Venue(venue),
-            Target::Tag(tag) => Which::Tag(tag),
-            Target::All => Which::All,
-        };
-        let command = Command::Close { which, urgency: close.urgency };
-        self.engine.on_event(self.now, &Event::Command(command));
-        self.pump(watch);
-    }
-
-    /// Books what a settlement of funding brings to every leg of an instrument.
-    fn settle_funding(&mut self, instrument: InstrumentId, due: Settlement, watch: Watcher<'_>) {
-        for at in 0..self.standings.len() {
-            let legs = self.standings[at].spec.as_ref().map_or(0, |spec| spec.legs.len());
-            for nth in 0..legs {
-                if let Some(total) = self.settled(at, nth, instrument, &due) {
-                    self.book_funding(at, nth, total, watch);
-                }
-            }
-        }
-    }
-
-    /// What a leg has received in all after a settlement; `None` when it takes no part in it.
-    fn settled(
-        &mut self,
-        at: usize,
-        nth: usize,
-        instrument: InstrumentId,
-        due: &Settlement,
-    ) -> Option<Decimal> {
-        let Standing { spec, open, funding, .. } = &mut self.standings[at];
-        let spec = spec.as_ref()?;
-        let leg = &spec.legs[nth];
-        if leg.instrument != instrument || open[nth] == Qty::ZERO || spec.opened > due.at {
-            return None;
-        }
-        let of = &self.instruments[usize::from(instrument.0)];
-        funding[nth] = funding[nth].saturating_add(due.amount(of, leg, open[nth]));
-        let before = leg.funding.at_scale(of.nano_scale()).unwrap_or_default();
-        Some(Decimal { mantissa: before + funding[nth], scale: of.nano_scale() })
-    }
-
-    /// Tells engine and executor a leg's funding; what it sets off comes before the next leg's.
-    fn book_funding(&mut self, at: usize, nth: usize, funding: Decimal, watch: Watcher<'_>) {
-        let Standing { spec: Some(spec), id: Some(position), .. } = &self.standings[at] else {
-            return;
-        };
-        let (position, fees_paid) = (*position, spec.legs[nth].fees_paid);
-        let realised =
-            |executor: &Executor| executor.realised(position).map_or(0, |net| net.mantissa);
-        let before = realised(&self.executor);
-        if self.executor.on_amounts(position, nth, fees_paid, funding).is_err() {
-            return;
-        }
-        self.standings[at].unearned += realised(&self.executor) - before;
-        let command = Command::Amounts { position, leg: nth as u8, fees_paid, funding };
-        self.engine.on_event(self.now, &Event::Command(command));
-        self.pump(watch);
     }
 
     fn on_answer(&mut self, event: &OrderEvent, watch: Watcher<'_>) {
@@ -461,61 +381,6 @@ impl Pipeline {
         if self.plans.last().is_some_and(|plan| plan.position == at && !plan.is_exit()) {
             self.plans.pop();
         }
-    }
-
-    /// Registers every position whose time has come and whose prices are known.
-    fn open_ready(&mut self, watch: Watcher<'_>) {
-        let waiting = std::mem::take(&mut self.waiting);
-        for at in waiting {
-            let position = &self.config.positions[at];
-            let engine = &self.engine;
-            // Entries that wait for a quote take those of one moment: when every leg has one.
-            let ready = match position.opened {
-                Opened::At(opened) if opened > self.now => None,
-                _ => position.resolve(&self.config.instruments, |id| {
-                    engine.quote(id).map(|(quote, at)| (at, quote))
-                }),
-            };
-            match ready {
-                Some(spec) => self.open(at, spec, watch),
-                None => self.waiting.push(at),
-            }
-        }
-    }
-
-    fn open(&mut self, at: usize, spec: PositionSpec, watch: Watcher<'_>) {
-        let settings = &self.config.policies[usize::from(spec.policy.0)].policy.exit;
-        for leg in &spec.legs {
-            let venue = self.instruments[usize::from(leg.instrument.0)].spec().venue;
-            let qty = match leg.side {
-                Side::Long => leg.qty.raw(),
-                Side::Short => -leg.qty.raw(),
-            };
-            self.venues[usize::from(venue.0)].deposit(leg.account, leg.instrument, qty);
-        }
-        let registered = match self.engine.register(self.now, &spec) {
-            Ok(id) => match self.executor.register(id, &spec, settings) {
-                Ok(()) => Ok(id),
-                Err(error) => Err(error.to_string()),
-            },
-            Err(error) => Err(error.to_string()),
-        };
-        for (open, leg) in self.standings[at].open.iter_mut().zip(&spec.legs) {
-            *open = leg.qty;
-        }
-        match registered {
-            Ok(id) => {
-                self.by_id.insert(id, at);
-                self.standings[at].id = Some(id);
-                watch(self.now, at, Happening::Opened(&spec));
-            }
-            Err(error) => {
-                watch(self.now, at, Happening::Refused(&error));
-                self.standings[at].refused = Some(error);
-            }
-        }
-        self.standings[at].spec = Some(spec);
-        self.pump(watch);
     }
 
     /// The configuration.
