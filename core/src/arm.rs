@@ -115,11 +115,12 @@ impl Engine {
         self.triggers[id].place = Place::Guards(nodes);
     }
 
-    /// The first gate that keeps a true condition of the position from firing.
+    /// The first gate that keeps a true condition of the position from firing. A leg that is closed
+    /// already closes none.
     fn closed_gate(&self, slot: u32, skew: bool, now: Nanos) -> Option<Gate> {
         let position = &self.positions[slot as usize];
-        let legs = position.legs();
-        for leg in legs {
+        let legs = position.legs().iter().filter(|leg| leg.open > Qty::ZERO);
+        for leg in legs.clone() {
             if !self.books.quoted(leg.instrument, now) {
                 return Some(Gate::Instrument(leg.instrument));
             }
@@ -131,9 +132,9 @@ impl Engine {
         if !skew {
             return None;
         }
-        let latest = legs.iter().map(|leg| self.books.changed_at(leg.instrument)).max()?;
+        let latest = legs.clone().map(|leg| self.books.changed_at(leg.instrument)).max()?;
         let abreast = latest.minus(self.books.max_leg_skew());
-        legs.iter().find_map(|leg| {
+        legs.clone().find_map(|leg| {
             let source = self.books.source_of(leg.instrument)?;
             let behind = self.books.last_frame(source).is_none_or(|at| at < abreast);
             behind.then_some(Gate::Source(source))

@@ -11,26 +11,27 @@ use crate::position::Side;
 use crate::units::Rate;
 
 /// One leg's exit value as a function of its exit price x: the smaller of `weight·factor·x` and,
-/// where the venue has a minimum fee, `weight·side·10^9·x − min_fee`.
+/// where the venue has a minimum fee, `weight·factor_min·x − min_fee`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LegForm {
     /// Quantity × multiplier × scale alignment: below 2^46.
     weight: i64,
-    /// Side × 10^9 − rate.
+    /// Side × 10^9 − fee − reserve.
     factor: i32,
-    /// Side × 10^9: the factor without a rate, for the venue's minimum fee.
+    /// Side × 10^9 − reserve: what remains where the minimum fee stands for the rate.
     factor_min: i32,
     /// The venue's minimum fee at the nano scale; 0 when it has none.
     min_fee: i128,
 }
 
 impl LegForm {
-    /// The form of a leg: `weight` = quantity × multiplier × scale alignment, `rate` = effective
-    /// exit rate in ppb (below 2^30 in magnitude), `min_fee` at the position's nano scale.
+    /// The form of a leg: `weight` = quantity × multiplier × scale alignment; `fee` and `reserve`
+    /// are shares of the exit notional, below 2^30 ppb together; `min_fee` is at the position's
+    /// nano scale, with the fees' buffer.
     #[must_use]
-    pub const fn new(side: Side, weight: i64, rate: Rate, min_fee: i128) -> Self {
-        let one = side.sign() as i32 * PPB as i32;
-        Self { weight, factor: one - rate.raw() as i32, factor_min: one, min_fee }
+    pub const fn new(side: Side, weight: i64, fee: Rate, reserve: Rate, min_fee: i128) -> Self {
+        let factor_min = side.sign() as i32 * PPB as i32 - reserve.raw() as i32;
+        Self { weight, factor: factor_min - fee.raw() as i32, factor_min, min_fee }
     }
 
     /// Exit value at price mantissa `x`, at the nano scale.

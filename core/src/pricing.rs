@@ -269,8 +269,8 @@ mod tests {
         let rate = Rate::from_bps(5);
         let mut form =
             NetForm { legs: [LegForm::default(); LEGS_MAX], count: 2, cmp: Cmp::AtLeast, bound: 0 };
-        form.legs[0] = LegForm::new(Side::Long, 1, rate, 0);
-        form.legs[1] = LegForm::new(Side::Short, 1, rate, 0);
+        form.legs[0] = LegForm::new(Side::Long, 1, rate, Rate::ZERO, 0);
+        form.legs[1] = LegForm::new(Side::Short, 1, rate, Rate::ZERO, 0);
         // Σ value − Σ entry − paid ≥ 200, in nano units at one decimal; the entries cancel.
         form.bound = (50 + 200) * 10 * i128::from(PPB);
         let leg = |side, exit, spread| LegMarket { side, exit, spread, tick: 1, sends: true };
@@ -316,7 +316,7 @@ mod tests {
                 let weight = 1 + random(1 << bits) as i64;
                 let rate = Rate::new(random(4_000_000) as i64 - 1_000_000).unwrap();
                 let min_fee = if random(3) == 0 { random(1 << 50) as i128 } else { 0 };
-                *form = LegForm::new(side, weight, rate, min_fee);
+                *form = LegForm::new(side, weight, rate, Rate::ZERO, min_fee);
                 let tick = 10i64.pow(random(4) as u32);
                 let bits = random(30);
                 *exit = tick * (1_000 + random(1 << bits) as i64);

@@ -7,13 +7,13 @@ use crate::compile::{PART_ACTIVATION, PART_FLOOR, PART_MARK, PART_STOP};
 use crate::heap::NodeId;
 use crate::instrument::Instrument;
 use crate::intent::Reason;
-use crate::limits::{LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, TRIGGERS_MAX};
+use crate::limits::{AMOUNT_MAX, LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, TRIGGERS_MAX};
 use crate::net::LegForm;
 use crate::policy::{Base, Distance, FeeMode, Policy, Rule, Threshold};
 use crate::position::{PositionSpec, PositionState, RegisterError};
-use crate::tracked::{Leg, Tracked, effective_rate};
+use crate::tracked::{Leg, Tracked, exit_fee};
 use crate::trigger::{Role, Stage, Trigger, TriggerId};
-use crate::units::{Decimal, Nanos, Rate};
+use crate::units::{Decimal, Nanos, Rate, mul_div_ceil};
 
 /// The triggers that a policy needs for one position, before they have an id.
 pub(crate) type Plan = ArrayVec<Trigger, TRIGGERS_MAX>;
@@ -142,15 +142,24 @@ fn leg(
 fn fees(policy: &Policy, position: &Tracked) -> Result<(), RegisterError> {
     for (at, leg) in position.legs().iter().enumerate() {
         let rate = match policy.fees {
-            FeeMode::Net => effective_rate(leg.taker, policy),
-            FeeMode::EntryOnly | FeeMode::Gross => policy.slippage_reserve.raw(),
-        };
+            FeeMode::Net => exit_fee(leg.taker, policy),
+            FeeMode::EntryOnly | FeeMode::Gross => 0,
+        } + policy.slippage_reserve.raw();
         if rate.abs() >= PPB {
             return Err(RegisterError::Leg {
                 leg: at,
                 field: "taker fee × buffer + slippage reserve (ppb)",
                 value: i128::from(rate),
                 bound: "below 100 %",
+            });
+        }
+        let min_fee = mul_div_ceil(leg.min_fee, i64::from(policy.fee_buffer_ppb), PPB);
+        if min_fee > AMOUNT_MAX {
+            return Err(RegisterError::Leg {
+                leg: at,
+                field: "minimum fee × buffer (nano units)",
+                value: min_fee,
+                bound: "at most 2^119",
             });
         }
     }
@@ -176,6 +185,7 @@ fn check_rule(
     };
     let several = position.count > 1;
     let with_base = |base: &Option<Base>| check_base(rule, *base, position);
+    let trailing_base = |base: &Option<Base>| check_trailing_base(rule, *base, position);
     match said {
         Rule::TakeProfit { threshold } => check_threshold(rule, threshold, position),
         Rule::Basis { threshold } => {
@@ -209,7 +219,7 @@ fn check_rule(
             share("stop distance", *distance)
         }
         Rule::TrailingStop { distance, activation, base } => {
-            with_base(base)?;
+            trailing_base(base)?;
             if let Some(rate) = activation {
                 share("activation", *rate)?;
             }
@@ -240,7 +250,7 @@ fn check_rule(
             }
         }
         Rule::TrailingProfit { activation, distance, floor, step, base } => {
-            with_base(base)?;
+            trailing_base(base)?;
             share("activation", *activation)?;
             share("trailing distance", *distance)?;
             if floor.raw() < 0 || floor >= activation {
@@ -310,6 +320,27 @@ fn check_base(rule: usize, base: Option<Base>, position: &Tracked) -> Result<(),
         }
         _ => Ok(()),
     }
+}
+
+/// On several legs a trailing rule follows 1 + net / base: a base that is nothing beside the position
+/// makes a number without meaning and without bound.
+fn check_trailing_base(
+    rule: usize,
+    base: Option<Base>,
+    position: &Tracked,
+) -> Result<(), RegisterError> {
+    check_base(rule, base, position)?;
+    let wanted = crate::compile::base(position, Some(Base::Gross)) / 1000;
+    let base = crate::compile::base(position, base);
+    if position.count == 1 || base >= wanted.max(1) {
+        return Ok(());
+    }
+    Err(RegisterError::Rule {
+        rule,
+        field: "base of a trailing rule on several legs (money units)",
+        value: base,
+        bound: "at least a thousandth of the legs' entry notional",
+    })
 }
 
 fn check_amount(

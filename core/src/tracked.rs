@@ -8,7 +8,7 @@
 use crate::heap::NodeId;
 use crate::instrument::{Instrument, InstrumentId};
 use crate::intent::Urgency;
-use crate::limits::LEGS_MAX;
+use crate::limits::{LEGS_MAX, PPB};
 use crate::net::LegForm;
 use crate::policy::{FeeMode, Policy};
 use crate::position::{PositionState, Side};
@@ -96,7 +96,7 @@ impl Leg {
     /// What the exit value of what is still open has to make up for: side × entry value + paid fees
     /// − funding − what is locked in.
     pub(crate) fn cost(&self, fees: FeeMode) -> i128 {
-        let entry = self.side.sign() * self.entry_notional() * i128::from(crate::limits::PPB);
+        let entry = self.side.sign() * self.entry_notional() * i128::from(PPB);
         let paid = if fees == FeeMode::Gross { 0 } else { self.paid_judged() };
         entry + paid - self.funding_judged() - self.locked
     }
@@ -105,7 +105,7 @@ impl Leg {
     pub(crate) fn lock(&mut self, price: Price, qty: Qty, fee: i128, fees: FeeMode) {
         let value = i128::from(price.raw()) * i128::from(qty.raw() * self.unit);
         let fee = if fees == FeeMode::Net { fee } else { 0 };
-        self.locked += self.side.sign() * value * i128::from(crate::limits::PPB) - fee;
+        self.locked += self.side.sign() * value * i128::from(PPB) - fee;
     }
 
     /// No plan is live any more: what is open is judged.
@@ -116,26 +116,25 @@ impl Leg {
 
     /// Exit value as a function of the exit price, fees included as the policy counts them.
     pub(crate) fn form(&self, policy: &Policy) -> LegForm {
-        let (rate, min_fee) = match policy.fees {
-            FeeMode::Net => (effective_rate(self.taker, policy), self.min_fee),
-            FeeMode::EntryOnly | FeeMode::Gross => (policy.slippage_reserve.raw(), 0),
+        let (fee, min_fee) = match policy.fees {
+            FeeMode::Net => (exit_fee(self.taker, policy), self.min_fee),
+            FeeMode::EntryOnly | FeeMode::Gross => (0, 0),
         };
-        let rate = Rate::new(rate).expect("registration checked the rate");
+        let fee = Rate::new(fee).expect("registration checked the rate");
         // What is closed has no exit and pays no fee.
         let min_fee = if self.open == Qty::ZERO { 0 } else { min_fee };
-        LegForm::new(self.side, self.weight(), rate, min_fee)
+        let min_fee = mul_div_ceil(min_fee, i64::from(policy.fee_buffer_ppb), PPB);
+        LegForm::new(self.side, self.weight(), fee, policy.slippage_reserve, min_fee)
     }
 }
 
-/// Exit rate in ppb: `⌈taker × buffer⌉ + reserve`; a rebate is not scaled by the buffer.
-pub(crate) fn effective_rate(taker: Rate, policy: &Policy) -> i64 {
-    let buffered = if taker.raw() > 0 {
-        let scaled = i128::from(taker.raw()) * i128::from(policy.fee_buffer_ppb);
-        div_ceil(scaled, i128::from(crate::limits::PPB)) as i64
-    } else {
-        taker.raw()
-    };
-    buffered + policy.slippage_reserve.raw()
+/// Fee rate of an exit in ppb: `⌈taker × buffer⌉`; a rebate is not scaled by the buffer.
+pub(crate) fn exit_fee(taker: Rate, policy: &Policy) -> i64 {
+    if taker.raw() <= 0 {
+        return taker.raw();
+    }
+    let scaled = i128::from(taker.raw()) * i128::from(policy.fee_buffer_ppb);
+    div_ceil(scaled, i128::from(PPB)) as i64
 }
 
 /// The plan that the executor works, as far as the engine needs to know it.
@@ -195,10 +194,10 @@ impl Tracked {
     /// after the share of one.
     pub(crate) fn tier_keep(&self, leg: usize, share: Rate, instrument: &Instrument) -> Qty {
         let leg = &self.legs[leg];
-        if share.raw() == crate::limits::PPB {
+        if share.raw() == PPB {
             return Qty::ZERO;
         }
-        let target = mul_div_floor(i128::from(leg.original.raw()), share.raw(), crate::limits::PPB);
+        let target = mul_div_floor(i128::from(leg.original.raw()), share.raw(), PPB);
         let target = Qty::new(target as i64).expect("a share of a quantity");
         let target = instrument.round_lot(target);
         leg.original.checked_sub(target).expect("a share of a quantity")

@@ -14,7 +14,7 @@ use reap_core::limits::{LEGS_MAX, PPB, PRICE_MAX, QTY_MAX, TRACKS_MAX};
 use reap_core::policy::{Base, Distance, Policy, PolicyId, Rule, Tier};
 use reap_core::position::{LegSpec, PositionSpec, PositionState, RegisterError, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
-use reap_core::units::{Nanos, Price, Qty, Rate};
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 /// An engine with the time and the update ids of its quotes.
 struct Desk {
@@ -218,4 +218,25 @@ fn a_registration_cannot_go_back_in_time() {
     desk.on(&Event::Timer);
     desk.engine.register(then, &position(0, [leg(0, Side::Long, 1_000, 1)])).unwrap();
     assert!(desk.intents().is_empty());
+}
+
+/// A base of a millionth made the ratio leave every bound: its mark was followed for ever.
+#[test]
+fn a_trailing_base_that_is_nothing_beside_the_legs_is_refused() {
+    let of = |mantissa| {
+        Policy::of([Rule::TrailingStop {
+            distance: Distance::Rate(Rate::from_bps(100)),
+            activation: None,
+            base: Some(Base::Amount(Decimal { mantissa, scale: 0 })),
+        }])
+    };
+    let instruments = [instrument(1, 1, 1, 0), instrument(1, 1, 1, 0)];
+    let mut desk = Desk::new(&instruments, [of(1), of(2)]);
+    let legs = || [leg(0, Side::Long, 1_000, 1), leg(1, Side::Short, 1_000, 1)];
+    let refused = desk.engine.register(Nanos(1), &position(0, legs()));
+    assert!(
+        matches!(refused, Err(RegisterError::Rule { rule: 0, value: 1, .. })),
+        "a thousandth of 2,000 is 2: {refused:?}"
+    );
+    desk.engine.register(Nanos(1), &position(1, legs())).expect("two is a thousandth");
 }

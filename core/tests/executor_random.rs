@@ -346,7 +346,8 @@ impl World {
         let mut exits = [0; LEGS_MAX];
         for (i, leg) in legs.iter().enumerate() {
             let min_fee = if self.random.one_in(3) { 5_000_000_000 } else { 0 };
-            form.legs[i] = LegForm::new(leg.side, book.open[i], Rate::from_bps(5), min_fee);
+            form.legs[i] =
+                LegForm::new(leg.side, book.open[i], Rate::from_bps(5), Rate::ZERO, min_fee);
             exits[i] = mid(leg);
         }
         form.bound = form.value(&exits) + i128::from(near) * 50 * i128::from(PPB);

@@ -59,8 +59,8 @@ fn filled_at_both_limits_the_pair_has_made_its_threshold() {
         cmp: Cmp::AtLeast,
         bound: (50 + 200) * i128::from(PPB),
     };
-    form.legs[0] = LegForm::new(Side::Long, 1, fee, 0);
-    form.legs[1] = LegForm::new(Side::Short, 1, fee, 0);
+    form.legs[0] = LegForm::new(Side::Long, 1, fee, Rate::ZERO, 0);
+    form.legs[1] = LegForm::new(Side::Short, 1, fee, Rate::ZERO, 0);
     let intent = Intent {
         seq: 1,
         at: now,

@@ -81,7 +81,7 @@ impl Leg {
     }
 
     /// Cost of leaving at `x`: fees with their buffer and minimum, and the reserve for slippage.
-    fn exit_cost(&self, policy: &Policy, x: &Exact) -> Exact {
+    fn exit_cost(&self, policy: &Policy, x: &Exact, scale: u8) -> Exact {
         let notional = x * &self.size(self.open);
         let reserve = &notional * &Exact::ppb(policy.slippage_reserve.raw());
         if policy.fees != FeeMode::Net {
@@ -90,9 +90,10 @@ impl Leg {
         let taker = Exact::ppb(self.instrument.taker.raw());
         let buffer = Exact::ppb(i64::from(policy.fee_buffer_ppb));
         let rate = if taker < Exact::zero() { taker } else { (&taker * &buffer).ceil(9) };
-        let cost = &(&notional * &rate) + &reserve;
-        let minimum = Exact::from(self.instrument.min_fee);
-        if minimum.is_zero() || self.open == 0 { cost } else { cost.max(minimum) }
+        let fee = &notional * &rate;
+        let minimum = (&Exact::from(self.instrument.min_fee) * &buffer).ceil(scale);
+        let fee = if minimum.is_zero() || self.open == 0 { fee } else { fee.max(minimum) };
+        &fee + &reserve
     }
 }
 
@@ -118,7 +119,7 @@ pub(crate) fn net(legs: &[Leg], policy: &Policy, exits: &[i64]) -> Exact {
                 Exact::from(leg.fees_paid).share_ceil(leg.judged, leg.original(), scale)
             }
         };
-        net = &(&(&(&net + &gain) + &funding) - &paid) - &leg.exit_cost(policy, &x);
+        net = &(&(&(&net + &gain) + &funding) - &paid) - &leg.exit_cost(policy, &x, scale);
     }
     net
 }

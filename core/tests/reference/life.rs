@@ -369,7 +369,9 @@ struct Market {
 
 impl Market {
     fn of(life: &Life, now: Nanos, gates: &Gates) -> Option<Self> {
-        let instruments = life.legs.iter().map(|leg| leg.spec.instrument);
+        // A leg that is closed already has no say in whether prices may be used.
+        let open = life.legs.iter().filter(|leg| leg.open > 0);
+        let instruments = open.map(|leg| leg.spec.instrument);
         let exit = |leg: &Leg| exit_price(leg.spec.side, gates.quote(leg.spec.instrument)?);
         let exits = life.legs.iter().map(exit).collect::<Option<Vec<_>>>()?;
         let net = formulas::net(&life.legs, &life.policy, &exits);

@@ -220,7 +220,7 @@ fn net(legs: &[LegSpec], least: i128) -> Compiled {
         bound: least * 1_000_000_000,
     };
     for (form, leg) in form.legs.iter_mut().zip(legs) {
-        *form = LegForm::new(leg.side, leg.qty.raw(), Rate::ZERO, 0);
+        *form = LegForm::new(leg.side, leg.qty.raw(), Rate::ZERO, Rate::ZERO, 0);
     }
     Compiled::Net(form)
 }
