@@ -102,6 +102,7 @@ impl Engine {
         } else {
             leg.settle();
         }
+        position.note_reached();
         position.backoff = Nanos(0);
         self.end_filled_tiers(slot);
         self.refresh(slot, now);

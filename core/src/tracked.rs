@@ -142,6 +142,8 @@ pub(crate) fn exit_fee(taker: Rate, policy: &Policy) -> i64 {
 pub(crate) struct LivePlan {
     pub(crate) urgency: Urgency,
     pub(crate) keep: [Qty; LEGS_MAX],
+    /// A fill has brought every leg to its target; the report of the end is on its way.
+    pub(crate) reached: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -174,11 +176,17 @@ impl Tracked {
         self.legs().iter().all(|leg| leg.open == Qty::ZERO)
     }
 
-    /// Whether nothing is left to decide: flat, or at the target of the live plan, whose end is on
-    /// its way from the executor. What is left then is judged anew.
+    /// Whether nothing is left to decide: flat, or the live plan's end is on its way.
     pub(crate) fn is_settled(&self) -> bool {
-        let keep = self.plan.map_or([Qty::ZERO; LEGS_MAX], |plan| plan.keep);
-        self.legs().iter().zip(keep).all(|(leg, keep)| leg.open <= keep)
+        self.is_flat() || self.plan.is_some_and(|plan| plan.reached)
+    }
+
+    /// Notes whether every leg is at the live plan's target. Then the executor has ended the plan,
+    /// and what is left is judged anew when its report has come.
+    pub(crate) fn note_reached(&mut self) {
+        let Some(plan) = &mut self.plan else { return };
+        let legs = self.legs[..usize::from(self.count)].iter().zip(plan.keep);
+        plan.reached |= legs.into_iter().all(|(leg, keep)| leg.open <= keep);
     }
 
     /// Recomputes what depends on quantities and amounts.

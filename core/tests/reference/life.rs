@@ -55,6 +55,8 @@ struct RuleState {
 pub(crate) struct Plan {
     pub(crate) urgency: Urgency,
     pub(crate) keep: Vec<Qty>,
+    /// Every leg was filled to its target: the plan is over but for the report of it.
+    pub(crate) reached: bool,
 }
 
 /// A position.
@@ -111,6 +113,11 @@ impl Life {
         self.legs.iter().all(|leg| leg.open == 0)
     }
 
+    /// Nothing is left to decide before the plan has said that it ended.
+    fn is_settled(&self) -> bool {
+        self.is_flat() || self.plan.as_ref().is_some_and(|plan| plan.reached)
+    }
+
     pub(crate) fn has_leg_on(&self, instrument: InstrumentId) -> bool {
         self.legs.iter().any(|leg| leg.spec.instrument == instrument)
     }
@@ -130,6 +137,10 @@ impl Life {
         leg.fill(price, qty.raw(), fee, self.policy.fees);
         if self.plan.is_none() {
             leg.settle();
+        }
+        if let Some(plan) = &mut self.plan {
+            let mut legs = self.legs.iter().zip(&plan.keep);
+            plan.reached |= legs.all(|(leg, keep)| leg.open <= keep.raw());
         }
         self.misses = 0;
         self.settle_tiers();
@@ -177,7 +188,7 @@ impl Life {
 
     /// When something happens to this position by the mere passing of time after `now`.
     pub(crate) fn next_timer(&self, now: Nanos) -> Option<Nanos> {
-        if !self.is_live() || self.is_flat() {
+        if !self.is_live() {
             return None;
         }
         let mut times = Vec::new();
@@ -185,7 +196,7 @@ impl Life {
             for &(_, part) in &state.parts {
                 match part {
                     Part::Fired { rearm: Some(at) } => times.push(at),
-                    Part::Armed => times.extend(self.due(rule)),
+                    Part::Armed if !self.is_settled() => times.extend(self.due(rule)),
                     _ => {}
                 }
             }
@@ -206,7 +217,7 @@ impl Life {
             return Vec::new();
         }
         self.rearm(now);
-        if self.is_flat() {
+        if self.is_settled() {
             return Vec::new();
         }
         let market = Market::of(self, now, gates);

@@ -234,7 +234,8 @@ impl Reference {
                 urgency = urgency.max(plan.urgency);
                 keep = least(keep, &plan.keep);
             }
-            let plan = Plan { urgency, keep };
+            let reached = life.plan.as_ref().is_some_and(|plan| plan.reached);
+            let plan = Plan { urgency, keep, reached };
             if life.plan.as_ref() == Some(&plan) {
                 continue;
             }
