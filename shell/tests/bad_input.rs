@@ -114,6 +114,17 @@ fn a_recording_that_cannot_be_read_is_named_with_its_fault() {
 }
 
 #[test]
+fn more_recordings_than_sources_are_refused() {
+    let scratch = Scratch::new();
+    let (config, recording) = good(&scratch);
+    let max = reap_core::limits::SOURCES_MAX;
+    let many = vec![recording; max + 1];
+    assert_eq!(replay(&config, &many[..max], &[]).status.code(), Some(0));
+    let bound = format!("at most {max}");
+    refused(&config, &many, &["257 recordings", &bound]);
+}
+
+#[test]
 fn a_broken_gzip_is_refused_wherever_it_breaks() {
     let scratch = Scratch::new();
     let (config, recording) = good(&scratch);
