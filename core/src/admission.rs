@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::instrument::Instrument;
-use crate::limits::{AMOUNT_MAX, LEGS_MAX, PPB, QTY_MAX};
+use crate::limits::{LEGS_MAX, PPB, QTY_MAX};
 use crate::policy::ExitSettings;
 use crate::position::{LegSpec, PositionSpec};
 use crate::units::{Decimal, Rate};
@@ -139,10 +139,11 @@ pub(crate) fn leg_amount(
     amount: Decimal,
     scale: u8,
 ) -> Result<i128, AdmitError> {
-    amount
-        .at_scale(scale)
-        .filter(|amount| (-AMOUNT_MAX..=AMOUNT_MAX).contains(amount))
-        .ok_or(AdmitError::Leg { leg, field, bound: "exact at the position's scale and in bounds" })
+    amount.amount_at(scale).ok_or(AdmitError::Leg {
+        leg,
+        field,
+        bound: "exact at the position's scale and in bounds",
+    })
 }
 
 /// Checks the settings and returns the largest notional of a clip's leg.
@@ -166,9 +167,13 @@ fn check_settings(exit: &ExitSettings, scale: u8) -> Result<Option<i128>, AdmitE
     if exit.stuck_after.0 == 0 {
         return Err(AdmitError::Setting { field: "stuck_after", bound: "above 0" });
     }
+    // Without a pause a target that is touched but not filled would miss without end at one moment.
+    if exit.rearm_first.0 == 0 {
+        return Err(AdmitError::Setting { field: "rearm_first", bound: "above 0" });
+    }
     let Some(amount) = exit.max_unhedged else { return Ok(None) };
-    match amount.at_scale(scale) {
-        Some(amount @ 1..=AMOUNT_MAX) => Ok(Some(amount)),
+    match amount.amount_at(scale) {
+        Some(amount @ 1..) => Ok(Some(amount)),
         _ => Err(AdmitError::Setting {
             field: "max_unhedged",
             bound: "above 0 and exact at the position's scale",

@@ -28,12 +28,14 @@ impl Engine {
             PositionState::Exiting => false,
             PositionState::DustResidual | PositionState::Closed => return,
         };
-        // Marks and activations rest until the position is open again; net of nothing is no net.
+        // Marks and activations rest until the position is open again.
         let rests = matches!(trigger.role, Role::Activate | Role::Mark) && !open;
-        if rests || position.is_flat() {
+        if rests || position.is_settled() {
             return;
         }
         match trigger.condition {
+            // Its stop lies beyond every price until its mark has moved.
+            Condition::Never if open && self.trails_alone(&trigger) => self.attach(id),
             Condition::Never => {}
             Condition::Time(due) if due <= now.0 => self.hold(id, now),
             Condition::Time(due) => {
@@ -169,6 +171,10 @@ impl Engine {
             }
             Role::Mark => {
                 let mark = self.present(trigger.position, trigger.rule);
+                if mark <= trigger.mark {
+                    // The ratio is saturated: it cannot be followed any further.
+                    return;
+                }
                 self.for_rule(trigger.position, trigger.rule, |engine, part| {
                     if matches!(engine.triggers[part].role, Role::Trail | Role::Mark) {
                         engine.take(part);

@@ -54,6 +54,7 @@ struct Held {
     update_id: u64,
     quote: Quote,
     agreeing: u8,
+    generation: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,8 @@ pub(crate) struct Books {
     books: Vec<Book>,
     sources: Vec<Source>,
     gates: GateSettings,
+    /// For each instrument those whose peer it is.
+    vouched: Vec<Vec<InstrumentId>>,
     pub(crate) counters: GateCounters,
 }
 
@@ -112,11 +115,19 @@ impl Books {
             last_trade: None,
             last_mark: None,
         };
+        let mut vouched = alloc::vec![Vec::new(); instruments.len()];
+        for (at, instrument) in instruments.iter().enumerate() {
+            let peer = instrument.spec().peer;
+            if let Some(of) = peer.and_then(|peer| vouched.get_mut(usize::from(peer.0))) {
+                of.push(InstrumentId(at as u16));
+            }
+        }
         let mut room = Vec::with_capacity(sources);
         room.resize(sources, Source::default());
         Self {
             books: instruments.iter().map(book).collect(),
             sources: room,
+            vouched,
             gates,
             counters: GateCounters::default(),
         }
@@ -296,10 +307,17 @@ impl Books {
     /// Holds a jump aside, or believes it when two further quotes or somebody else agree.
     fn hold(&mut self, now: Nanos, at: usize, stamp: Stamp, quote: Quote) -> Change {
         let book = &mut self.books[at];
-        let last = book.accepted.expect("only an accepted quote makes a jump").quote;
+        let accepted = book.accepted.expect("only an accepted quote makes a jump");
+        let (last, last_generation) = (accepted.quote, accepted.generation);
         let received = stamp.received;
-        let fresh =
-            Held { first_at: received, received, update_id: stamp.update_id, quote, agreeing: 0 };
+        let fresh = Held {
+            first_at: received,
+            received,
+            update_id: stamp.update_id,
+            quote,
+            agreeing: 0,
+            generation: last_generation,
+        };
         let Some(held) = &mut book.held else {
             self.counters.held += 1;
             book.held = Some(fresh);
@@ -333,7 +351,9 @@ impl Books {
             venue_lag_us: 0,
             reset: false,
         };
-        self.accept(at, stamp, held.quote, true)
+        let change = self.accept(at, stamp, held.quote, true);
+        self.books[at].accepted.as_mut().expect("just stored").generation = held.generation;
+        change
     }
 
     /// The hold's time is over, or an operator confirms it.
@@ -344,19 +364,15 @@ impl Books {
         Change::None
     }
 
-    /// The instrument whose jump the accepted quote of `id` confirms, and what that changed there.
+    /// An instrument whose jump the accepted quote of `id` confirms, and what that changed there.
     pub(crate) fn confirm_by_peer(
         &mut self,
         now: Nanos,
         id: InstrumentId,
     ) -> Option<(InstrumentId, Change)> {
-        let peer = self.books[usize::from(id.0)].spec.spec().peer?;
-        let at = usize::from(peer.0);
-        let book = self.books.get(at)?;
-        if book.held.is_none() || book.spec.spec().peer != Some(id) || !self.peer_agrees(now, at) {
-            return None;
-        }
-        Some((peer, self.believe(at)))
+        let mut vouched = self.vouched[usize::from(id.0)].iter().map(|of| usize::from(of.0));
+        let at = vouched.find(|&at| self.books[at].held.is_some() && self.peer_agrees(now, at))?;
+        Some((InstrumentId(at as u16), self.believe(at)))
     }
 
     fn confirm_by(

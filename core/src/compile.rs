@@ -231,9 +231,23 @@ fn ratio_stop(mark: i64, distance: Rate) -> i64 {
     div_floor(i128::from(mark) * (ONE - i128::from(distance.raw())), ONE) as i64
 }
 
-/// y ≥ Y.
+/// y ≥ Y, or `Never` when no exit prices within bounds bring that much.
 fn ratio_at_least(position: &Tracked, ratio: i64, base: i128) -> Condition {
-    Condition::Net(Cmp::AtLeast, position.cost + i128::from(ratio - PPB) * base)
+    let gain = i128::from(ratio - PPB).checked_mul(base);
+    match gain.and_then(|gain| gain.checked_add(position.cost)) {
+        Some(bound) if bound <= most(position) => Condition::Net(Cmp::AtLeast, bound),
+        _ => Condition::Never,
+    }
+}
+
+/// The largest Σ exit values that prices within bounds can bring.
+fn most(position: &Tracked) -> i128 {
+    let forms = position.legs().iter().zip(&position.forms);
+    let best = |side| match side {
+        Side::Long => PRICE_MAX,
+        Side::Short => 1,
+    };
+    forms.map(|(leg, form)| form.value(best(leg.side))).sum()
 }
 
 /// y ≤ Y.
@@ -246,6 +260,6 @@ pub(crate) fn ratio(net: i128, base: i128) -> i64 {
     if base == 0 {
         return PPB;
     }
-    let limit = i128::from(PRICE_MAX);
+    let limit = i128::from(i64::MAX / 4);
     (ONE + div_floor(net, base)).clamp(-limit, limit) as i64
 }

@@ -142,6 +142,7 @@ impl Engine {
         spec: &PositionSpec,
     ) -> Result<PositionId, RegisterError> {
         self.begin(now);
+        let now = self.now;
         let policy = self
             .policies
             .get(usize::from(spec.policy.0))
@@ -167,12 +168,13 @@ impl Engine {
             last = id;
         }
         if !self.open_tracks(slot) {
-            self.release(slot);
+            self.forget(slot);
             return Err(RegisterError::Full {
                 what: "distinct (side, step, kind) of trailing rules on one instrument",
                 max: crate::limits::TRACKS_MAX,
             });
         }
+        self.end_filled_tiers(slot);
         self.each_trigger(slot, Self::recompile);
         self.each_trigger(slot, |engine, id| {
             // An activation that holds already has armed its stop.
@@ -324,22 +326,19 @@ impl Engine {
         }
     }
 
-    /// Looks at everything that a change of an instrument touches, its peer's jump included.
-    pub(crate) fn on_change(&mut self, now: Nanos, mut id: InstrumentId, mut change: Change) {
-        loop {
-            match change {
-                Change::None => {}
-                Change::Refreshed => self.triggers.drain(Gate::Instrument(id), &mut self.retest),
-                Change::Held(until) => self.set_hold_timer(id, until),
-                Change::Accepted { before } => self.on_accepted(id, before),
-            }
-            self.run_retests(now);
-            if !matches!(change, Change::Accepted { .. }) {
-                return;
-            }
-            match self.books.confirm_by_peer(now, id) {
-                Some((peer, accepted)) => (id, change) = (peer, accepted),
-                None => return,
+    /// Looks at everything that a change of an instrument touches, the jumps it confirms included.
+    pub(crate) fn on_change(&mut self, now: Nanos, id: InstrumentId, change: Change) {
+        match change {
+            Change::None => {}
+            Change::Refreshed => self.triggers.drain(Gate::Instrument(id), &mut self.retest),
+            Change::Held(until) => self.set_hold_timer(id, until),
+            Change::Accepted { before } => self.on_accepted(id, before),
+        }
+        self.run_retests(now);
+        if matches!(change, Change::Accepted { .. }) {
+            // Each one leaves its hold, so this ends.
+            while let Some((other, accepted)) = self.books.confirm_by_peer(now, id) {
+                self.on_change(now, other, accepted);
             }
         }
     }

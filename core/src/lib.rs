@@ -1,4 +1,26 @@
 //! The decision core of Reap: quotes in, exit intents out, orders planned.
+//!
+//! Two pure state machines with time as an argument. [`engine::Engine`] takes [`event::Event`]s in
+//! and gives [`intent::Intent`]s; [`executor::Executor`] takes intents and what venues say of
+//! orders, and gives [`order::Order`]s and [`event::Report`]s. The engine owns the rules' state, the
+//! executor what is held: nobody else writes them.
+//!
+//! | what | where |
+//! |---|---|
+//! | units and their bounds | [`units`], [`limits`] |
+//! | what venues and desks say | [`tick`], [`instrument`], [`policy`], [`position`] |
+//! | when a price may be used | `book` |
+//! | rules solved for prices | `compile`, [`net`]; checked in `register` |
+//! | what a tick is compared with | `watch`, over `heap`, `trailing`, `pair`, `guard` |
+//! | where a trigger waits, what happens when it holds | `trigger`, `arm` |
+//! | one decision per position and event | `arbiter`, `decide` |
+//! | fills, ends of plans, commands | `life`, `tracked` |
+//! | holdings, plans, limits, orders | [`holding`], [`plan`], [`pricing`], [`order`], [`executor`] |
+//!
+//! **Architecture invariants:** no clock, no I/O, no threads, no floats; no allocation after
+//! start-up; the same input gives the same output, bit for bit. No module here knows a venue.
+//!
+//! What a decision means, exactly: `SEMANTICS.md` beside this crate.
 #![no_std]
 
 extern crate alloc;

@@ -36,6 +36,12 @@ impl Engine {
     pub(crate) fn release(&mut self, slot: u32) {
         self.each_trigger(slot, |engine, id| engine.take(id));
         self.close_tracks(slot, TriggerId::NONE);
+        self.forget(slot);
+    }
+
+    /// Gives the triggers of a position that has no tracks and whose triggers are queued nowhere
+    /// back; its slot is free for another.
+    pub(crate) fn forget(&mut self, slot: u32) {
         self.each_trigger(slot, |engine, id| engine.triggers.release(id));
         let position = &mut self.positions[slot as usize];
         position.first = TriggerId::NONE;
@@ -54,6 +60,7 @@ impl Engine {
         self.recompile(id);
         self.test(id, now);
     }
+
     pub(crate) fn on_report(&mut self, now: Nanos, report: Report) {
         match report {
             Report::Fill { position, leg, price, qty, fee } => {
@@ -62,7 +69,10 @@ impl Engine {
             }
             Report::PlanEnded { position, outcome } => {
                 let Some(slot) = self.live_slot(position) else { return };
-                if self.positions[slot as usize].plan.is_none() {
+                // The executor may have worked a decision that was meant to raise a plan, and met none
+                // any more, as a plan of its own. What is flat or dust is so whoever asked for it.
+                let open = matches!(outcome, Outcome::Done | Outcome::Missed);
+                if open && self.positions[slot as usize].plan.is_none() {
                     self.counters.stray += 1;
                     return;
                 }
@@ -93,6 +103,12 @@ impl Engine {
             leg.settle();
         }
         position.backoff = Nanos(0);
+        self.end_filled_tiers(slot);
+        self.refresh(slot, now);
+    }
+
+    /// Tiers whose share is closed are done: also one whose share is less than a lot of every leg.
+    pub(crate) fn end_filled_tiers(&mut self, slot: u32) {
         self.each_trigger(slot, |engine, id| {
             let trigger = engine.triggers[id];
             let tier = trigger.reason == Reason::Tiers && trigger.stage != Stage::Done;
@@ -102,7 +118,6 @@ impl Engine {
                 engine.candidates.retain(|candidate| candidate.trigger != id);
             }
         });
-        self.refresh(slot, now);
     }
 
     /// Recomputes a position's numbers and looks at every armed trigger again.
@@ -181,10 +196,9 @@ impl Engine {
             Command::Amounts { position, leg, fees_paid, funding } => {
                 let Some(slot) = self.live_slot(position) else { return };
                 let position = &mut self.positions[slot as usize];
-                let amounts =
-                    (fees_paid.at_scale(position.scale), funding.at_scale(position.scale));
-                let fits = |amount: &i128| amount.abs() <= crate::limits::AMOUNT_MAX;
-                let (Some(paid), Some(funding)) = (amounts.0.filter(fits), amounts.1.filter(fits))
+                let scale = position.scale;
+                let (Some(paid), Some(funding)) =
+                    (fees_paid.amount_at(scale), funding.amount_at(scale))
                 else {
                     self.counters.amounts_refused += 1;
                     return;

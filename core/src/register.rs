@@ -7,7 +7,7 @@ use crate::compile::{PART_ACTIVATION, PART_FLOOR, PART_MARK, PART_STOP};
 use crate::heap::NodeId;
 use crate::instrument::Instrument;
 use crate::intent::Reason;
-use crate::limits::{AMOUNT_MAX, LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, TRIGGERS_MAX};
+use crate::limits::{LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, TRIGGERS_MAX};
 use crate::net::LegForm;
 use crate::policy::{Base, Distance, FeeMode, Policy, Rule, Threshold};
 use crate::position::{PositionSpec, PositionState, RegisterError};
@@ -96,7 +96,7 @@ fn leg(
     let said = &spec.legs[at];
     let refuse = |field, value, bound| RegisterError::Leg { leg: at, field, value, bound };
     let align = 10i128.pow(u32::from(scale - instrument.nano_scale()));
-    let unit = align * instrument.spec().multiplier.mantissa;
+    let unit = align.saturating_mul(instrument.spec().multiplier.mantissa);
     let weight = unit.saturating_mul(i128::from(said.qty.raw()));
     if said.qty.raw() == 0 {
         return Err(refuse("quantity", 0, "at least one"));
@@ -104,14 +104,13 @@ fn leg(
     if weight > i128::from(QTY_MAX) {
         return Err(refuse("quantity × multiplier × scale alignment", weight, "below 2^46"));
     }
-    let amount = |field, value: Decimal| match value.at_scale(scale) {
-        Some(amount) if amount.abs() <= AMOUNT_MAX => Ok(amount),
-        _ => Err(refuse(
+    let amount = |field, value: Decimal| {
+        value.amount_at(scale).ok_or(refuse(
             field,
             value.mantissa,
             "below 2^119 and without more decimals than the legs' price, quantity and multiplier \
              scales plus nine",
-        )),
+        ))
     };
     let margin = match said.margin {
         Some(margin) if margin.mantissa <= 0 => {
@@ -319,15 +318,13 @@ fn check_amount(
     amount: Decimal,
     scale: u8,
 ) -> Result<(), RegisterError> {
-    match amount.at_scale(scale) {
-        Some(nano) if nano.abs() <= AMOUNT_MAX => Ok(()),
-        _ => Err(RegisterError::Rule {
-            rule,
-            field,
-            value: amount.mantissa,
-            bound: "below 2^119 and without more decimals than the position's money has",
-        }),
-    }
+    let refused = RegisterError::Rule {
+        rule,
+        field,
+        value: amount.mantissa,
+        bound: "below 2^119 and without more decimals than the position's money has",
+    };
+    amount.amount_at(scale).map(|_| ()).ok_or(refused)
 }
 
 /// The triggers of a position's rules, in the order of rule and part. Those of trailing rules start

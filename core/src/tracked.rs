@@ -175,6 +175,13 @@ impl Tracked {
         self.legs().iter().all(|leg| leg.open == Qty::ZERO)
     }
 
+    /// Whether nothing is left to decide: flat, or at the target of the live plan, whose end is on
+    /// its way from the executor. What is left then is judged anew.
+    pub(crate) fn is_settled(&self) -> bool {
+        let keep = self.plan.map_or([Qty::ZERO; LEGS_MAX], |plan| plan.keep);
+        self.legs().iter().zip(keep).all(|(leg, keep)| leg.open <= keep)
+    }
+
     /// Recomputes what depends on quantities and amounts.
     pub(crate) fn refresh(&mut self, policy: &Policy) {
         self.cost = 0;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use fixed::types::I80F48;
 
-use crate::limits::{PRICE_MAX, QTY_MAX, RATE_MAX};
+use crate::limits::{AMOUNT_MAX, PRICE_MAX, QTY_MAX, RATE_MAX};
 
 /// A value outside the bounds of its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -180,6 +180,13 @@ impl Decimal {
         }
         let factor = 10i128.checked_pow(u32::from(self.scale - scale))?;
         (self.mantissa % factor == 0).then_some(self.mantissa / factor)
+    }
+
+    /// The mantissa at a position's nano scale, or `None` when it is not exact there or exceeds
+    /// [`AMOUNT_MAX`] either way.
+    #[must_use]
+    pub fn amount_at(self, scale: u8) -> Option<i128> {
+        self.at_scale(scale).filter(|amount| (-AMOUNT_MAX..=AMOUNT_MAX).contains(amount))
     }
 
     /// The same number with at most `scale` decimals, rounded towards minus infinity.

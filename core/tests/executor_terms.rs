@@ -105,6 +105,7 @@ fn what_does_not_fit_is_refused_with_its_bound() {
         ..plain.clone()
     };
     let unhedged = ExitSettings { max_unhedged: Some(ZERO), ..plain.clone() };
+    let restless = ExitSettings { rearm_first: Nanos(0), ..plain.clone() };
     executor.register(PositionId(0), &position([long(1)]), &plain).unwrap();
     let cases = [
         (3, position([long(1)]), &plain, "positions are limited to 3"),
@@ -114,6 +115,7 @@ fn what_does_not_fit_is_refused_with_its_bound() {
         (1, position([long(0)]), &plain, "leg 0: qty must be above 0"),
         (1, position([long(1), long(1)]), &plain, "live orders are limited to 2"),
         (1, position([long(1)]), &collars, "collars_protective must be each wider than the last"),
+        (1, position([long(1)]), &restless, "rearm_first must be above 0"),
         (1, position([long(1)]), &unhedged, "max_unhedged must be above 0"),
     ];
     for (slot, spec, exit, message) in cases {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::cli::Outcome;
 use crate::config::{Config, ConfigError};
+use crate::outcome::Outcome;
 use crate::output::{Output, complain};
 
 /// Arguments of `reap check`.

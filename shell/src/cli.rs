@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::outcome::Outcome;
 use crate::output::{Output, complain};
 use crate::{check, demo, replay};
 
@@ -36,30 +37,6 @@ enum Command {
     /// Explain a configuration, or everything that is wrong with it
     #[command(after_help = EXIT_CODES)]
     Check(check::Args),
-}
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// As it should.
-    Good,
-    /// It ran, and the outcome is not as it should be.
-    NotGood,
-    /// It could not run on this input.
-    BadInput,
-    /// Its result could not be written.
-    Unwritable,
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Good => 0,
-            Outcome::NotGood => 1,
-            Outcome::BadInput => 2,
-            Outcome::Unwritable => 3,
-        })
-    }
 }
 
 /// Runs the command that the process was started with.

@@ -8,9 +8,9 @@ use reap_core::instrument::VenueId;
 use reap_core::units::Nanos;
 use serde_json::json;
 
-use crate::cli::Outcome;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::outcome::Outcome;
 use crate::output::{Output, complain};
 use crate::pipeline::{Happening, Pipeline};
 use crate::report::{Report, time_of_day};

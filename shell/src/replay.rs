@@ -9,11 +9,11 @@ use reap_core::instrument::VenueId;
 use reap_core::units::Nanos;
 use serde_json::{Value, json};
 
-use crate::cli::Outcome;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::explain::explain;
 use crate::merge::{Merge, Merged};
+use crate::outcome::Outcome;
 use crate::output::{Output, complain};
 use crate::pipeline::{Happening, Pipeline};
 use crate::report::{Report, time_of_day};

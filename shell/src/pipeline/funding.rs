@@ -4,10 +4,14 @@
 //! later settlement, the earlier one has been settled at the last rate that was predicted for it, on
 //! the last mark price that was received until its time: longs pay when the rate is positive.
 
-use reap_core::instrument::Instrument;
+use reap_core::event::{Command, Event};
+use reap_core::executor::Executor;
+use reap_core::instrument::{Instrument, InstrumentId};
 use reap_core::position::LegSpec;
 use reap_core::tick::{Tick, TickBody};
-use reap_core::units::{Nanos, Price, Qty, Rate, mul_div_floor};
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate, mul_div_floor};
+
+use super::{Pipeline, Standing, Watcher};
 
 /// What an instrument's stream has said of its funding.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +58,63 @@ impl Settlement {
         let notional = instrument.notional(self.mark, open);
         let received = -leg.side.sign() * notional * i128::from(self.rate.raw());
         mul_div_floor(received, leg.qty.raw(), open.raw())
+    }
+}
+
+impl Pipeline {
+    /// Books what a settlement of funding brings to every leg of an instrument.
+    pub(super) fn settle_funding(
+        &mut self,
+        instrument: InstrumentId,
+        due: Settlement,
+        watch: Watcher<'_>,
+    ) {
+        for at in 0..self.standings.len() {
+            let legs = self.standings[at].spec.as_ref().map_or(0, |spec| spec.legs.len());
+            for nth in 0..legs {
+                if let Some(total) = self.settled(at, nth, instrument, &due) {
+                    self.book_funding(at, nth, total, watch);
+                }
+            }
+        }
+    }
+
+    /// What a leg has received in all after a settlement; `None` when it takes no part in it.
+    fn settled(
+        &mut self,
+        at: usize,
+        nth: usize,
+        instrument: InstrumentId,
+        due: &Settlement,
+    ) -> Option<Decimal> {
+        let Standing { spec, open, funding, .. } = &mut self.standings[at];
+        let spec = spec.as_ref()?;
+        let leg = &spec.legs[nth];
+        if leg.instrument != instrument || open[nth] == Qty::ZERO || spec.opened > due.at {
+            return None;
+        }
+        let of = &self.instruments[usize::from(instrument.0)];
+        funding[nth] = funding[nth].saturating_add(due.amount(of, leg, open[nth]));
+        let before = leg.funding.at_scale(of.nano_scale()).unwrap_or_default();
+        Some(Decimal { mantissa: before + funding[nth], scale: of.nano_scale() })
+    }
+
+    /// Tells engine and executor a leg's funding; what it sets off comes before the next leg's.
+    fn book_funding(&mut self, at: usize, nth: usize, funding: Decimal, watch: Watcher<'_>) {
+        let Standing { spec: Some(spec), id: Some(position), .. } = &self.standings[at] else {
+            return;
+        };
+        let (position, fees_paid) = (*position, spec.legs[nth].fees_paid);
+        let realised =
+            |executor: &Executor| executor.realised(position).map_or(0, |net| net.mantissa);
+        let before = realised(&self.executor);
+        if self.executor.on_amounts(position, nth, fees_paid, funding).is_err() {
+            return;
+        }
+        self.standings[at].unearned += realised(&self.executor) - before;
+        let command = Command::Amounts { position, leg: nth as u8, fees_paid, funding };
+        self.engine.on_event(self.now, &Event::Command(command));
+        self.pump(watch);
     }
 }
 

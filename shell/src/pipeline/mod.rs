@@ -6,13 +6,14 @@
 //! is all that a replay needs to be the same at every run, speed and machine.
 
 mod funding;
+mod operator;
 mod record;
 mod stages;
 
 use std::collections::{HashMap, VecDeque};
 
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Command, Event, Outcome, Report, SourceChange, Which};
+use reap_core::event::{Event, Outcome, Report, SourceChange};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId};
@@ -27,11 +28,11 @@ use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::MarketCodec;
 
-use self::funding::{Funding, Settlement};
+use self::funding::Funding;
 pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
 pub use self::stages::{Stage, Stages};
 use crate::clock::Clock;
-use crate::config::{CloseConfig, Config, Opened, Target, When};
+use crate::config::{CloseConfig, Config, Opened};
 use crate::sim::Matching;
 
 /// What happens, for those who watch.
@@ -203,21 +204,6 @@ impl Pipeline {
         decoded
     }
 
-    /// The first message says when the market begins, and so when an operator acts.
-    fn start(&mut self, at: Nanos) {
-        if self.started {
-            return;
-        }
-        self.started = true;
-        let due = |close: &CloseConfig| match close.when {
-            When::At(time) => time,
-            When::After(span) => at.plus(span),
-        };
-        let mut closes: Vec<_> = self.config.closes.iter().map(|one| (due(one), *one)).collect();
-        closes.sort_by_key(|(due, _)| *due);
-        self.closes = closes.into();
-    }
-
     fn on_tick(&mut self, tick: &Tick, watch: Watcher<'_>) {
         if let TickBody::Quote(quote) = tick.body() {
             self.quotes += 1;
@@ -291,55 +277,6 @@ impl Pipeline {
             }
         }
         self.open_ready(watch);
-    }
-
-    fn on_close(&mut self, close: &CloseConfig, watch: Watcher<'_>) {
-        let which = match close.target {
-            Target::Position(at) => match self.standings[at].id {
-                Some(id) => Which::Position(id),
-                // It was never opened: there is nothing to close.
-                None => return,
-            },
-            Target::Venue(venue) => Which::Venue(venue),
-            Target::Tag(tag) => Which::Tag(tag),
-            Target::All => Which::All,
-        };
-        let command = Command::Close { which, urgency: close.urgency };
-        self.engine.on_event(self.now, &Event::Command(command));
-        self.pump(watch);
-    }
-
-    /// Books what a settlement of funding brings to every leg of an instrument.
-    fn settle_funding(&mut self, instrument: InstrumentId, due: Settlement, watch: Watcher<'_>) {
-        for at in 0..self.standings.len() {
-            let Standing { spec: Some(spec), id: Some(id), open, funding, unearned, .. } =
-                &mut self.standings[at]
-            else {
-                continue;
-            };
-            for nth in 0..spec.legs.len() {
-                let leg = &spec.legs[nth];
-                if leg.instrument != instrument || open[nth] == Qty::ZERO || spec.opened > due.at {
-                    continue;
-                }
-                let of = &self.instruments[usize::from(instrument.0)];
-                let amount = due.amount(of, leg, open[nth]);
-                funding[nth] = funding[nth].saturating_add(amount);
-                let total =
-                    leg.funding.at_scale(of.nano_scale()).unwrap_or_default() + funding[nth];
-                let total = Decimal { mantissa: total, scale: of.nano_scale() };
-                let (position, leg, fees_paid) = (*id, nth as u8, leg.fees_paid);
-                let command = Command::Amounts { position, leg, fees_paid, funding: total };
-                let realised =
-                    |executor: &Executor| executor.realised(position).map_or(0, |net| net.mantissa);
-                let before = realised(&self.executor);
-                if self.executor.on_amounts(position, nth, fees_paid, total).is_ok() {
-                    *unearned += realised(&self.executor) - before;
-                    self.engine.on_event(self.now, &Event::Command(command));
-                }
-            }
-        }
-        self.pump(watch);
     }
 
     fn on_answer(&mut self, event: &OrderEvent, watch: Watcher<'_>) {
@@ -450,61 +387,6 @@ impl Pipeline {
         if self.plans.last().is_some_and(|plan| plan.position == at && !plan.is_exit()) {
             self.plans.pop();
         }
-    }
-
-    /// Registers every position whose time has come and whose prices are known.
-    fn open_ready(&mut self, watch: Watcher<'_>) {
-        let waiting = std::mem::take(&mut self.waiting);
-        for at in waiting {
-            let position = &self.config.positions[at];
-            let engine = &self.engine;
-            // Entries that wait for a quote take those of one moment: when every leg has one.
-            let ready = match position.opened {
-                Opened::At(opened) if opened > self.now => None,
-                _ => position.resolve(&self.config.instruments, |id| {
-                    engine.quote(id).map(|(quote, at)| (at, quote))
-                }),
-            };
-            match ready {
-                Some(spec) => self.open(at, spec, watch),
-                None => self.waiting.push(at),
-            }
-        }
-    }
-
-    fn open(&mut self, at: usize, spec: PositionSpec, watch: Watcher<'_>) {
-        let settings = &self.config.policies[usize::from(spec.policy.0)].policy.exit;
-        for leg in &spec.legs {
-            let venue = self.instruments[usize::from(leg.instrument.0)].spec().venue;
-            let qty = match leg.side {
-                Side::Long => leg.qty.raw(),
-                Side::Short => -leg.qty.raw(),
-            };
-            self.venues[usize::from(venue.0)].deposit(leg.account, leg.instrument, qty);
-        }
-        let registered = match self.engine.register(self.now, &spec) {
-            Ok(id) => match self.executor.register(id, &spec, settings) {
-                Ok(()) => Ok(id),
-                Err(error) => Err(error.to_string()),
-            },
-            Err(error) => Err(error.to_string()),
-        };
-        for (open, leg) in self.standings[at].open.iter_mut().zip(&spec.legs) {
-            *open = leg.qty;
-        }
-        match registered {
-            Ok(id) => {
-                self.by_id.insert(id, at);
-                self.standings[at].id = Some(id);
-                watch(self.now, at, Happening::Opened(&spec));
-            }
-            Err(error) => {
-                watch(self.now, at, Happening::Refused(&error));
-                self.standings[at].refused = Some(error);
-            }
-        }
-        self.standings[at].spec = Some(spec);
-        self.pump(watch);
     }
 
     /// The configuration.

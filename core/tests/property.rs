@@ -1,0 +1,70 @@
+//! The compiled engine against the plain reference, on random markets (DESIGN §3).
+//!
+//! `SEED=n` starts at that world, `EVENTS=n` bounds the events. A mismatch names the seed of its
+//! world and prints the shortest run that still shows it.
+
+mod reference;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use reference::duel;
+
+/// Events of one world: short, so that marks, ids and slots start afresh often.
+const WORLD: u64 = 2000;
+
+fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} must be a number")),
+        Err(_) => default,
+    }
+}
+
+#[test]
+fn engine_decides_as_the_formulas_say() {
+    let first = setting("SEED", 1);
+    let events = setting("EVENTS", 1_000_000);
+    let worlds = events.div_ceil(WORLD);
+    println!("SEED={first} EVENTS={events}");
+    let begun = Instant::now();
+    let mut compared = 0;
+    let mut refused = 0;
+    let mut tallies = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
+    for seed in first..first + worlds {
+        match duel::run(seed, WORLD.min(events)) {
+            Ok(duel) => {
+                compared += duel.compared;
+                refused += duel.refused;
+                let tally = duel.reference.tally;
+                let parts = [tally.fired, tally.boundary, tally.several];
+                for (sum, part) in tallies.iter_mut().zip(parts) {
+                    for (name, count) in part {
+                        *sum.entry(name).or_insert(0) += count;
+                    }
+                }
+            }
+            Err(parted) => {
+                let story = duel::shrink(*parted);
+                panic!("SEED={seed} EVENTS={WORLD}\n{story}");
+            }
+        }
+    }
+    let seconds = begun.elapsed().as_secs();
+    println!("{compared} events in {seconds} s, {refused} registrations refused");
+    let [fired, boundary, several] = tallies;
+    for (name, count) in &fired {
+        println!(
+            "{name}: {count} fired, {} at equality, {} on several legs",
+            boundary[name], several[name]
+        );
+    }
+    if events >= 1_000_000 {
+        let rules =
+            ["take_profit", "basis", "tiers", "stop_loss", "trailing_stop", "trailing_profit"];
+        for name in rules {
+            assert!(fired[name] > 500, "{name} was hardly tested");
+            assert!(boundary[name] > 20, "{name} hardly met its threshold exactly");
+        }
+        assert!(refused * 10_000 < compared, "registrations are refused too often");
+    }
+}

@@ -1,0 +1,320 @@
+//! Engine against reference: the same input to both, every decision compared at once.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use reap_core::engine::{Engine, EngineLimits};
+use reap_core::event::{Command, Event, Report, Which};
+use reap_core::intent::Intent;
+use reap_core::net::Compiled;
+use reap_core::position::{PositionId, Side};
+use reap_core::units::Nanos;
+
+use super::market::{Action, Market, position_of};
+use super::world::World;
+use super::{Decision, Reference};
+
+/// How far beside the prices of an intent its compiled form is held to the formulas.
+const BESIDE: [i64; 6] = [-1, 1, -3, 7, -40, 300];
+
+/// One input with its time and, for a registration, the id it was given.
+pub(crate) type Step = (Nanos, Action, Option<PositionId>);
+
+/// Both sides of one world.
+pub(crate) struct Duel {
+    engine: Engine,
+    pub(crate) reference: Reference,
+    now: Nanos,
+    sides: BTreeMap<PositionId, Vec<Side>>,
+    pub(crate) compared: u64,
+    pub(crate) refused: u64,
+}
+
+/// Where the two part.
+#[derive(Clone, Debug)]
+pub(crate) struct Mismatch {
+    pub(crate) what: String,
+    pub(crate) at: Nanos,
+    pub(crate) position: Option<PositionId>,
+}
+
+impl Duel {
+    pub(crate) fn new(world: &World) -> Self {
+        let limits = EngineLimits { positions: 2048, policies: 16, triggers: 8192 };
+        let mut engine = Engine::new(limits, &world.instruments, world.sources, world.settings);
+        let mut reference = Reference::new(&world.instruments, world.sources, world.settings);
+        for policy in &world.policies {
+            engine.add_policy(policy.clone()).expect("there is room");
+            reference.add_policy(policy.clone());
+        }
+        let sides = BTreeMap::new();
+        Self { engine, reference, now: Nanos(0), sides, compared: 0, refused: 0 }
+    }
+
+    /// Every timer that is due by `to`, each at its time.
+    pub(crate) fn pass(&mut self, to: Nanos) -> Result<Vec<Decision>, Mismatch> {
+        let mut decisions = Vec::new();
+        let mut idle = 0;
+        while let Some(due) = self.engine.next_timer().filter(|&due| due <= to) {
+            idle = if due > self.now { 0 } else { idle + 1 };
+            if idle > 100 {
+                return Err(self.mismatch(format!("the timer of {due:?} never goes away"), None));
+            }
+            self.now = self.now.max(due);
+            decisions.append(&mut self.event(self.now, &Event::Timer)?);
+        }
+        self.now = self.now.max(to);
+        Ok(decisions)
+    }
+
+    pub(crate) fn event(&mut self, now: Nanos, event: &Event) -> Result<Vec<Decision>, Mismatch> {
+        self.now = now;
+        self.engine.on_event(now, event);
+        let expected = self.reference.on_event(now, event);
+        self.compare(expected)
+    }
+
+    /// Registers with both. `None` when the engine refuses: nothing is registered then.
+    pub(crate) fn register(
+        &mut self,
+        now: Nanos,
+        spec: &reap_core::position::PositionSpec,
+    ) -> Result<Option<(PositionId, Vec<Decision>)>, Mismatch> {
+        self.now = now;
+        let id = match self.engine.register(now, spec) {
+            Ok(id) => id,
+            Err(_) => {
+                self.refused += 1;
+                return Ok(None);
+            }
+        };
+        self.sides.insert(id, spec.legs.iter().map(|leg| leg.side).collect());
+        let expected = self.reference.register(now, id, spec);
+        let decisions = self.compare(expected)?;
+        Ok(Some((id, decisions)))
+    }
+
+    fn compare(&mut self, expected: Vec<Decision>) -> Result<Vec<Decision>, Mismatch> {
+        self.compared += 1;
+        let intents: Vec<Intent> = std::iter::from_fn(|| self.engine.poll_intent()).collect();
+        let got: Vec<Decision> = intents.iter().map(decision).collect();
+        if got != expected {
+            let differs = |(a, b): (&Decision, &Decision)| (a != b).then_some(a.position);
+            let longer = if got.len() > expected.len() { &got } else { &expected };
+            let at = got.len().min(expected.len());
+            let position = got.iter().zip(&expected).find_map(differs);
+            let position = position.or_else(|| longer.get(at).map(|decision| decision.position));
+            let what = format!("engine    {got:?}\nreference {expected:?}");
+            return Err(self.mismatch(what, position));
+        }
+        for intent in &intents {
+            self.check_compiled(intent)?;
+        }
+        for (id, state) in self.reference.positions() {
+            let engine = self.engine.state(id);
+            // A closed position's slot may be another's by now.
+            if engine != Some(state) && (engine.is_some() || self.reference.is_live(id)) {
+                let what = format!("state: engine {engine:?}, reference {state:?}");
+                return Err(self.mismatch(what, Some(id)));
+            }
+        }
+        let (engine, reference) = (self.engine.next_timer(), self.reference.next_timer());
+        if let Some(wanted) = reference
+            && engine.is_none_or(|engine| engine > wanted)
+        {
+            let what = format!("next timer: engine {engine:?}, reference {reference:?}");
+            return Err(self.mismatch(what, None));
+        }
+        Ok(got)
+    }
+
+    /// An intent's compiled form says what the rule's formula says, there and beside it.
+    fn check_compiled(&self, intent: &Intent) -> Result<(), Mismatch> {
+        if intent.compiled == Compiled::Unconditional {
+            return Ok(());
+        }
+        let sides = &self.sides[&intent.position];
+        let exit = |at: usize, side: Side| {
+            let quote = intent.inputs[at].and_then(|input| input.quote)?;
+            Some(if side == Side::Long { quote.bid.raw() } else { quote.ask.raw() })
+        };
+        let seen: Option<Vec<i64>> =
+            sides.iter().enumerate().map(|(at, &side)| exit(at, side)).collect();
+        let Some(seen) = seen else {
+            return Err(self.mismatch("an input without a quote".into(), Some(intent.position)));
+        };
+        let moved = BESIDE.iter().flat_map(|&by| (0..seen.len()).map(move |leg| (leg, by)));
+        for (leg, by) in std::iter::once((0, 0)).chain(moved) {
+            let mut exits = seen.clone();
+            exits[leg] = (exits[leg] + by).max(1);
+            let mut padded = [0; reap_core::limits::LEGS_MAX];
+            padded[..exits.len()].copy_from_slice(&exits);
+            let compiled = intent.compiled.holds(&padded);
+            let formula =
+                self.reference.holds_at(intent.position, intent.rule, intent.part, &exits);
+            if compiled != formula || by == 0 && !compiled {
+                let what = format!(
+                    "compiled form at {exits:?}: engine {compiled}, formula {formula}; {intent:?}"
+                );
+                return Err(self.mismatch(what, Some(intent.position)));
+            }
+        }
+        Ok(())
+    }
+
+    fn mismatch(&self, mut what: String, position: Option<PositionId>) -> Mismatch {
+        if let Some(id) = position {
+            let _ = write!(what, "\nreference's position: {}", self.reference.story(id));
+        }
+        Mismatch { what, at: self.now, position }
+    }
+}
+
+/// What both sides must agree on of an intent.
+pub(crate) fn decision(intent: &Intent) -> Decision {
+    Decision {
+        position: intent.position,
+        rule: intent.rule,
+        part: intent.part,
+        reason: intent.reason,
+        urgency: intent.urgency,
+        keep: intent.keep[..usize::from(intent.legs)].to_vec(),
+    }
+}
+
+/// A run that ended where the two part.
+pub(crate) struct Parted {
+    world: World,
+    steps: Vec<Step>,
+    mismatch: Mismatch,
+}
+
+/// Runs one market for this many inputs.
+pub(crate) fn run(seed: u64, events: u64) -> Result<Duel, Box<Parted>> {
+    let mut market = Market::new(seed);
+    let mut duel = Duel::new(&market.world);
+    let mut steps = Vec::new();
+    while duel.compared < events {
+        if let Err(mismatch) = step(&mut duel, &mut market, &mut steps) {
+            return Err(Box::new(Parted { world: market.world, steps, mismatch }));
+        }
+        assert!(!duel.reference.inconsistent, "the market only reports what can be");
+    }
+    Ok(duel)
+}
+
+fn step(duel: &mut Duel, market: &mut Market, steps: &mut Vec<Step>) -> Result<(), Mismatch> {
+    market.pass_time();
+    let now = market.now;
+    let passed = duel.pass(now);
+    if passed.is_err() {
+        steps.push((now, Action::Event(Event::Timer), None));
+    }
+    market.on_decisions(&passed?);
+    let action = market.next();
+    steps.push((now, action.clone(), None));
+    let decisions = match &action {
+        Action::Register(spec) => {
+            let Some((id, decisions)) = duel.register(now, spec)? else { return Ok(()) };
+            steps.last_mut().expect("just pushed").2 = Some(id);
+            market.on_registered(id, spec.clone());
+            decisions
+        }
+        Action::Event(event) => duel.event(now, event)?,
+    };
+    market.on_decisions(&decisions);
+    Ok(())
+}
+
+/// Replays recorded steps; `None` when the two agree, or when the steps contradict themselves.
+fn replay(world: &World, steps: &[Step]) -> Option<Mismatch> {
+    let mut duel = Duel::new(world);
+    let mut ids = BTreeMap::new();
+    let mut result = Ok(());
+    for (now, action, id) in steps {
+        result = duel.pass(*now).map(|_| ());
+        if result.is_ok() {
+            result = match action {
+                Action::Register(spec) => duel.register(*now, spec).map(|registered| {
+                    if let (Some(id), Some((new, _))) = (id, registered) {
+                        ids.insert(*id, new);
+                    }
+                }),
+                Action::Event(event) => duel.event(*now, &renamed(event, &ids)?).map(|_| ()),
+            };
+        }
+        if duel.reference.inconsistent {
+            return None;
+        }
+        if result.is_err() {
+            break;
+        }
+    }
+    result.err()
+}
+
+/// The event with positions as this replay knows them; `None` when its position is left out.
+fn renamed(event: &Event, ids: &BTreeMap<PositionId, PositionId>) -> Option<Event> {
+    let mut event = *event;
+    match &mut event {
+        Event::Report(Report::Fill { position, .. } | Report::PlanEnded { position, .. })
+        | Event::Command(
+            Command::Close { which: Which::Position(position), .. }
+            | Command::Amounts { position, .. },
+        ) => *position = *ids.get(position)?,
+        _ => {}
+    }
+    Some(event)
+}
+
+/// Leaves out positions and events as long as the two still part, and says what is left.
+pub(crate) fn shrink(parted: Parted) -> String {
+    let Parted { world, mut steps, mismatch } = parted;
+    let world = &world;
+    let registered: Vec<PositionId> = steps.iter().filter_map(|step| step.2).collect();
+    for id in registered {
+        let concerns = |step: &Step| match &step.1 {
+            Action::Register(_) => step.2 == Some(id),
+            Action::Event(event) => position_of(event) == Some(id),
+        };
+        let fewer: Vec<Step> = steps.iter().filter(|step| !concerns(step)).cloned().collect();
+        if replay(world, &fewer).is_some() {
+            steps = fewer;
+        }
+    }
+    let mut chunk = steps.len() / 2;
+    while chunk > 0 {
+        let mut at = 0;
+        while at < steps.len() {
+            let mut fewer = steps.clone();
+            fewer.drain(at..(at + chunk).min(steps.len()));
+            if replay(world, &fewer).is_some() {
+                steps = fewer;
+            } else {
+                at += chunk;
+            }
+        }
+        chunk /= 2;
+    }
+    let mut text = String::new();
+    let _ = writeln!(text, "first seen: {mismatch:?}");
+    for instrument in &world.instruments {
+        let _ = writeln!(text, "{:?}", instrument.spec());
+    }
+    let _ = writeln!(text, "sources: {}, settings: {:?}", world.sources, world.settings);
+    for (now, action, id) in &steps {
+        if let Action::Register(spec) = action {
+            let policy = &world.policies[usize::from(spec.policy.0)];
+            let _ = writeln!(text, "{} {id:?} {spec:?}\n    {policy:?}", now.0);
+        } else {
+            let _ = writeln!(text, "{} {action:?}", now.0);
+        }
+    }
+    match replay(world, &steps) {
+        Some(last) => {
+            let _ = writeln!(text, "{} steps, at {}\n{}", steps.len(), last.at.0, last.what);
+        }
+        None => text.push_str("the recorded steps do not show it again\n"),
+    }
+    text
+}

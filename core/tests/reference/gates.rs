@@ -1,0 +1,317 @@
+//! When a price may be used (SPEC §4): sources, the accepted quote of each instrument, the quote
+//! that is held aside as a jump, and the questions the rules ask of them.
+
+use reap_core::event::{GateSettings, SourceChange};
+use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId};
+use reap_core::tick::{Quote, Tick, TickBody};
+use reap_core::units::{Nanos, Price};
+
+use super::exact::Exact;
+
+/// A connection.
+#[derive(Clone, Debug, Default)]
+struct Source {
+    /// Receive time of the last record of any kind.
+    last_frame: Nanos,
+    /// Whether a record came since the last change of the connection.
+    delivers: bool,
+    /// Connections so far.
+    generation: u32,
+}
+
+/// A quote with where it came from.
+#[derive(Clone, Copy, Debug)]
+struct Received {
+    quote: Quote,
+    id: u64,
+    at: Nanos,
+    source: SourceId,
+    generation: u32,
+}
+
+/// A jump that is not believed yet.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    newest: Received,
+    first_at: Nanos,
+    agreeing: u32,
+}
+
+/// What is known of one instrument.
+#[derive(Clone, Debug)]
+struct Book {
+    spec: InstrumentSpec,
+    accepted: Option<Received>,
+    confirmed_at: Nanos,
+    changed_at: Nanos,
+    good: bool,
+    last_id_seen: u64,
+    held: Option<Held>,
+    mark: Option<(Price, Nanos)>,
+    trade: Option<(Price, Nanos)>,
+}
+
+/// The gates of all instruments.
+#[derive(Clone, Debug)]
+pub(crate) struct Gates {
+    settings: GateSettings,
+    sources: Vec<Source>,
+    books: Vec<Book>,
+    /// Instruments whose accepted quote was replaced since [`Self::take_accepted`].
+    accepted_now: Vec<InstrumentId>,
+}
+
+impl Gates {
+    pub(crate) fn new(instruments: &[Instrument], sources: usize, settings: GateSettings) -> Self {
+        let book = |instrument: &Instrument| Book {
+            spec: *instrument.spec(),
+            accepted: None,
+            confirmed_at: Nanos(0),
+            changed_at: Nanos(0),
+            good: false,
+            last_id_seen: 0,
+            held: None,
+            mark: None,
+            trade: None,
+        };
+        Self {
+            settings,
+            sources: vec![Source::default(); sources],
+            books: instruments.iter().map(book).collect(),
+            accepted_now: Vec::new(),
+        }
+    }
+
+    /// Believes every jump that has waited long enough.
+    pub(crate) fn on_time(&mut self, now: Nanos) {
+        for index in 0..self.books.len() {
+            let due = |held: &Held| held.first_at.plus(self.settings.jump_hold) <= now;
+            if self.books[index].held.as_ref().is_some_and(due) {
+                self.believe(index, now);
+            }
+        }
+    }
+
+    pub(crate) fn on_source(&mut self, source: SourceId, change: SourceChange) {
+        let source = &mut self.sources[usize::from(source.0)];
+        source.delivers = false;
+        match change {
+            SourceChange::Connected => source.generation += 1,
+            SourceChange::Lost => {}
+        }
+    }
+
+    pub(crate) fn on_tick(&mut self, now: Nanos, tick: &Tick) {
+        let stamp = tick.stamp();
+        let source = &mut self.sources[usize::from(stamp.source.0)];
+        source.last_frame = stamp.received;
+        source.delivers = true;
+        let generation = source.generation;
+        let index = usize::from(tick.instrument().0);
+        match tick.body() {
+            TickBody::Quote(quote) => {
+                let received = Received {
+                    quote,
+                    id: stamp.update_id,
+                    at: stamp.received,
+                    source: stamp.source,
+                    generation,
+                };
+                self.on_quote(now, index, received, stamp.reset);
+            }
+            TickBody::Trade { price, .. } => {
+                self.books[index].trade = Some((price, stamp.received));
+                self.on_third(now, index, price);
+            }
+            TickBody::Mark { price } => {
+                self.books[index].mark = Some((price, stamp.received));
+                self.on_third(now, index, price);
+            }
+            TickBody::Refused(_) => {
+                self.books[index].good = false;
+                self.books[index].held = None;
+            }
+            TickBody::Funding { .. } | TickBody::Alive => {}
+        }
+    }
+
+    /// An operator believes the held quote.
+    pub(crate) fn confirm(&mut self, now: Nanos, instrument: InstrumentId) {
+        let index = usize::from(instrument.0);
+        if self.books[index].held.is_some() {
+            self.believe(index, now);
+        }
+    }
+
+    /// Instruments with a newly accepted quote since the last call.
+    pub(crate) fn take_accepted(&mut self) -> Vec<InstrumentId> {
+        std::mem::take(&mut self.accepted_now)
+    }
+
+    /// The last accepted quote.
+    pub(crate) fn quote(&self, instrument: InstrumentId) -> Option<Quote> {
+        self.books[usize::from(instrument.0)].accepted.map(|received| received.quote)
+    }
+
+    /// Whether rules may look at the instrument's accepted quote.
+    pub(crate) fn usable(&self, instrument: InstrumentId, now: Nanos) -> bool {
+        let book = &self.books[usize::from(instrument.0)];
+        let Some(accepted) = book.accepted else { return false };
+        let source = &self.sources[usize::from(accepted.source.0)];
+        let live = source.delivers && now.since(source.last_frame) <= self.settings.liveness;
+        let confirmed = now.since(book.confirmed_at) <= book.spec.max_quote_age;
+        let current = accepted.generation == source.generation;
+        book.good && book.held.is_none() && live && confirmed && current
+    }
+
+    /// Whether every leg's source delivered since (almost) the latest price change of any leg.
+    pub(crate) fn in_step(&self, legs: impl Iterator<Item = InstrumentId> + Clone) -> bool {
+        let books = legs.map(|instrument| &self.books[usize::from(instrument.0)]);
+        let Some(latest) = books.clone().map(|book| book.changed_at).max() else { return true };
+        let needed = latest.minus(self.settings.max_leg_skew);
+        books.into_iter().all(|book| {
+            let source = book.accepted.map(|received| usize::from(received.source.0));
+            source.is_some_and(|source| self.sources[source].last_frame >= needed)
+        })
+    }
+
+    /// When the next held quote is believed for want of a return.
+    pub(crate) fn next_timer(&self) -> Option<Nanos> {
+        let held = self.books.iter().filter_map(|book| book.held.as_ref());
+        held.map(|held| held.first_at.plus(self.settings.jump_hold)).min()
+    }
+
+    fn on_quote(&mut self, now: Nanos, index: usize, new: Received, reset: bool) {
+        let book = &mut self.books[index];
+        let Some(old) = book.accepted else {
+            return self.accept_reference(index, new, now);
+        };
+        if reset || new.source != old.source || new.generation != old.generation {
+            return self.accept_reference(index, new, now);
+        }
+        if new.id != 0 && new.id < book.last_id_seen {
+            return;
+        }
+        if new.id != 0 {
+            book.last_id_seen = new.id;
+        }
+        if new.id != 0 && new.id == old.id {
+            book.confirmed_at = new.at;
+            return;
+        }
+        if new.at.since(book.confirmed_at) > book.spec.max_quote_age {
+            return self.accept_reference(index, new, now);
+        }
+        let limits = Limits::around(&book.spec, old.quote);
+        if limits.allow(old.quote, new.quote, 1) {
+            return self.accept(index, new, now, false);
+        }
+        let held = match book.held {
+            None => Held { newest: new, first_at: new.at, agreeing: 0 },
+            Some(held) => {
+                let agrees = limits.allow(held.newest.quote, new.quote, 4);
+                let agreeing = if agrees { held.agreeing + 1 } else { 0 };
+                Held { newest: new, first_at: held.first_at, agreeing }
+            }
+        };
+        book.held = Some(held);
+        if held.agreeing == 2 || self.third_agrees(index, new.at, now) {
+            self.believe(index, now);
+        }
+    }
+
+    fn accept_reference(&mut self, index: usize, new: Received, now: Nanos) {
+        self.books[index].last_id_seen = new.id;
+        self.accept(index, new, now, true);
+    }
+
+    fn believe(&mut self, index: usize, now: Nanos) {
+        if let Some(held) = self.books[index].held {
+            self.accept(index, held.newest, now, false);
+        }
+    }
+
+    fn accept(&mut self, index: usize, new: Received, now: Nanos, reference: bool) {
+        let book = &mut self.books[index];
+        let prices = |received: Received| (received.quote.bid, received.quote.ask);
+        if reference || book.accepted.map(prices) != Some(prices(new)) {
+            book.changed_at = new.at;
+        }
+        book.accepted = Some(new);
+        book.confirmed_at = new.at;
+        book.good = true;
+        book.held = None;
+        let id = InstrumentId(index as u16);
+        self.accepted_now.push(id);
+        for other in 0..self.books.len() {
+            if self.books[other].spec.peer == Some(id)
+                && self.books[other].held.is_some()
+                && self.peer_agrees(other, now)
+            {
+                self.believe(other, now);
+            }
+        }
+    }
+
+    /// A trade or a mark price of the instrument itself arrived.
+    fn on_third(&mut self, now: Nanos, index: usize, price: Price) {
+        let book = &self.books[index];
+        if book.held.is_some() && agrees(book, &exact(book, price)) {
+            self.believe(index, now);
+        }
+    }
+
+    /// Whether something already known agrees with a quote that is now held.
+    fn third_agrees(&self, index: usize, at: Nanos, now: Nanos) -> bool {
+        let book = &self.books[index];
+        let known = [book.mark, book.trade].into_iter().flatten();
+        let mut young = known.filter(|(_, seen)| at.since(*seen) <= book.spec.max_quote_age);
+        young.any(|(price, _)| agrees(book, &exact(book, price))) || self.peer_agrees(index, now)
+    }
+
+    fn peer_agrees(&self, index: usize, now: Nanos) -> bool {
+        let book = &self.books[index];
+        let Some(peer) = book.spec.peer else { return false };
+        let Some(quote) = self.quote(peer).filter(|_| self.usable(peer, now)) else { return false };
+        let other = &self.books[usize::from(peer.0)];
+        let sum = &exact(other, quote.bid) + &exact(other, quote.ask);
+        agrees(book, &(&sum * &Exact::new(5, 1)))
+    }
+}
+
+fn exact(book: &Book, price: Price) -> Exact {
+    Exact::new(price.raw(), book.spec.price_scale)
+}
+
+/// bid − limit/4 ≤ p ≤ ask + limit/4 of the held quote.
+fn agrees(book: &Book, price: &Exact) -> bool {
+    let (Some(held), Some(accepted)) = (book.held, book.accepted) else { return false };
+    let limits = Limits::around(&book.spec, accepted.quote);
+    let low = i128::from(held.newest.quote.bid.raw()) - limits.bid / 4;
+    let high = i128::from(held.newest.quote.ask.raw()) + limits.ask / 4;
+    let scale = book.spec.price_scale;
+    *price >= Exact::new(low, scale) && *price <= Exact::new(high, scale)
+}
+
+/// How far bid and ask may move without being held aside, in price mantissas.
+struct Limits {
+    bid: i128,
+    ask: i128,
+}
+
+impl Limits {
+    fn around(spec: &InstrumentSpec, quote: Quote) -> Self {
+        let ticks = i128::from(spec.jump_ticks) * i128::from(spec.tick);
+        let limit = |price: Price| {
+            let share = i128::from(price.raw()) * i128::from(spec.jump_limit.raw());
+            (share / 1_000_000_000).max(ticks)
+        };
+        Self { bid: limit(quote.bid), ask: limit(quote.ask) }
+    }
+
+    /// Whether both sides are within limit / `part`.
+    fn allow(&self, from: Quote, to: Quote, part: i128) -> bool {
+        let moved = |a: Price, b: Price| i128::from(a.raw() - b.raw()).abs();
+        moved(from.bid, to.bid) <= self.bid / part && moved(from.ask, to.ask) <= self.ask / part
+    }
+}

@@ -1,0 +1,414 @@
+//! The life of one position: which parts of its rules are armed, its marks, its plan, its state.
+
+use std::cmp::Ordering;
+
+use reap_core::event::Outcome;
+use reap_core::instrument::InstrumentId;
+use reap_core::intent::{Reason, Urgency};
+use reap_core::policy::{Policy, Rule};
+use reap_core::position::{PositionSpec, PositionState, Side};
+use reap_core::tick::Quote;
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
+
+use super::exact::Exact;
+use super::formulas::{self, Leg, Seen};
+use super::gates::Gates;
+
+/// Parts of a trailing rule, as an intent numbers them.
+pub(crate) const PART_STOP: u8 = 1;
+/// See [`PART_STOP`].
+pub(crate) const PART_FLOOR: u8 = 2;
+
+/// Where a part of a rule stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Watched.
+    Armed,
+    /// It held; armed again by the end of the plan, or at a time.
+    Fired { rearm: Option<Nanos> },
+    /// A tier whose quantity is closed.
+    Done,
+}
+
+/// A part that fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Firing {
+    pub(crate) rule: u8,
+    pub(crate) part: u8,
+    pub(crate) reason: Reason,
+    pub(crate) urgency: Urgency,
+    /// Whether it held by equality: what the tests of inclusive thresholds count.
+    pub(crate) boundary: bool,
+}
+
+/// One rule's state.
+#[derive(Clone, Debug)]
+struct RuleState {
+    /// (number, state), in the order of numbers.
+    parts: Vec<(u8, Part)>,
+    /// A trailing rule's mark; `None` before its activation, and for the other rules.
+    mark: Option<Exact>,
+}
+
+/// What a plan wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) urgency: Urgency,
+    pub(crate) keep: Vec<Qty>,
+}
+
+/// A position.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    pub(crate) spec: PositionSpec,
+    pub(crate) policy: Policy,
+    pub(crate) legs: Vec<Leg>,
+    pub(crate) state: PositionState,
+    pub(crate) plan: Option<Plan>,
+    rules: Vec<RuleState>,
+    /// A quote was accepted while Open that the marks have not seen.
+    marks_due: bool,
+    misses: u32,
+}
+
+impl Life {
+    pub(crate) fn new(spec: PositionSpec, policy: Policy, legs: Vec<Leg>) -> Self {
+        let start = if legs.len() == 1 { legs[0].entry() } else { Exact::int(1) };
+        let state = |rule: &Rule| {
+            let numbers: Vec<u8> = match rule {
+                Rule::Tiers { tiers, .. } => (0..tiers.len() as u8).collect(),
+                Rule::TrailingStop { .. } => vec![PART_STOP],
+                Rule::TrailingProfit { .. } => vec![PART_STOP, PART_FLOOR],
+                _ => vec![0],
+            };
+            let mark = match rule {
+                Rule::TrailingStop { activation: None, .. } => Some(start.clone()),
+                _ => None,
+            };
+            RuleState { parts: numbers.into_iter().map(|n| (n, Part::Armed)).collect(), mark }
+        };
+        let rules = policy.rules.iter().map(state).collect();
+        let mut life = Self {
+            spec,
+            policy,
+            legs,
+            state: PositionState::Open,
+            plan: None,
+            rules,
+            marks_due: false,
+            misses: 0,
+        };
+        life.settle_tiers();
+        life
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state, PositionState::Open | PositionState::Exiting)
+    }
+
+    /// Flat by fills, though its plan may not have said so yet: there is nothing to exit.
+    fn is_flat(&self) -> bool {
+        self.legs.iter().all(|leg| leg.open == 0)
+    }
+
+    pub(crate) fn has_leg_on(&self, instrument: InstrumentId) -> bool {
+        self.legs.iter().any(|leg| leg.spec.instrument == instrument)
+    }
+
+    pub(crate) fn on_accepted(&mut self, instrument: InstrumentId) {
+        if self.state == PositionState::Open && self.has_leg_on(instrument) {
+            self.marks_due = true;
+        }
+    }
+
+    /// A fill. False when it contradicts what is open.
+    pub(crate) fn on_fill(&mut self, leg: u8, price: Price, qty: Qty, fee: i128) -> bool {
+        let Some(leg) = self.legs.get_mut(usize::from(leg)) else { return false };
+        if qty.raw() > leg.open {
+            return false;
+        }
+        leg.fill(price, qty.raw(), fee, self.policy.fees);
+        if self.plan.is_none() {
+            leg.settle();
+        }
+        self.misses = 0;
+        self.settle_tiers();
+        true
+    }
+
+    pub(crate) fn on_amounts(&mut self, leg: u8, fees_paid: Decimal, funding: Decimal) -> bool {
+        let Some(leg) = self.legs.get_mut(usize::from(leg)) else { return false };
+        leg.fees_paid = fees_paid;
+        leg.funding = funding;
+        true
+    }
+
+    /// The plan has ended. False when there is none.
+    pub(crate) fn on_plan_ended(&mut self, outcome: Outcome, now: Nanos) -> bool {
+        if self.state != PositionState::Exiting {
+            return false;
+        }
+        self.plan = None;
+        self.legs.iter_mut().for_each(Leg::settle);
+        self.state = match outcome {
+            Outcome::Closed => PositionState::Closed,
+            Outcome::Dust => PositionState::DustResidual,
+            Outcome::Done | Outcome::Missed => PositionState::Open,
+        };
+        self.marks_due = false;
+        let missed = outcome == Outcome::Missed;
+        let exit = &self.policy.exit;
+        let backoff =
+            Nanos(exit.rearm_first.0.saturating_mul(1 << self.misses.min(40))).min(exit.rearm_last);
+        self.misses = if missed { self.misses + 1 } else { 0 };
+        for (rule, state) in self.policy.rules.iter().zip(&mut self.rules) {
+            let waits = missed && reason(rule).urgency() == Urgency::Opportunistic;
+            for (_, part) in &mut state.parts {
+                if matches!(part, Part::Fired { .. }) {
+                    *part = match waits {
+                        true => Part::Fired { rearm: Some(now.plus(backoff)) },
+                        false => Part::Armed,
+                    };
+                }
+            }
+        }
+        true
+    }
+
+    /// When something happens to this position by the mere passing of time after `now`.
+    pub(crate) fn next_timer(&self, now: Nanos) -> Option<Nanos> {
+        if !self.is_live() || self.is_flat() {
+            return None;
+        }
+        let mut times = Vec::new();
+        for (rule, state) in self.policy.rules.iter().zip(&self.rules) {
+            for &(_, part) in &state.parts {
+                match part {
+                    Part::Fired { rearm: Some(at) } => times.push(at),
+                    Part::Armed => times.extend(self.due(rule)),
+                    _ => {}
+                }
+            }
+        }
+        times.into_iter().filter(|&at| at > now).min()
+    }
+
+    fn due(&self, rule: &Rule) -> Option<Nanos> {
+        let &Rule::Deadline { max_age, at, session_close, close_before } = rule else {
+            return None;
+        };
+        formulas::due(self.spec.opened, max_age, at, session_close, close_before)
+    }
+
+    /// Moves the marks and fires every armed part that holds and may.
+    pub(crate) fn evaluate(&mut self, now: Nanos, gates: &Gates) -> Vec<Firing> {
+        if !self.is_live() {
+            return Vec::new();
+        }
+        self.rearm(now);
+        if self.is_flat() {
+            return Vec::new();
+        }
+        let market = Market::of(self, now, gates);
+        if let Some(market) = &market {
+            self.move_marks(market);
+        }
+        let mut fired = Vec::new();
+        for rule in 0..self.rules.len() {
+            for part in 0..self.rules[rule].parts.len() {
+                let (number, state) = self.rules[rule].parts[part];
+                if state != Part::Armed {
+                    continue;
+                }
+                if let Some(boundary) = self.holds(rule, number, now, market.as_ref()) {
+                    self.rules[rule].parts[part].1 = Part::Fired { rearm: None };
+                    let reason = reason(&self.policy.rules[rule]);
+                    fired.push(Firing {
+                        rule: rule as u8,
+                        part: number,
+                        reason,
+                        urgency: reason.urgency(),
+                        boundary,
+                    });
+                }
+            }
+        }
+        fired
+    }
+
+    /// Where it stands, for a reader of a mismatch.
+    pub(crate) fn story(&self) -> String {
+        let open: Vec<i64> = self.legs.iter().map(|leg| leg.open).collect();
+        format!("{:?}, open {open:?}, plan {:?}, rules {:?}", self.state, self.plan, self.rules)
+    }
+
+    /// What each leg keeps when this part has its way.
+    pub(crate) fn keep_of(&self, firing: &Firing) -> Vec<Qty> {
+        let rule = self.policy.rules.get(usize::from(firing.rule));
+        let share = match rule {
+            Some(Rule::Tiers { tiers, .. }) => tiers[usize::from(firing.part)].share,
+            _ => Rate::new(1_000_000_000).expect("one is a rate"),
+        };
+        let keep = |leg: &Leg| leg.original() - target(leg, share);
+        self.legs.iter().map(|leg| Qty::new(keep(leg)).expect("part of a quantity")).collect()
+    }
+
+    /// Whether a part's condition holds at these exit prices, its gates aside.
+    pub(crate) fn holds_at(&self, rule: usize, part: u8, exits: &[i64]) -> bool {
+        let net = formulas::net(&self.legs, &self.policy, exits);
+        let market = Market { exits: exits.to_vec(), net, usable: true, in_step: true };
+        self.holds(rule, part, Nanos(0), Some(&market)).is_some()
+    }
+
+    fn rearm(&mut self, now: Nanos) {
+        for state in &mut self.rules {
+            for (_, part) in &mut state.parts {
+                if matches!(part, Part::Fired { rearm: Some(at) } if *at <= now) {
+                    *part = Part::Armed;
+                }
+            }
+        }
+    }
+
+    fn settle_tiers(&mut self) {
+        for (rule, state) in self.policy.rules.iter().zip(&mut self.rules) {
+            let Rule::Tiers { tiers, .. } = rule else { continue };
+            for (tier, (_, part)) in tiers.iter().zip(&mut state.parts) {
+                let closed = |leg: &Leg| leg.original() - leg.open >= target(leg, tier.share);
+                if self.legs.iter().all(closed) {
+                    *part = Part::Done;
+                }
+            }
+        }
+    }
+
+    /// Activations and moves of marks, only while Open. The mark of one leg sees every quote that
+    /// is accepted; on several legs the ratio must be one that profit rules may see.
+    fn move_marks(&mut self, market: &Market) {
+        if self.state != PositionState::Open {
+            return;
+        }
+        let may = market.usable && market.in_step;
+        let due = std::mem::take(&mut self.marks_due);
+        let moves_mark = if self.legs.len() == 1 { due } else { may };
+        for (rule, state) in self.policy.rules.iter().zip(&mut self.rules) {
+            let (activation, step, base) = match rule {
+                Rule::TrailingStop { activation, base, .. } => (*activation, Rate::ZERO, *base),
+                Rule::TrailingProfit { activation, step, base, .. } => {
+                    (Some(*activation), *step, *base)
+                }
+                _ => continue,
+            };
+            let Some(seen) = market.seen(&self.legs, base) else { continue };
+            let moves = match (&state.mark, activation) {
+                (Some(mark), _) => moves_mark && seen.beyond(mark, step),
+                (None, Some(at)) => may && seen.activation(at) != Ordering::Less,
+                (None, None) => unreachable!("a rule without activation starts with a mark"),
+            };
+            if moves {
+                state.mark = Some(seen.x);
+            }
+        }
+    }
+
+    /// Whether a part may fire and holds; then whether by equality.
+    fn holds(&self, rule: usize, part: u8, now: Nanos, market: Option<&Market>) -> Option<bool> {
+        let definition = &self.policy.rules[rule];
+        if matches!(definition, Rule::Deadline { .. }) {
+            let due = self.due(definition)?;
+            return (now >= due).then_some(now == due);
+        }
+        let market = market.filter(|market| market.usable)?;
+        let profit_rule = reason(definition).urgency() == Urgency::Opportunistic;
+        if profit_rule && !market.in_step {
+            return None;
+        }
+        let value = |difference: Exact| difference.cmp(&Exact::zero());
+        let net = &market.net;
+        let ordering = match definition {
+            Rule::TakeProfit { threshold } | Rule::Basis { threshold } => {
+                value(formulas::profit(net, &self.legs, threshold))
+            }
+            Rule::Tiers { base, tiers } => {
+                value(formulas::profit_rate(net, &self.legs, tiers[usize::from(part)].at, *base))
+            }
+            Rule::StopLoss { distance, base } if self.legs.len() > 1 => {
+                value(formulas::loss(net, &self.legs, *distance, *base)).reverse()
+            }
+            Rule::StopLoss { distance, base } => {
+                market.seen(&self.legs, *base)?.stop(*distance).reverse()
+            }
+            Rule::TrailingStop { distance, base, .. } => {
+                let mark = self.rules[rule].mark.as_ref()?;
+                market.seen(&self.legs, *base)?.trail(mark, *distance).reverse()
+            }
+            Rule::TrailingProfit { distance, floor, base, .. } => {
+                let mark = self.rules[rule].mark.as_ref()?;
+                let seen = market.seen(&self.legs, *base)?;
+                let distance = reap_core::policy::Distance::Rate(*distance);
+                match part {
+                    PART_STOP => seen.trail(mark, distance).reverse(),
+                    _ => seen.floor(*floor).reverse(),
+                }
+            }
+            Rule::Deadline { .. } => unreachable!("answered above"),
+        };
+        (ordering != Ordering::Less).then_some(ordering == Ordering::Equal)
+    }
+}
+
+/// What a position sees of the market when every leg has been quoted.
+struct Market {
+    exits: Vec<i64>,
+    net: Exact,
+    /// Every leg's price may be used.
+    usable: bool,
+    /// One leg, or every leg's source has kept up.
+    in_step: bool,
+}
+
+impl Market {
+    fn of(life: &Life, now: Nanos, gates: &Gates) -> Option<Self> {
+        let instruments = life.legs.iter().map(|leg| leg.spec.instrument);
+        let exit = |leg: &Leg| exit_price(leg.spec.side, gates.quote(leg.spec.instrument)?);
+        let exits = life.legs.iter().map(exit).collect::<Option<Vec<_>>>()?;
+        let net = formulas::net(&life.legs, &life.policy, &exits);
+        let usable = instruments.clone().all(|instrument| gates.usable(instrument, now));
+        let in_step = life.legs.len() == 1 || gates.in_step(instruments);
+        Some(Self { exits, net, usable, in_step })
+    }
+
+    fn seen(&self, legs: &[Leg], base: Option<reap_core::policy::Base>) -> Option<Seen> {
+        Seen::of(legs, &self.net, &self.exits, base)
+    }
+}
+
+/// A long leg is sold at the bid, a short one bought at the ask.
+fn exit_price(side: Side, quote: Quote) -> Option<i64> {
+    Some(match side {
+        Side::Long => quote.bid.raw(),
+        Side::Short => quote.ask.raw(),
+    })
+}
+
+/// Quantity that is closed after a tier of this share: whole lots, the last tier takes the rest.
+fn target(leg: &Leg, share: Rate) -> i64 {
+    const ONE: i128 = 1_000_000_000;
+    if i128::from(share.raw()) == ONE {
+        return leg.original();
+    }
+    let exact = i128::from(leg.original()) * i128::from(share.raw()) / ONE;
+    exact as i64 / leg.instrument.lot * leg.instrument.lot
+}
+
+fn reason(rule: &Rule) -> Reason {
+    match rule {
+        Rule::TakeProfit { .. } => Reason::TakeProfit,
+        Rule::Basis { .. } => Reason::Basis,
+        Rule::Tiers { .. } => Reason::Tiers,
+        Rule::StopLoss { .. } => Reason::StopLoss,
+        Rule::TrailingStop { .. } => Reason::TrailingStop,
+        Rule::TrailingProfit { .. } => Reason::TrailingProfit,
+        Rule::Deadline { .. } => Reason::Deadline,
+    }
+}

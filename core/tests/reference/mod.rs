@@ -1,0 +1,269 @@
+//! The plain reference evaluator: every rule from its formula in SPEC.md, from scratch, on every
+//! event and for every position. Slow and obvious; the compiled engine is held to it.
+//!
+//! It shares the core's vocabulary (units, instruments, ticks, policies, events) and nothing of its
+//! machinery: no compiled form, no heap, no guard, no group, no lazily moved waiting list.
+
+#![allow(dead_code, reason = "each test binary uses its own part of the harness")]
+
+pub(crate) mod duel;
+pub(crate) mod exact;
+pub(crate) mod formulas;
+pub(crate) mod gates;
+pub(crate) mod life;
+pub(crate) mod market;
+pub(crate) mod player;
+pub(crate) mod rng;
+pub(crate) mod scenario;
+pub(crate) mod target;
+pub(crate) mod world;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use reap_core::event::{Command, Event, GateSettings, Report, Which};
+use reap_core::instrument::Instrument;
+use reap_core::intent::{Reason, Urgency};
+use reap_core::policy::{Policy, PolicyId};
+use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState};
+use reap_core::units::{Nanos, Qty};
+
+use formulas::Leg;
+use gates::Gates;
+use life::{Firing, Life, Plan};
+
+/// The rule's index of an operator's close.
+const OPERATOR: u8 = 255;
+
+/// An intent as plain data: what both sides must agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) position: PositionId,
+    pub(crate) rule: u8,
+    pub(crate) part: u8,
+    pub(crate) reason: Reason,
+    pub(crate) urgency: Urgency,
+    /// One per leg.
+    pub(crate) keep: Vec<Qty>,
+}
+
+/// How often what happened: proof that a run tested something.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) fired: BTreeMap<&'static str, u64>,
+    /// Of those, by equality with the threshold.
+    pub(crate) boundary: BTreeMap<&'static str, u64>,
+    /// Fired on several legs.
+    pub(crate) several: BTreeMap<&'static str, u64>,
+}
+
+/// The reference.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    instruments: Vec<Instrument>,
+    gates: Gates,
+    policies: Vec<Policy>,
+    lives: BTreeMap<PositionId, Life>,
+    now: Nanos,
+    /// A report or command contradicted the state: the input is not one an engine would meet.
+    pub(crate) inconsistent: bool,
+    pub(crate) tally: Tally,
+}
+
+impl Reference {
+    pub(crate) fn new(instruments: &[Instrument], sources: usize, settings: GateSettings) -> Self {
+        Self {
+            instruments: instruments.to_vec(),
+            gates: Gates::new(instruments, sources, settings),
+            policies: Vec::new(),
+            lives: BTreeMap::new(),
+            now: Nanos(0),
+            inconsistent: false,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(crate) fn add_policy(&mut self, policy: Policy) -> PolicyId {
+        self.policies.push(policy);
+        PolicyId(self.policies.len() as u16 - 1)
+    }
+
+    /// A position under the id that the engine gave it.
+    pub(crate) fn register(
+        &mut self,
+        now: Nanos,
+        id: PositionId,
+        spec: &PositionSpec,
+    ) -> Vec<Decision> {
+        self.now = now;
+        let mut fired = self.on_time(now);
+        let leg = |leg: &LegSpec| {
+            let instrument = self.instruments[usize::from(leg.instrument.0)].spec();
+            Leg::new(*leg, *instrument, leg.qty.raw())
+        };
+        let legs = spec.legs.iter().map(leg).collect();
+        let policy = self.policies[usize::from(spec.policy.0)].clone();
+        self.lives.insert(id, Life::new(spec.clone(), policy, legs));
+        self.evaluate(now, &mut fired);
+        self.arbitrate(fired)
+    }
+
+    /// Timers that are due, then the event, then one arbitration.
+    pub(crate) fn on_event(&mut self, now: Nanos, event: &Event) -> Vec<Decision> {
+        assert!(now >= self.now, "time never decreases");
+        self.now = now;
+        let mut fired = self.on_time(now);
+        match event {
+            Event::Tick(tick) => self.gates.on_tick(now, tick),
+            Event::Source(source, change) => self.gates.on_source(*source, *change),
+            Event::Report(report) => self.on_report(now, report),
+            Event::Command(command) => self.on_command(now, command, &mut fired),
+            Event::Timer => {}
+        }
+        self.evaluate(now, &mut fired);
+        self.arbitrate(fired)
+    }
+
+    /// The next time at which something may happen without another event.
+    pub(crate) fn next_timer(&self) -> Option<Nanos> {
+        let lives = self.lives.values().filter_map(|life| life.next_timer(self.now));
+        lives.chain(self.gates.next_timer()).min()
+    }
+
+    pub(crate) fn state(&self, id: PositionId) -> Option<PositionState> {
+        self.lives.get(&id).map(|life| life.state)
+    }
+
+    /// Whether a part's condition holds at these exit prices, its gates aside.
+    pub(crate) fn holds_at(&self, id: PositionId, rule: u8, part: u8, exits: &[i64]) -> bool {
+        self.lives[&id].holds_at(usize::from(rule), part, exits)
+    }
+
+    pub(crate) fn story(&self, id: PositionId) -> String {
+        self.lives.get(&id).map_or_else(String::new, Life::story)
+    }
+
+    pub(crate) fn is_live(&self, id: PositionId) -> bool {
+        self.lives[&id].is_live()
+    }
+
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (PositionId, PositionState)> + '_ {
+        self.lives.iter().map(|(&id, life)| (id, life.state))
+    }
+
+    fn on_time(&mut self, now: Nanos) -> Vec<(PositionId, Firing)> {
+        self.gates.on_time(now);
+        let mut fired = Vec::new();
+        self.evaluate(now, &mut fired);
+        fired
+    }
+
+    fn on_report(&mut self, now: Nanos, report: &Report) {
+        let (Report::Fill { position, .. } | Report::PlanEnded { position, .. }) = report;
+        let Some(life) = self.lives.get_mut(position) else {
+            self.inconsistent = true;
+            return;
+        };
+        let fits = match *report {
+            Report::Fill { leg, price, qty, fee, .. } => {
+                life.is_live() && life.on_fill(leg, price, qty, fee)
+            }
+            Report::PlanEnded { outcome, .. } => life.on_plan_ended(outcome, now),
+        };
+        self.inconsistent |= !fits;
+    }
+
+    fn on_command(&mut self, now: Nanos, command: &Command, fired: &mut Vec<(PositionId, Firing)>) {
+        match *command {
+            Command::Close { which, urgency } => {
+                let reason = Reason::Operator;
+                let firing = Firing { rule: OPERATOR, part: 0, reason, urgency, boundary: false };
+                for (&id, life) in &self.lives {
+                    if life.is_live() && meant(which, id, life) {
+                        fired.push((id, firing));
+                    }
+                }
+            }
+            Command::Amounts { position, leg, fees_paid, funding } => {
+                let fits = self
+                    .lives
+                    .get_mut(&position)
+                    .is_some_and(|life| life.is_live() && life.on_amounts(leg, fees_paid, funding));
+                self.inconsistent |= !fits;
+            }
+            Command::ConfirmJump(instrument) => self.gates.confirm(now, instrument),
+        }
+    }
+
+    fn evaluate(&mut self, now: Nanos, fired: &mut Vec<(PositionId, Firing)>) {
+        let accepted = self.gates.take_accepted();
+        for (&id, life) in &mut self.lives {
+            for &instrument in &accepted {
+                life.on_accepted(instrument);
+            }
+            for firing in life.evaluate(now, &self.gates) {
+                let name = firing.reason.name();
+                *self.tally.fired.entry(name).or_default() += 1;
+                *self.tally.boundary.entry(name).or_default() += u64::from(firing.boundary);
+                *self.tally.several.entry(name).or_default() += u64::from(life.legs.len() > 1);
+                fired.push((id, firing));
+            }
+        }
+    }
+
+    /// One plan per position: the highest urgency, the first reason among those that have it, the
+    /// least that any rule that fired would keep.
+    fn arbitrate(&mut self, fired: Vec<(PositionId, Firing)>) -> Vec<Decision> {
+        let mut by_position = BTreeMap::<PositionId, Vec<Firing>>::new();
+        for (id, firing) in fired {
+            by_position.entry(id).or_default().push(firing);
+        }
+        let mut decisions = Vec::new();
+        for (id, firings) in by_position {
+            let life = self.lives.get_mut(&id).expect("it fired");
+            let first = firings
+                .iter()
+                .min_by_key(|f| (Reverse(f.urgency), f.reason.rank(), f.rule, f.part))
+                .expect("a position is listed with its first firing");
+            let mut keep = life.keep_of(first);
+            for firing in &firings {
+                keep = least(keep, &life.keep_of(firing));
+            }
+            let mut urgency = first.urgency;
+            if let Some(plan) = &life.plan {
+                urgency = urgency.max(plan.urgency);
+                keep = least(keep, &plan.keep);
+            }
+            let plan = Plan { urgency, keep };
+            if life.plan.as_ref() == Some(&plan) {
+                continue;
+            }
+            decisions.push(Decision {
+                position: id,
+                rule: first.rule,
+                part: first.part,
+                reason: first.reason,
+                urgency,
+                keep: plan.keep.clone(),
+            });
+            life.plan = Some(plan);
+            life.state = PositionState::Exiting;
+        }
+        // Of equals the lower slot first: an id's generation says nothing of its age.
+        decisions.sort_by_key(|d| (Reverse(d.urgency), d.reason.rank(), d.position.slot()));
+        decisions
+    }
+}
+
+fn least(keep: Vec<Qty>, other: &[Qty]) -> Vec<Qty> {
+    keep.into_iter().zip(other).map(|(a, &b)| a.min(b)).collect()
+}
+
+fn meant(which: Which, id: PositionId, life: &Life) -> bool {
+    match which {
+        Which::Position(position) => position == id,
+        Which::Venue(venue) => life.legs.iter().any(|leg| leg.instrument.venue == venue),
+        Which::Tag(tag) => life.spec.tag == tag,
+        Which::All => true,
+    }
+}

@@ -1,0 +1,122 @@
+//! The executor as the engine sees it: fills in random lots up to the target, then the plan's end.
+
+use reap_core::event::{Event, Outcome, Report};
+use reap_core::intent::Urgency;
+use reap_core::position::{PositionId, PositionSpec};
+use reap_core::units::{Price, Qty};
+
+use super::Decision;
+use super::rng::Rng;
+
+/// What a leg trades at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) lot: i64,
+    pub(crate) price: i64,
+    /// Mantissa of the contract multiplier.
+    pub(crate) multiplier: i128,
+}
+
+/// One position as the executor holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Holding {
+    pub(crate) id: PositionId,
+    pub(crate) spec: PositionSpec,
+    /// Open quantity of each leg.
+    pub(crate) open: Vec<i64>,
+    plan: Option<Plan>,
+    pub(crate) closed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Plan {
+    keep: Vec<i64>,
+    urgency: Urgency,
+    filled: bool,
+    /// An opportunistic plan that will not fill, whatever else is decided while it is under way.
+    will_miss: bool,
+}
+
+impl Holding {
+    pub(crate) fn new(id: PositionId, spec: PositionSpec) -> Self {
+        let open = spec.legs.iter().map(|leg| leg.qty.raw()).collect();
+        Self { id, spec, open, plan: None, closed: false }
+    }
+
+    pub(crate) fn has_plan(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    pub(crate) fn on_decision(&mut self, rng: &mut Rng, decision: &Decision) {
+        let keep = decision.keep.iter().map(|qty| qty.raw()).collect();
+        match &mut self.plan {
+            Some(plan) => {
+                plan.keep = keep;
+                plan.urgency = decision.urgency;
+                // The end of the plan may already be on its way when the engine raises it.
+                plan.will_miss &= rng.one_in(4);
+            }
+            None => {
+                let opportunistic = decision.urgency == Urgency::Opportunistic;
+                let will_miss = opportunistic && rng.one_in(2);
+                self.plan =
+                    Some(Plan { keep, urgency: decision.urgency, filled: false, will_miss });
+            }
+        }
+    }
+
+    /// A fill that belongs to no plan, such as a trade by hand: never the whole of a leg.
+    pub(crate) fn stray_fill(&mut self, rng: &mut Rng, terms: &[Terms]) -> Option<Event> {
+        let leg = (rng.next() % self.open.len() as u64) as usize;
+        let half = self.open[leg] / 2 / terms[leg].lot;
+        if self.plan.is_some() || half == 0 {
+            return None;
+        }
+        let qty = rng.within(1, half) * terms[leg].lot;
+        Some(self.fill(rng, leg, qty, terms))
+    }
+
+    /// The next thing that happens to the plan.
+    pub(crate) fn next_report(&mut self, rng: &mut Rng, terms: &[Terms]) -> Option<Event> {
+        let plan = self.plan.as_mut()?;
+        let rest: Vec<i64> =
+            self.open.iter().zip(&plan.keep).map(|(open, keep)| (open - keep).max(0)).collect();
+        let wanting: Vec<usize> = (0..rest.len()).filter(|&leg| rest[leg] > 0).collect();
+        if plan.will_miss && !plan.filled {
+            return Some(self.end(Outcome::Missed));
+        }
+        if wanting.is_empty() {
+            let flat = self.open.iter().all(|&open| open == 0);
+            return Some(self.end(if flat { Outcome::Closed } else { Outcome::Done }));
+        }
+        if plan.filled && plan.urgency != Urgency::Opportunistic && rng.one_in(40) {
+            return Some(self.end(Outcome::Dust));
+        }
+        let leg = rng.pick(&wanting);
+        let lot = terms[leg].lot;
+        let whole = rest[leg] / lot;
+        let qty = if whole < 2 || rng.one_in(2) { rest[leg] } else { rng.within(1, whole) * lot };
+        plan.filled = true;
+        Some(self.fill(rng, leg, qty, terms))
+    }
+
+    fn fill(&mut self, rng: &mut Rng, leg: usize, qty: i64, terms: &[Terms]) -> Event {
+        self.open[leg] -= qty;
+        let Terms { price, multiplier, .. } = terms[leg];
+        // From a rebate to a dear taker, in parts per billion of the notional.
+        let rate = rng.pick(&[0, 0, 500_000, -100_000, 2_000_000]);
+        Event::Report(Report::Fill {
+            position: self.id,
+            leg: leg as u8,
+            price: Price::new(price).expect("a market price"),
+            qty: Qty::new(qty).expect("part of a quantity"),
+            fee: i128::from(price) * i128::from(qty) * multiplier * rate,
+        })
+    }
+
+    fn end(&mut self, outcome: Outcome) -> Event {
+        self.plan = None;
+        self.closed = matches!(outcome, Outcome::Closed | Outcome::Dust);
+        Event::Report(Report::PlanEnded { position: self.id, outcome })
+    }
+}

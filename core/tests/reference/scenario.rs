@@ -1,0 +1,462 @@
+//! Golden cases as text: one input per line, what it decides below it behind `>`.
+//!
+//! | line | meaning |
+//! |---|---|
+//! | `sources 2` | number of connections; 1 when left out |
+//! | `instrument A price=2 qty=3 taker=0.05% …` | scales; then `mult tick lot min_fee age jump jump_ticks source peer` |
+//! | `policy P fees=net: stop_loss 25%; tiers 0.2%:50% 0.5%:100%` | rules in order |
+//! | `open p P: long A 1 @ 100.5 paid 0.1 funding 0; short B …` | registers a position |
+//! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5`, `mark A 1.5`, `refused A` | market data |
+//! | `alive 0`, `lost 0`, `connected 0` | sources |
+//! | `fill p 0 0.5`, `ended p done` | the executor |
+//! | `close p normal`, `close all critical`, `amounts p 0 50 0`, `confirm A` | the operator |
+//! | `wait 60s` | time passes, timers run |
+//! | `repeat 100` … `end` | the lines between, so often |
+//! | `state p` | prints where the position stands |
+//!
+//! Every line takes one millisecond. Both the engine and the reference run the case.
+
+use std::collections::BTreeMap;
+
+use reap_core::event::{Command, Event, GateSettings, Outcome, Report, SourceChange, Which};
+use reap_core::instrument::{
+    AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
+    VenueId,
+};
+use reap_core::intent::Urgency;
+use reap_core::policy::{Base, Distance, FeeMode, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
+use reap_core::tick::{Quote, Refusal, Stamp, Tick};
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
+
+use super::Decision;
+use super::duel::{Duel, Mismatch};
+use super::world::World;
+
+const START: Nanos = Nanos(1_700_000_000_000_000_000);
+const STEP: Nanos = Nanos::from_millis(1);
+
+/// Runs a case and returns it with what was decided.
+pub(crate) fn run(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('>')).collect();
+    let mut scenario = Scenario::declared(&lines);
+    let mut output = String::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let decided = if let Some(times) = lines[at].strip_prefix("repeat ") {
+            let length = lines[at..].iter().position(|&line| line == "end").expect("an end");
+            let body = &lines[at + 1..at + length];
+            for line in &lines[at..at + length] {
+                output.push_str(&format!("{line}\n"));
+            }
+            at += length;
+            let times = times.parse().expect("a number of times");
+            let mut decided = Vec::new();
+            for _ in 0..times {
+                for line in body {
+                    decided.append(&mut scenario.line(line));
+                }
+            }
+            decided
+        } else {
+            scenario.line(lines[at])
+        };
+        output.push_str(&format!("{}\n", lines[at]));
+        for line in decided {
+            output.push_str(&format!("> {line}\n"));
+        }
+        at += 1;
+    }
+    output
+}
+
+struct Scenario {
+    duel: Duel,
+    now: Nanos,
+    instruments: Vec<(String, InstrumentSpec, SourceId)>,
+    policies: Vec<String>,
+    positions: BTreeMap<String, (PositionId, PositionSpec)>,
+    next_id: u64,
+}
+
+impl Scenario {
+    /// Instruments, policies and sources stand first in the engine, wherever they stand in the text.
+    fn declared(lines: &[&str]) -> Self {
+        let mut instruments: Vec<(String, InstrumentSpec, SourceId)> = Vec::new();
+        let mut policies = Vec::new();
+        let mut names = Vec::new();
+        let mut sources = 1;
+        for line in lines {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "sources" => sources = rest.parse().expect("a number of sources"),
+                "instrument" => instruments.push(instrument(rest, &instruments)),
+                "policy" => {
+                    let (name, policy) = policy(rest);
+                    names.push(name);
+                    policies.push(policy);
+                }
+                _ => {}
+            }
+        }
+        let checked = |(_, spec, _): &(String, InstrumentSpec, SourceId)| {
+            Instrument::new(*spec).expect("a valid instrument")
+        };
+        let table: Vec<Instrument> = instruments.iter().map(checked).collect();
+        let world = World::given(table, sources, GateSettings::default(), policies);
+        Self {
+            duel: Duel::new(&world),
+            now: START,
+            instruments,
+            policies: names,
+            positions: BTreeMap::new(),
+            next_id: 100,
+        }
+    }
+
+    fn line(&mut self, line: &str) -> Vec<String> {
+        let line = line.trim();
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if word.is_empty() || word.starts_with('#') {
+            return Vec::new();
+        }
+        match word {
+            "sources" | "instrument" | "policy" => return Vec::new(),
+            "state" => {
+                let state = self.duel.reference.state(self.positions[rest].0);
+                let name = state.map(|state| format!("{state:?}").to_lowercase());
+                return vec![format!("{rest} is {}", name.unwrap_or_default())];
+            }
+            _ => {}
+        }
+        let span = if word == "wait" { span(rest) } else { STEP };
+        self.now = self.now.plus(span);
+        let mut decided = agreed(line, self.duel.pass(self.now));
+        match word {
+            "wait" => {}
+            "open" => decided.append(&mut self.open(line, rest)),
+            _ => {
+                let event = self.event(word, rest);
+                decided.append(&mut agreed(line, self.duel.event(self.now, &event)));
+            }
+        }
+        assert!(!self.duel.reference.inconsistent, "{line}: not in this state");
+        decided.iter().map(|decision| self.render(decision)).collect()
+    }
+
+    fn open(&mut self, line: &str, rest: &str) -> Vec<Decision> {
+        let (head, legs) = rest.split_once(':').expect("a colon before the legs");
+        let (name, policy) = head.split_once(' ').expect("a name and a policy");
+        let policy = self.policies.iter().position(|known| known == policy).expect("a policy");
+        let spec = PositionSpec {
+            policy: PolicyId(policy as u16),
+            opened: self.now,
+            tag: 0,
+            legs: legs.split(';').map(|leg| self.leg(leg)).collect(),
+        };
+        let registered = agreed(line, self.duel.register(self.now, &spec));
+        let (id, decisions) = registered.unwrap_or_else(|| panic!("{line}: refused"));
+        self.positions.insert(name.to_owned(), (id, spec));
+        decisions
+    }
+
+    /// `long A 1 @ 100 paid 0 funding 0`
+    fn leg(&self, text: &str) -> LegSpec {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let after = |word: &str| {
+            let at = words.iter().position(|&found| found == word)?;
+            Some(decimal(words[at + 1]))
+        };
+        let nought = Decimal { mantissa: 0, scale: 0 };
+        let instrument = self.instrument(words[1]);
+        LegSpec {
+            account: AccountId(0),
+            instrument,
+            side: if words[0] == "long" { Side::Long } else { Side::Short },
+            entry: self.price(instrument, after("@").expect("an entry price")),
+            qty: self.qty(instrument, words[2]),
+            fees_paid: after("paid").unwrap_or(nought),
+            funding: after("funding").unwrap_or(nought),
+            margin: after("margin"),
+        }
+    }
+
+    fn event(&mut self, word: &str, rest: &str) -> Event {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let source = |text: &str| SourceId(text.parse().expect("a source"));
+        match word {
+            "quote" => self.quote(&words),
+            "trade" | "mark" | "refused" => {
+                let id = self.instrument(words[0]);
+                let stamp = self.stamp(self.instruments[usize::from(id.0)].2, 0);
+                let price = words.get(1).map(|price| self.price(id, decimal(price)));
+                Event::Tick(match (word, price) {
+                    ("trade", Some(price)) => {
+                        Tick::trade(id, stamp, price, Qty::ZERO, false, self.now)
+                    }
+                    ("mark", Some(price)) => Tick::mark(id, stamp, price),
+                    _ => Tick::refused(id, stamp, Refusal::Crossed),
+                })
+            }
+            "alive" => Event::Tick(Tick::alive(self.stamp(source(words[0]), 0))),
+            "lost" => Event::Source(source(words[0]), SourceChange::Lost),
+            "connected" => Event::Source(source(words[0]), SourceChange::Connected),
+            "fill" => {
+                let (position, spec) = &self.positions[words[0]];
+                let leg: u8 = words[1].parse().expect("a leg");
+                let held = spec.legs[usize::from(leg)];
+                Event::Report(Report::Fill {
+                    position: *position,
+                    leg,
+                    price: held.entry,
+                    qty: self.qty(held.instrument, words[2]),
+                    fee: 0,
+                })
+            }
+            "ended" => {
+                let outcome = match words[1] {
+                    "missed" => Outcome::Missed,
+                    "done" => Outcome::Done,
+                    "dust" => Outcome::Dust,
+                    _ => Outcome::Closed,
+                };
+                Event::Report(Report::PlanEnded { position: self.positions[words[0]].0, outcome })
+            }
+            "close" => Event::Command(Command::Close {
+                which: match words[0] {
+                    "all" => Which::All,
+                    name => Which::Position(self.positions[name].0),
+                },
+                urgency: urgency(words[1]),
+            }),
+            "amounts" => Event::Command(Command::Amounts {
+                position: self.positions[words[0]].0,
+                leg: words[1].parse().expect("a leg"),
+                fees_paid: decimal(words[2]),
+                funding: decimal(words[3]),
+            }),
+            "confirm" => Event::Command(Command::ConfirmJump(self.instrument(words[0]))),
+            _ => panic!("{word}: no such line"),
+        }
+    }
+
+    fn quote(&mut self, words: &[&str]) -> Event {
+        let id = self.instrument(words[0]);
+        let mut source = self.instruments[usize::from(id.0)].2;
+        self.next_id += 1;
+        let mut update_id = self.next_id;
+        let mut reset = false;
+        for word in &words[3..] {
+            match word.split_once('=') {
+                Some(("id", value)) => update_id = value.parse().expect("an id"),
+                Some(("source", value)) => source = SourceId(value.parse().expect("a source")),
+                _ => reset = *word == "reset",
+            }
+        }
+        let price = |word: &str| self.price(id, decimal(word)).raw();
+        let quote = Quote::new(price(words[1]), price(words[2]), 1, 1).expect("a good quote");
+        let stamp = Stamp { reset, ..self.stamp(source, update_id) };
+        Event::Tick(Tick::quote(id, stamp, quote))
+    }
+
+    fn stamp(&self, source: SourceId, update_id: u64) -> Stamp {
+        Stamp { source, received: self.now, update_id, venue_lag_us: 0, reset: false }
+    }
+
+    fn instrument(&self, name: &str) -> InstrumentId {
+        let at = self.instruments.iter().position(|(known, ..)| known == name);
+        InstrumentId(at.unwrap_or_else(|| panic!("{name}: no such instrument")) as u16)
+    }
+
+    fn price(&self, instrument: InstrumentId, value: Decimal) -> Price {
+        let scale = self.instruments[usize::from(instrument.0)].1.price_scale;
+        let mantissa = value.at_scale(scale).expect("as many decimals as the instrument has");
+        Price::new(mantissa as i64).expect("a price")
+    }
+
+    fn qty(&self, instrument: InstrumentId, text: &str) -> Qty {
+        let scale = self.instruments[usize::from(instrument.0)].1.qty_scale;
+        let mantissa = decimal(text).at_scale(scale).expect("the instrument's decimals");
+        Qty::new(mantissa as i64).expect("a quantity")
+    }
+
+    fn render(&self, decision: &Decision) -> String {
+        let of = |(_, (id, _)): &(&String, &(PositionId, PositionSpec))| *id == decision.position;
+        let (name, (_, spec)) =
+            self.positions.iter().find(of).expect("it is a position of the case");
+        let keep = |(qty, leg): (&Qty, &LegSpec)| {
+            let scale = self.instruments[usize::from(leg.instrument.0)].1.qty_scale;
+            Decimal { mantissa: i128::from(qty.raw()), scale }.to_string()
+        };
+        let keep: Vec<String> = decision.keep.iter().zip(&spec.legs).map(keep).collect();
+        let Decision { rule, part, reason, urgency, .. } = decision;
+        let rule = if *rule == 255 { "-".to_owned() } else { format!("{rule}.{part}") };
+        format!("{name} {} {} rule {rule} keep {}", reason.name(), urgency.name(), keep.join(" "))
+    }
+}
+
+fn agreed<T>(line: &str, result: Result<T, Mismatch>) -> T {
+    result.unwrap_or_else(|mismatch| panic!("{line}: {}", mismatch.what))
+}
+
+fn decimal(text: &str) -> Decimal {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    let mantissa = format!("{whole}{rest}").parse();
+    Decimal {
+        mantissa: mantissa.unwrap_or_else(|_| panic!("{text}: not a number")),
+        scale: rest.len() as u8,
+    }
+}
+
+fn rate(text: &str) -> Rate {
+    let percent = decimal(text.strip_suffix('%').unwrap_or_else(|| panic!("{text}: not in %")));
+    let share = Decimal { scale: percent.scale + 2, ..percent };
+    Rate::new(share.at_scale(9).expect("whole parts per billion") as i64).expect("a rate")
+}
+
+fn span(text: &str) -> Nanos {
+    let digits = text.trim_end_matches(|c: char| c.is_alphabetic());
+    let number: u64 = digits.parse().unwrap_or_else(|_| panic!("{text}: not a span"));
+    match &text[digits.len()..] {
+        "ms" => Nanos::from_millis(number),
+        "s" => Nanos::from_secs(number),
+        "m" => Nanos::from_secs(number * 60),
+        "h" => Nanos::from_secs(number * 3600),
+        _ => panic!("{text}: in ms, s, m or h"),
+    }
+}
+
+fn urgency(text: &str) -> Urgency {
+    let all = [Urgency::Opportunistic, Urgency::Normal, Urgency::Protective, Urgency::Critical];
+    all.into_iter().find(|urgency| urgency.name() == text).expect("an urgency")
+}
+
+fn instrument(
+    text: &str,
+    before: &[(String, InstrumentSpec, SourceId)],
+) -> (String, InstrumentSpec, SourceId) {
+    let nought = Decimal { mantissa: 0, scale: 0 };
+    let (name, rest) = text.split_once(' ').expect("a name and settings");
+    let mut source = SourceId(0);
+    // Golden cases assume confirmed prices (SPEC §11): no jump is held unless the case says so.
+    let mut spec = InstrumentSpec {
+        venue: VenueId(0),
+        currency: CurrencyId(0),
+        contract: ContractKind::Linear,
+        price_scale: 2,
+        qty_scale: 3,
+        multiplier: Decimal { mantissa: 1, scale: 0 },
+        tick: 1,
+        lot: 1,
+        min_qty: 1,
+        min_notional: nought,
+        taker: Rate::ZERO,
+        maker: Rate::ZERO,
+        min_fee: nought,
+        max_quote_age: Nanos::from_secs(60),
+        jump_limit: rate("100%"),
+        jump_ticks: 5,
+        reduce_only: true,
+        peer: None,
+    };
+    for setting in rest.split_whitespace() {
+        let (key, value) = setting.split_once('=').expect("key=value");
+        let number = || value.parse::<i64>().expect("a whole number");
+        match key {
+            "price" => spec.price_scale = number() as u8,
+            "qty" => spec.qty_scale = number() as u8,
+            "mult" => spec.multiplier = decimal(value),
+            "tick" => spec.tick = number(),
+            "lot" => spec.lot = number(),
+            "taker" => spec.taker = rate(value),
+            "min_fee" => spec.min_fee = decimal(value),
+            "age" => spec.max_quote_age = span(value),
+            "jump" => spec.jump_limit = rate(value),
+            "jump_ticks" => spec.jump_ticks = number(),
+            "source" => source = SourceId(number() as u8),
+            "peer" => {
+                let at = before.iter().position(|(known, ..)| known == value);
+                spec.peer = at.map(|at| InstrumentId(at as u16));
+            }
+            _ => panic!("{key}: no such setting"),
+        }
+    }
+    (name.to_owned(), spec, source)
+}
+
+/// `P fees=gross buffer=1.1 reserve=0.01%: rule; rule`
+fn policy(text: &str) -> (String, Policy) {
+    let (head, rules) = text.split_once(':').expect("a colon before the rules");
+    let mut words = head.split_whitespace();
+    let name = words.next().expect("a name").to_owned();
+    let mut policy = Policy::of(rules.split(';').map(rule));
+    for setting in words {
+        match setting.split_once('=').expect("key=value") {
+            ("fees", "gross") => policy.fees = FeeMode::Gross,
+            ("fees", "entry_only") => policy.fees = FeeMode::EntryOnly,
+            ("fees", _) => policy.fees = FeeMode::Net,
+            ("buffer", value) => {
+                let ppb = decimal(value).at_scale(9).expect("parts per billion");
+                policy.fee_buffer_ppb = ppb as u32;
+            }
+            ("reserve", value) => policy.slippage_reserve = rate(value),
+            (key, _) => panic!("{key}: no such setting"),
+        }
+    }
+    (name, policy)
+}
+
+fn rule(text: &str) -> Rule {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let base = |at: usize| words.get(at).map(|word| base(word));
+    let threshold = || match words[1].ends_with('%') {
+        true => Threshold::Rate { rate: rate(words[1]), base: base(2) },
+        false => Threshold::Amount(decimal(words[1])),
+    };
+    match words[0] {
+        "take_profit" => Rule::TakeProfit { threshold: threshold() },
+        "basis" => Rule::Basis { threshold: threshold() },
+        "tiers" => {
+            let tier = |word: &&str| {
+                let (at, share) = word.split_once(':').expect("threshold:share");
+                Tier { at: rate(at), share: rate(share) }
+            };
+            Rule::Tiers { base: None, tiers: words[1..].iter().map(tier).collect() }
+        }
+        "stop_loss" => Rule::StopLoss { distance: rate(words[1]), base: base(2) },
+        "trailing_stop" => {
+            let after = words.iter().position(|&word| word == "after");
+            let distance = match words.get(2) {
+                Some(&"ticks") => Distance::Ticks(words[1].parse().expect("ticks")),
+                Some(&"price") => Distance::Price(decimal(words[1])),
+                _ => Distance::Rate(rate(words[1])),
+            };
+            let activation = after.map(|at| rate(words[at + 1]));
+            Rule::TrailingStop { distance, activation, base: None }
+        }
+        "trailing_profit" => Rule::TrailingProfit {
+            activation: rate(words[1]),
+            distance: rate(words[2]),
+            floor: rate(words[3]),
+            step: rate(words[4]),
+            base: base(5),
+        },
+        "deadline" => Rule::Deadline {
+            max_age: Some(span(words[1])),
+            at: None,
+            session_close: None,
+            close_before: Nanos(0),
+        },
+        other => panic!("{other}: no such rule"),
+    }
+}
+
+fn base(word: &str) -> Base {
+    match word {
+        "entry" => Base::Entry,
+        "max_leg" => Base::MaxLeg,
+        "gross" => Base::Gross,
+        "margin" => Base::Margin,
+        amount => Base::Amount(decimal(amount)),
+    }
+}

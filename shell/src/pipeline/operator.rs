@@ -1,0 +1,96 @@
+//! What the configuration has happen at its time: positions are opened, an operator closes.
+
+use reap_core::event::{Command, Event, Which};
+use reap_core::position::{PositionSpec, Side};
+use reap_core::units::Nanos;
+
+use super::{Happening, Pipeline, Watcher};
+use crate::config::{CloseConfig, Opened, Target, When};
+
+impl Pipeline {
+    /// The first message says when the market begins, and so when an operator acts.
+    pub(super) fn start(&mut self, at: Nanos) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        let due = |close: &CloseConfig| match close.when {
+            When::At(time) => time,
+            When::After(span) => at.plus(span),
+        };
+        let mut closes: Vec<_> = self.config.closes.iter().map(|one| (due(one), *one)).collect();
+        closes.sort_by_key(|(due, _)| *due);
+        self.closes = closes.into();
+    }
+
+    pub(super) fn on_close(&mut self, close: &CloseConfig, watch: Watcher<'_>) {
+        let which = match close.target {
+            Target::Position(at) => match self.standings[at].id {
+                Some(id) => Which::Position(id),
+                // It was never opened: there is nothing to close.
+                None => return,
+            },
+            Target::Venue(venue) => Which::Venue(venue),
+            Target::Tag(tag) => Which::Tag(tag),
+            Target::All => Which::All,
+        };
+        let command = Command::Close { which, urgency: close.urgency };
+        self.engine.on_event(self.now, &Event::Command(command));
+        self.pump(watch);
+    }
+
+    /// Registers every position whose time has come and whose prices are known.
+    pub(super) fn open_ready(&mut self, watch: Watcher<'_>) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for at in waiting {
+            let position = &self.config.positions[at];
+            let engine = &self.engine;
+            // Entries that wait for a quote take those of one moment: when every leg has one.
+            let ready = match position.opened {
+                Opened::At(opened) if opened > self.now => None,
+                _ => position.resolve(&self.config.instruments, |id| {
+                    engine.quote(id).map(|(quote, at)| (at, quote))
+                }),
+            };
+            match ready {
+                Some(spec) => self.open(at, spec, watch),
+                None => self.waiting.push(at),
+            }
+        }
+    }
+
+    fn open(&mut self, at: usize, spec: PositionSpec, watch: Watcher<'_>) {
+        let settings = &self.config.policies[usize::from(spec.policy.0)].policy.exit;
+        for leg in &spec.legs {
+            let venue = self.instruments[usize::from(leg.instrument.0)].spec().venue;
+            let qty = match leg.side {
+                Side::Long => leg.qty.raw(),
+                Side::Short => -leg.qty.raw(),
+            };
+            self.venues[usize::from(venue.0)].deposit(leg.account, leg.instrument, qty);
+        }
+        let registered = match self.engine.register(self.now, &spec) {
+            Ok(id) => match self.executor.register(id, &spec, settings) {
+                Ok(()) => Ok(id),
+                Err(error) => Err(error.to_string()),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        for (open, leg) in self.standings[at].open.iter_mut().zip(&spec.legs) {
+            *open = leg.qty;
+        }
+        match registered {
+            Ok(id) => {
+                self.by_id.insert(id, at);
+                self.standings[at].id = Some(id);
+                watch(self.now, at, Happening::Opened(&spec));
+            }
+            Err(error) => {
+                watch(self.now, at, Happening::Refused(&error));
+                self.standings[at].refused = Some(error);
+            }
+        }
+        self.standings[at].spec = Some(spec);
+        self.pump(watch);
+    }
+}
