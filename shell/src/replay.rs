@@ -1,6 +1,7 @@
 //! `reap replay`: recorded messages through the very same codecs, engine and executor, with paper
 //! fills; `reap explain`: one exit of it in words.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -82,10 +83,16 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
     let mut line = |at: Nanos, text: String| {
         if args.verbose && !args.json {
             out.line(format_args!("{}  {text}", time_of_day(at)));
+            if args.speed == Speed::Recorded {
+                out.flush();
+            }
         }
+        !out.closed()
     };
     let replayed = match replay(&args.input, args.speed, &mut line) {
-        Ok(replayed) => replayed,
+        Ok(Some(replayed)) => replayed,
+        // Nobody watches any more.
+        Ok(None) => return Outcome::Good,
         Err(error) => {
             complain(error);
             return Outcome::BadInput;
@@ -102,8 +109,9 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
 
 /// Runs `reap explain`.
 pub fn run_explain(args: &ExplainArgs, out: &mut Output) -> Outcome {
-    let replayed = match replay(&args.input, Speed::Max, &mut |_, _| ()) {
-        Ok(replayed) => replayed,
+    let replayed = match replay(&args.input, Speed::Max, &mut |_, _| true) {
+        Ok(Some(replayed)) => replayed,
+        Ok(None) => return Outcome::Good,
         Err(error) => {
             complain(error);
             return Outcome::BadInput;
@@ -145,12 +153,12 @@ pub fn run_explain(args: &ExplainArgs, out: &mut Output) -> Outcome {
     Outcome::Good
 }
 
-/// Reads everything and runs it.
+/// Reads everything and runs it. `line` says whether anyone still watches: `None` when not.
 fn replay(
     input: &Input,
     speed: Speed,
-    line: &mut dyn FnMut(Nanos, String),
-) -> Result<Replayed, String> {
+    line: &mut dyn FnMut(Nanos, String) -> bool,
+) -> Result<Option<Replayed>, String> {
     let config = Config::load(&input.config).map_err(|error| error.to_string())?;
     let mut merge = Merge::open(&input.recordings).map_err(|error| error.to_string())?;
     let mut venues: Vec<VenueId> = Vec::new();
@@ -160,15 +168,19 @@ fn replay(
     }
     let names = config.clone();
     let mut pipeline = Pipeline::new(config, &venues).map_err(|error| error.to_string())?;
+    let watched = Cell::new(true);
     let mut watch = |at: Nanos, position: usize, what: Happening<'_>| {
         if let Some(text) = Report::line(&names, position, &what) {
-            line(at, text);
+            watched.set(line(at, text));
         }
     };
     let clock = Clock::start();
     let mut first = None;
     while let Some(merged) = merge.advance().map_err(|error| error.to_string())? {
         let (Merged::Message(at, source) | Merged::Connected(at, source)) = merged;
+        if !watched.get() {
+            return Ok(None);
+        }
         if speed == Speed::Recorded {
             clock.wait_until(at.since(*first.get_or_insert(at)).0);
         }
@@ -182,7 +194,7 @@ fn replay(
     let end = pipeline.now();
     let seconds = clock.nanos() as f64 / 1e9;
     pipeline.run_until(end.plus(SETTLE), &mut watch);
-    Ok(Replayed { pipeline, seconds })
+    Ok(Some(Replayed { pipeline, seconds }))
 }
 
 fn as_json(replayed: &Replayed) -> Value {

@@ -4,8 +4,10 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -122,6 +124,42 @@ fn short_market(scratch: &Scratch) -> (PathBuf, Vec<PathBuf>) {
         ),
     ];
     (scratch.write("short.toml", config.join("\n")), tape.save(scratch))
+}
+
+#[test]
+fn at_recorded_speed_lines_come_as_they_happen() {
+    let scratch = Scratch::new();
+    let mut tape = Tape::default();
+    // It would take a minute, and something happens every tenth of a second: it opens, it closes
+    // its first tier, it closes.
+    for at in [0, 100, 200, 60_000] {
+        tape.line(&format!("{at} btc-usdm {}.0 {}.1", 60_000 + at, 60_000 + at));
+    }
+    let position = "[policy.tiers]\nfees = \"gross\"\n\
+        tiers = [{ at = \"10bps\", close = \"50%\" }, { at = \"20bps\", close = \"100%\" }]\n\
+        [[position]]\nname = \"one\"\npolicy = \"tiers\"\nopened = \"first quote\"\n\
+        legs = [{ instrument = \"btc-usdm\", side = \"long\", entry = \"60000\", qty = \"0.5\" }]\n";
+    let config = common::read(&data("cases/base.toml")) + position;
+    let config = scratch.write("tiers.toml", config);
+    let begin = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_reap"))
+        .args(["replay", "--speed", "1x", "--verbose", "--config"])
+        .arg(config)
+        .args(tape.save(&scratch))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    assert!(line.contains("one: open, long 0.5 btc-usdm at 60000"), "{line}");
+    assert_eq!(child.try_wait().unwrap(), None, "the line came while it runs");
+    // Nobody reads any more: the next line finds out, and it ends without a word.
+    drop(lines);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), common::text(&output.stderr)), (Some(0), ""));
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
 }
 
 #[test]

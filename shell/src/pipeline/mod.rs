@@ -18,7 +18,7 @@ use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId};
 use reap_core::intent::Intent;
-use reap_core::limits::LEGS_MAX;
+use reap_core::limits::{LEGS_MAX, SOURCES_MAX};
 use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
@@ -58,6 +58,9 @@ pub type Watcher<'w> = &'w mut dyn FnMut(Nanos, usize, Happening<'_>);
 /// Why a pipeline could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
+    /// More sources than an engine tells apart.
+    #[error("{0} recordings: at most {SOURCES_MAX} at once; leave some out or join them")]
+    Sources(usize),
     /// The configuration's symbols do not fit the codec's table.
     #[error("{0}")]
     Symbols(String),
@@ -113,8 +116,11 @@ impl Pipeline {
     /// A pipeline for a configuration, with one source per entry of `sources`.
     ///
     /// # Errors
-    /// When a table is too small for the configuration.
+    /// When there are too many sources, or a table is too small for the configuration.
     pub fn new(config: Config, sources: &[VenueId]) -> Result<Self, PipelineError> {
+        if sources.len() > SOURCES_MAX {
+            return Err(PipelineError::Sources(sources.len()));
+        }
         let instruments: Vec<Instrument> =
             config.instruments.iter().map(|named| named.instrument).collect();
         let count = config.positions.len();

@@ -192,6 +192,11 @@ impl Tape {
         self.files.entry(venue).or_default().push((at, message.into()));
     }
 
+    /// The messages of a venue's file, with their milliseconds.
+    pub(crate) fn files(&mut self, venue: &str) -> &mut Vec<(u64, Vec<u8>)> {
+        self.files.entry(venue.into()).or_default()
+    }
+
     /// Reads one line of a case: `MILLISECONDS INSTRUMENT BID ASK [BID_QTY ASK_QTY]`,
     /// `… mark PRICE RATE SETTLES` or `… trade PRICE QTY`.
     pub(crate) fn line(&mut self, line: &str) {
