@@ -34,6 +34,7 @@ fn engine(positions: usize) -> Engine {
         jump_limit: Rate::from_bps(1000),
         jump_ticks: 5,
         reduce_only: true,
+        min_notional_on_reduce: true,
         peer: None,
     };
     let instrument = Instrument::new(spec).expect("a constant specification");

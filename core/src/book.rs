@@ -269,7 +269,8 @@ impl Books {
             self.counters.refreshed += 1;
             let last = book.accepted.as_mut().expect("it was there above");
             last.confirmed_at = last.confirmed_at.max(stamp.received);
-            return Change::Refreshed;
+            // A price that was refuted, or challenged by a jump, stays so: no gate opens.
+            return if book.good && book.held.is_none() { Change::Refreshed } else { Change::None };
         }
         book.last_id = stamp.update_id;
         let expired = stamp.received.since(last.confirmed_at) > book.spec.spec().max_quote_age;

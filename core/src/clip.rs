@@ -7,12 +7,13 @@ use crate::limits::{LEGS_MAX, PPB};
 use crate::units::{Price, Qty, div_ceil};
 
 /// The smallest quantity, in whole lots, that may be sent at `price`: at least the venue's minimum
-/// quantity and minimum notional. Reduce-only orders are held to it too, although some venues
-/// exempt them. `i64::MAX` when no quantity is enough.
+/// quantity and minimum notional, unless the venue exempts reduce-only orders from that. `i64::MAX`
+/// when no quantity is enough.
 pub(crate) fn min_order(instrument: &Instrument, price: Price) -> i64 {
     let spec = instrument.spec();
     let unit = i128::from(price.raw()) * spec.multiplier.mantissa * i128::from(PPB);
-    let by_notional = div_ceil(instrument.min_notional_nano(), unit);
+    let exempt = spec.reduce_only && !spec.min_notional_on_reduce;
+    let by_notional = if exempt { 0 } else { div_ceil(instrument.min_notional_nano(), unit) };
     let lot = i128::from(spec.lot);
     let lots = div_ceil(by_notional.max(i128::from(spec.min_qty)), lot);
     i64::try_from(lots * lot).unwrap_or(i64::MAX)

@@ -87,6 +87,19 @@ impl Executor {
         }
     }
 
+    /// Whether a position could be taken on: ask before the engine does, which watches what it has
+    /// registered.
+    ///
+    /// # Errors
+    /// As [`Self::register`], the slot aside.
+    pub fn admits(&self, spec: &PositionSpec, exit: &ExitSettings) -> Result<(), AdmitError> {
+        terms(spec, exit, &self.desk.instruments)?;
+        if spec.legs.len() > self.legs_free {
+            return Err(AdmitError::Full { what: "live orders", max: self.orders_max });
+        }
+        Ok(())
+    }
+
     /// Takes a position on under the id that the engine gave it. A slot may be used again when its
     /// earlier position is closed.
     ///

@@ -69,6 +69,8 @@ pub struct InstrumentSpec {
     pub jump_ticks: i64,
     /// Whether orders can be marked reduce-only.
     pub reduce_only: bool,
+    /// Whether `min_notional` binds reduce-only orders too; some venues exempt them.
+    pub min_notional_on_reduce: bool,
     /// The same underlying at another venue, which may confirm a jump.
     pub peer: Option<InstrumentId>,
 }

@@ -234,7 +234,7 @@ impl Engine {
             let position = &self.positions[slot as usize];
             let meant = match which {
                 Which::Position(_) => false,
-                Which::Tag(tag) => position.tag == tag,
+                Which::Tag(tag) => tag != 0 && position.tag == tag,
                 Which::All => true,
                 Which::Venue(venue) => position.legs().iter().any(|leg| {
                     let instrument = self.books.instrument(leg.instrument);

@@ -139,6 +139,16 @@ pub enum RegisterError {
         /// What contradicts.
         why: &'static str,
     },
+    /// A setting of the policy is out of bounds.
+    #[error("policy: {field} is {value}, must be {bound}")]
+    Policy {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: i128,
+        /// The bound, in words.
+        bound: &'static str,
+    },
     /// A rule does not fit the position or contradicts itself.
     #[error("rule {rule}: {field} is {value}, must be {bound}")]
     Rule {

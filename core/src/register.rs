@@ -140,11 +140,19 @@ fn leg(
 }
 
 fn fees(policy: &Policy, position: &Tracked) -> Result<(), RegisterError> {
+    let reserve = policy.slippage_reserve.raw();
+    if reserve < 0 {
+        return Err(RegisterError::Policy {
+            field: "slippage reserve (ppb)",
+            value: i128::from(reserve),
+            bound: "0 or more: a reserve never claims profit",
+        });
+    }
     for (at, leg) in position.legs().iter().enumerate() {
         let rate = match policy.fees {
             FeeMode::Net => exit_fee(leg.taker, policy),
             FeeMode::EntryOnly | FeeMode::Gross => 0,
-        } + policy.slippage_reserve.raw();
+        } + reserve;
         if rate.abs() >= PPB {
             return Err(RegisterError::Leg {
                 leg: at,

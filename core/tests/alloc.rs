@@ -39,6 +39,7 @@ fn instrument(min_fee: Decimal) -> Instrument {
         jump_limit: Rate::from_bps(500),
         jump_ticks: 5,
         reduce_only: true,
+        min_notional_on_reduce: true,
         peer: None,
     })
     .unwrap()

@@ -111,6 +111,7 @@ fn instrument(random: &mut Random, scales: &[u8]) -> Option<Instrument> {
         jump_limit: Rate::new(random.of(&[1, RATE_MAX])).unwrap(),
         jump_ticks: 1,
         reduce_only: true,
+        min_notional_on_reduce: true,
         peer: Some(InstrumentId(random.below(INSTRUMENTS as u64 + 1) as u16)),
     })
     .ok()

@@ -261,7 +261,8 @@ impl<'p> Report<'p> {
             .collect();
         let mut lines = table(&head, &rows, 5);
         for (currency, total) in self.totals() {
-            lines.push(format!("{} exits, net {total} {currency}", rows.len()));
+            let exits = if rows.len() == 1 { "exit" } else { "exits" };
+            lines.push(format!("{} {exits}, net {total} {currency}", rows.len()));
         }
         lines
     }

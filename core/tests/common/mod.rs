@@ -27,6 +27,7 @@ pub(crate) fn instrument(tick: i64, lot: i64, min_qty: i64, min_notional: i128) 
         jump_limit: Rate::from_bps(1_000),
         jump_ticks: 5,
         reduce_only: true,
+        min_notional_on_reduce: true,
         peer: None,
     })
     .unwrap()

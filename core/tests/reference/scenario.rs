@@ -357,6 +357,7 @@ fn instrument(
         jump_limit: rate("100%"),
         jump_ticks: 5,
         reduce_only: true,
+        min_notional_on_reduce: true,
         peer: None,
     };
     for setting in rest.split_whitespace() {

@@ -334,6 +334,7 @@ fn instrument(
         jump_limit: rate(rng.pick(&[10_000_000, 30_000_000, 100_000_000])),
         jump_ticks: rng.pick(&[5, 10]),
         reduce_only: true,
+        min_notional_on_reduce: true,
         peer: peer.map(InstrumentId),
     };
     let mut ticks = centre_ticks;

@@ -32,6 +32,8 @@ pub struct Venue {
     pub max_quote_age: Nanos,
     /// Whether an order can be marked reduce-only.
     pub reduce_only: bool,
+    /// Whether its smallest notional binds reduce-only orders too.
+    pub min_notional_on_reduce: bool,
     /// Spot: nothing is short there, and a sale is bounded by the balance.
     pub spot: bool,
     /// Makes the codec of one connection's market data.

@@ -228,6 +228,7 @@ fn instrument() -> InstrumentSpec {
         jump_limit: Rate::from_bps(1000),
         jump_ticks: 5,
         reduce_only: true,
+        min_notional_on_reduce: true,
         peer: None,
     }
 }

@@ -125,6 +125,7 @@ pub(super) fn instrument<'a>(
         jump_limit: jump_limit?,
         jump_ticks: jump_ticks?,
         reduce_only,
+        min_notional_on_reduce: venue.kind.min_notional_on_reduce,
         peer: None,
     };
     checked(&table, name, symbol?, spec)

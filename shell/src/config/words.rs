@@ -199,6 +199,9 @@ pub fn instrument(spec: &InstrumentSpec, currency: &str) -> Vec<String> {
         qty(spec.min_qty),
         amount(spec.min_notional, currency)
     );
+    if spec.reduce_only && !spec.min_notional_on_reduce && spec.min_notional.mantissa > 0 {
+        grid += " (not for reduce-only orders)";
+    }
     if decimal(spec.multiplier) != "1" {
         grid += &format!(", {} units per contract", decimal(spec.multiplier));
     }

@@ -69,13 +69,12 @@ impl Pipeline {
             };
             self.venues[usize::from(venue.0)].deposit(leg.account, leg.instrument, qty);
         }
-        let registered = match self.engine.register(self.now, &spec) {
-            Ok(id) => match self.executor.register(id, &spec, settings) {
-                Ok(()) => Ok(id),
-                Err(error) => Err(error.to_string()),
-            },
-            Err(error) => Err(error.to_string()),
-        };
+        let admitted = self.executor.admits(&spec, settings).map_err(|error| error.to_string());
+        let registered = admitted.and_then(|()| {
+            let id = self.engine.register(self.now, &spec).map_err(|error| error.to_string())?;
+            let taken = self.executor.register(id, &spec, settings);
+            taken.map(|()| id).map_err(|error| error.to_string())
+        });
         for (open, leg) in self.standings[at].open.iter_mut().zip(&spec.legs) {
             *open = leg.qty;
         }

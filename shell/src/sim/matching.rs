@@ -226,7 +226,8 @@ impl Book {
         }
         let price = order.limit.unwrap_or(best.price);
         let small = self.instrument.notional_nano(price, order.qty);
-        if !order.reduce_only && small < self.instrument.min_notional_nano() {
+        let exempt = order.reduce_only && !spec.min_notional_on_reduce;
+        if !exempt && small < self.instrument.min_notional_nano() {
             return Err(RejectClass::Size);
         }
         let closable = match order.side {

@@ -13,6 +13,7 @@ pub const VENUE: Venue = Venue {
     name: "binance_spot",
     max_quote_age: Nanos::from_secs(60),
     reduce_only: false,
+    min_notional_on_reduce: true,
     spot: true,
     market: |symbols| Box::new(Market::new(symbols)),
 };

@@ -13,6 +13,7 @@ pub const VENUE: Venue = Venue {
     name: "binance_usdm",
     max_quote_age: Nanos::from_secs(60),
     reduce_only: true,
+    min_notional_on_reduce: false,
     spot: false,
     market: |symbols| Box::new(Market::new(symbols)),
 };

@@ -21,6 +21,7 @@ pub const LINEAR: Venue = Venue {
     name: "bybit_linear",
     max_quote_age: MAX_QUOTE_AGE,
     reduce_only: true,
+    min_notional_on_reduce: true,
     spot: false,
     market: |symbols| Box::new(Market::new(Category::Linear, symbols)),
 };
@@ -30,6 +31,7 @@ pub const SPOT: Venue = Venue {
     name: "bybit_spot",
     max_quote_age: MAX_QUOTE_AGE,
     reduce_only: false,
+    min_notional_on_reduce: true,
     spot: true,
     market: |symbols| Box::new(Market::new(Category::Spot, symbols)),
 };

@@ -28,6 +28,7 @@ fn instrument() -> Instrument {
         jump_limit: Rate::from_bps(1_000),
         jump_ticks: 5,
         reduce_only: true,
+        min_notional_on_reduce: false,
         peer: None,
     })
     .unwrap()
