@@ -43,7 +43,7 @@ struct Market {
     first_only: bool,
 }
 
-const MARKETS: [Market; 5] = [
+const MARKETS: [Market; 6] = [
     Market { name: "calm", instruments: 1, fill: mixed, quote: calm, first_only: false },
     Market { name: "rally", instruments: 1, fill: trailing, quote: rally, first_only: false },
     Market {
@@ -54,6 +54,7 @@ const MARKETS: [Market; 5] = [
         first_only: false,
     },
     Market { name: "ratios", instruments: 2, fill: odd_pairs, quote: two_walks, first_only: false },
+    Market { name: "drift", instruments: 2, fill: odd_pairs, quote: drifting, first_only: false },
     Market { name: "symbols", instruments: 1000, fill: spread, quote: round, first_only: true },
 ];
 
@@ -365,6 +366,17 @@ fn two_walks(step: u64, random: &mut Random, mids: &mut [i64]) -> usize {
     let phase = (step % 40_000) as i64;
     let swing = if phase < 20_000 { phase - 10_000 } else { 30_000 - phase };
     mids[at] = MID + swing + random.between(-20, 20);
+    at
+}
+
+/// The hardest case for guards: both legs drift together by 120 bp in 20 s of quotes each
+/// millisecond, so that every pair's guard is used up again and again while its net stands still.
+/// Cost per tick: pairs × drift per tick ÷ half of what each is missing × one re-arming.
+fn drifting(step: u64, random: &mut Random, mids: &mut [i64]) -> usize {
+    let at = (step % 2) as usize;
+    let phase = (step % 40_000) as i64;
+    let swing = if phase < 20_000 { phase - 10_000 } else { 30_000 - phase };
+    mids[at] = MID + 3 * swing + random.between(-20, 20);
     at
 }
 
