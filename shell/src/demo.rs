@@ -20,7 +20,7 @@ use crate::sim::{Market, MarketVenue};
 const LENGTH: Nanos = Market::DEMO_LENGTH;
 /// 2026-01-05 09:00:00 UTC, when the market begins.
 const START: Nanos = Nanos(1_767_603_600_000_000_000);
-/// After the last message answers still arrive and plans still end.
+/// How long the live plans may take to end after the last message.
 const SETTLE: Nanos = Nanos::from_secs(30);
 /// Positions that are meant to stay open: their targets lie out of the market's reach.
 const PATIENT: &str = "patient";
@@ -92,7 +92,7 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
         let source = source.expect("every venue of the market is a source");
         pipeline.on_message(frame.at, source, frame.raw, &mut watch);
     }
-    pipeline.run_until(START.plus(LENGTH).plus(SETTLE), &mut watch);
+    pipeline.settle(START.plus(LENGTH).plus(SETTLE), &mut watch);
     finish(args, &pipeline, shown.into_inner())
 }
 

@@ -18,7 +18,7 @@ use crate::output::{Output, complain};
 use crate::pipeline::{Happening, Pipeline};
 use crate::report::{Report, time_of_day};
 
-/// After the last message answers still arrive and plans still end.
+/// How long the live plans may take to end after the last message.
 const SETTLE: Nanos = Nanos::from_secs(30);
 
 /// How fast a replay goes.
@@ -193,7 +193,7 @@ fn replay(
     }
     let end = pipeline.now();
     let seconds = clock.nanos() as f64 / 1e9;
-    pipeline.run_until(end.plus(SETTLE), &mut watch);
+    pipeline.settle(end.plus(SETTLE), &mut watch);
     Ok(Some(Replayed { pipeline, seconds }))
 }
 

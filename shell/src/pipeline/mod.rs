@@ -243,6 +243,16 @@ impl Pipeline {
         }
     }
 
+    /// After the last message: lets the plans that are live end, at most until `until`. Nothing else
+    /// is waited for: nobody has recorded the market that it would meet.
+    pub fn settle(&mut self, until: Nanos, watch: Watcher<'_>) {
+        while self.live.iter().any(Option::is_some) {
+            let Some(due) = self.next_due().filter(|due| *due < until) else { return };
+            self.now = self.now.max(due);
+            self.run_due(watch);
+        }
+    }
+
     /// When something happens next without a further message.
     fn next_due(&self) -> Option<Nanos> {
         let venues = self.venues.iter().filter_map(Matching::next_due);
