@@ -9,7 +9,7 @@
 //! long as it takes; no second order is sent for its quantity, and its plan does not end. After
 //! `stuck_after` without progress the plan is flagged stuck and counted, which is for people to
 //! see: it is never called closed. Asking the venue comes with the orders' Unknown state, which
-//! this version does not have; `leg_timeout` belongs to it and is not read here.
+//! this version does not have.
 //!
 //! After every call the caller takes all orders and reports. What is left to lie would overflow a
 //! table of fixed size, and ends the process.

@@ -71,7 +71,7 @@ pub struct Tier {
     pub share: Rate,
 }
 
-/// An exit rule. The formulas stand in the module of each rule's name in `compile`.
+/// An exit rule. Its formula stands in `compile`, its meaning in `SEMANTICS.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// net / base ≥ threshold.
@@ -144,8 +144,6 @@ pub struct ExitSettings {
     pub spread_limit: Rate,
     /// How long normal exits wait for the spread, 60 s.
     pub polling_deadline: Nanos,
-    /// Silence of a leg's order that counts as a failure, 500 ms.
-    pub leg_timeout: Nanos,
     /// Without progress for this long a plan is stuck, 30 s.
     pub stuck_after: Nanos,
     /// First back-off after a missed opportunistic plan, 20 ms; doubles.
@@ -163,7 +161,6 @@ impl Default for ExitSettings {
             collars_protective: [20, 50, 100].into_iter().map(Rate::from_bps).collect(),
             spread_limit: Rate::from_bps(20),
             polling_deadline: Nanos::from_secs(60),
-            leg_timeout: Nanos::from_millis(500),
             stuck_after: Nanos::from_secs(30),
             rearm_first: Nanos::from_millis(20),
             rearm_last: Nanos::from_secs(1),

@@ -33,7 +33,6 @@ pub(super) fn exit_settings(
     };
     let spread_limit = rate("spread_limit", default.spread_limit);
     let polling_deadline = span("polling_deadline", default.polling_deadline);
-    let leg_timeout = span("leg_timeout", default.leg_timeout);
     let stuck_after = span("stuck_after", default.stuck_after);
     let rearm_first = span("rearm_first", default.rearm_first);
     let rearm_last = span("rearm_last", default.rearm_last);
@@ -50,7 +49,6 @@ pub(super) fn exit_settings(
         collars_protective: collars_protective?,
         spread_limit: spread_limit?,
         polling_deadline: polling_deadline?,
-        leg_timeout: leg_timeout?,
         stuck_after: stuck_after?,
         rearm_first,
         rearm_last,

@@ -177,8 +177,7 @@ pub fn exit(exit: &ExitSettings, currency: &str) -> Vec<String> {
             rate(exit.spread_limit)
         ),
         format!(
-            "a silent order fails after {}, a plan is stuck after {}, a miss waits {} doubling to {}",
-            span(exit.leg_timeout),
+            "a plan is stuck after {}, a miss waits {} doubling to {}",
             span(exit.stuck_after),
             span(exit.rearm_first),
             span(exit.rearm_last)
