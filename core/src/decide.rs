@@ -24,7 +24,8 @@ impl Engine {
             let position = &mut self.positions[slot as usize];
             let Some(plan) = &mut position.plan else {
                 let Decision { winner, keep } = decision;
-                position.plan = Some(LivePlan { urgency: winner.urgency, keep, reached: false });
+                let urgency = winner.urgency;
+                position.plan = Some(LivePlan { intent: 0, urgency, keep, reached: false });
                 position.state = PositionState::Exiting;
                 self.leave_open(slot);
                 self.decisions.push_back(decision);

@@ -117,7 +117,7 @@ impl Desk {
                 self.hash.fold(qty.raw() as u64);
                 self.hash.fold_wide(fee);
             }
-            Report::PlanEnded { position, outcome } => {
+            Report::PlanEnded { position, intent: _, outcome } => {
                 self.counters.ended[outcome as usize] += 1;
                 self.hash.fold(3);
                 self.hash.fold(u64::from(position.0) | (outcome as u64) << 32);

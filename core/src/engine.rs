@@ -49,6 +49,8 @@ pub struct EngineCounters {
     pub intents: u64,
     /// Reports and commands for a position that is not there or not in that state.
     pub stray: u64,
+    /// Ends of plans that an intent has passed on its way: the plan goes on under that intent.
+    pub crossed: u64,
     /// Fills beyond the open quantity: the open quantity stays at nought.
     pub overfills: u64,
     /// Amounts that do not fit the position's money scale.
@@ -209,6 +211,10 @@ impl Engine {
     pub fn poll_intent(&mut self) -> Option<Intent> {
         let decision = self.decisions.pop_front()?;
         self.counters.intents += 1;
+        let position = &mut self.positions[decision.winner.position as usize];
+        if let Some(plan) = &mut position.plan {
+            plan.intent = self.counters.intents;
+        }
         let intent = self.intent(&decision);
         self.fold(&intent);
         Some(intent)

@@ -51,6 +51,9 @@ pub enum Report {
     PlanEnded {
         /// The position.
         position: PositionId,
+        /// Number of the last intent that the plan took in. An intent may pass the report of the end
+        /// on its way: the executor then works it as a plan of its own, and this end is not its.
+        intent: u64,
         /// How.
         outcome: Outcome,
     },

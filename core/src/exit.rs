@@ -286,13 +286,13 @@ impl Exit {
         assert!(self.legs.iter().all(|leg| !leg.is_live()), "a plan ends with nothing in flight");
         let flat = self.legs.iter().all(|leg| leg.open == Qty::ZERO);
         assert_eq!(outcome == Outcome::Closed, flat, "closed means flat by fills");
-        self.plan = None;
+        let plan = self.plan.take().expect("only a live plan ends");
         if flat {
             self.closed = true;
             for leg in &self.legs {
                 desk.holdings.leave(leg.key());
             }
         }
-        desk.push_report(Report::PlanEnded { position: self.id, outcome });
+        desk.push_report(Report::PlanEnded { position: self.id, intent: plan.seen, outcome });
     }
 }

@@ -67,14 +67,23 @@ impl Engine {
                 let Some(slot) = self.live_slot(position) else { return };
                 self.on_fill(now, slot, leg, Fill { price, qty, fee });
             }
-            Report::PlanEnded { position, outcome } => {
+            Report::PlanEnded { position, intent, outcome } => {
                 let Some(slot) = self.live_slot(position) else { return };
-                // The executor may have worked a decision that was meant to raise a plan, and met none
-                // any more, as a plan of its own. What is flat or dust is so whoever asked for it.
-                let open = matches!(outcome, Outcome::Done | Outcome::Missed);
-                if open && self.positions[slot as usize].plan.is_none() {
-                    self.counters.stray += 1;
-                    return;
+                // What is flat or dust is so whoever asked for it.
+                if matches!(outcome, Outcome::Done | Outcome::Missed) {
+                    match self.positions[slot as usize].plan {
+                        None => {
+                            self.counters.stray += 1;
+                            return;
+                        }
+                        // A decision that was meant to raise the plan has passed this report on its
+                        // way. The executor has met no plan to raise and works it as one of its own.
+                        Some(plan) if plan.intent > intent => {
+                            self.counters.crossed += 1;
+                            return;
+                        }
+                        Some(_) => {}
+                    }
                 }
                 self.on_plan_ended(now, slot, outcome);
             }

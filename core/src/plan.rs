@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) reason: Reason,
     pub(crate) intent: u64,
     pub(crate) compiled: Compiled,
+    /// Number of the last intent that it took in, whether that raised it or not.
+    pub(crate) seen: u64,
     /// What each leg keeps: the smallest that any intent asked for.
     pub(crate) keep: [Qty; LEGS_MAX],
     /// Orders sent.
@@ -39,6 +41,7 @@ impl Plan {
             reason: intent.reason,
             intent: intent.seq,
             compiled: intent.compiled,
+            seen: intent.seq,
             keep: intent.keep,
             attempts: 0,
             filled: false,
@@ -50,6 +53,7 @@ impl Plan {
     /// Takes a further intent in. Returns whether the urgency rose.
     pub(crate) fn raise(&mut self, intent: &Intent) -> bool {
         let rose = intent.urgency > self.urgency;
+        self.seen = intent.seq;
         let mut lowered = false;
         for (keep, &asked) in self.keep.iter_mut().zip(&intent.keep).take(intent.legs.into()) {
             lowered |= asked < *keep;

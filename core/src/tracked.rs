@@ -140,6 +140,8 @@ pub(crate) fn exit_fee(taker: Rate, policy: &Policy) -> i64 {
 /// The plan that the executor works, as far as the engine needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LivePlan {
+    /// Number of the last intent given out for it.
+    pub(crate) intent: u64,
     pub(crate) urgency: Urgency,
     pub(crate) keep: [Qty; LEGS_MAX],
     /// A fill has brought every leg to its target; the report of the end is on its way.

@@ -158,7 +158,7 @@ fn the_engine_does_not_allocate_after_start_up() {
                     qty: Qty::new(1 + random(400) as i64).unwrap(),
                     fee: 0,
                 };
-                for report in [fill, Report::PlanEnded { position, outcome }] {
+                for report in [fill, Report::PlanEnded { position, intent: u64::MAX, outcome }] {
                     engine.on_event(now, &Event::Report(report));
                     while engine.poll_intent().is_some() {}
                 }

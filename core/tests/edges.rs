@@ -160,11 +160,13 @@ fn a_mark_beyond_every_sum_is_never_reached() {
 }
 
 /// The executor ended a plan while a decision that was meant to raise it was on its way: it works
-/// that decision as a plan of its own, of which the engine knows nothing. Flat is flat even then.
+/// that decision as a plan of its own, and only the end of that one ends it here.
 #[test]
-fn a_plan_that_the_engine_lost_sight_of_still_closes_the_position() {
+fn a_raise_that_passes_the_end_of_its_plan_is_a_plan_of_its_own() {
     let close = |which| Event::Command(Command::Close { which, urgency: Urgency::Critical });
-    let ended = |position, outcome| Event::Report(Report::PlanEnded { position, outcome });
+    let ended = |position, intent, outcome| {
+        Event::Report(Report::PlanEnded { position, intent, outcome })
+    };
     for (outcome, state) in [
         (Outcome::Closed, PositionState::Closed),
         (Outcome::Dust, PositionState::DustResidual),
@@ -178,9 +180,10 @@ fn a_plan_that_the_engine_lost_sight_of_still_closes_the_position() {
         assert_eq!(desk.on(&close(Which::Position(id))).len(), 1, "a raise");
         desk.quote(0, 1_000, 1_001);
         // The first plan's end, on its way since before the raise; then that of the second.
-        desk.on(&ended(id, Outcome::Missed));
-        assert_eq!(desk.engine.state(id), Some(PositionState::Open));
-        desk.on(&ended(id, outcome));
+        desk.on(&ended(id, 1, Outcome::Missed));
+        assert_eq!(desk.engine.state(id), Some(PositionState::Exiting));
+        assert_eq!(desk.engine.counters().crossed, 1);
+        desk.on(&ended(id, 2, outcome));
         assert_eq!(desk.engine.state(id), Some(state), "{outcome:?}");
     }
 }
@@ -199,7 +202,7 @@ fn a_filled_target_is_not_judged_again_before_its_plan_has_ended() {
     assert_eq!(desk.quote(0, 1_001, 1_002).len(), 1);
     let (price, qty) = (Price::new(1_050).unwrap(), Qty::new(1).unwrap());
     let fill = Report::Fill { position, leg: 0, price, qty, fee: 0 };
-    let ended = Report::PlanEnded { position, outcome: Outcome::Done };
+    let ended = Report::PlanEnded { position, intent: u64::MAX, outcome: Outcome::Done };
     assert!(desk.on(&Event::Report(fill)).is_empty());
     assert!(desk.quote(0, 1_002, 1_003).is_empty());
     assert!(desk.on(&Event::Report(ended)).is_empty());

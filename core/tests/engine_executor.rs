@@ -12,9 +12,10 @@ use std::collections::VecDeque;
 
 use common::{Table, ZERO, instrument};
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Event, GateSettings};
+use reap_core::event::{Event, GateSettings, Report};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::instrument::{AccountId, InstrumentId, SourceId};
+use reap_core::intent::Intent;
 use reap_core::order::{Order, OrderChange, OrderEvent, OrderSide, RejectClass};
 use reap_core::policy::{Policy, PolicyId, Rule, Threshold, Tier};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState, Side};
@@ -47,6 +48,10 @@ struct Pair {
     mids: [i64; INSTRUMENTS],
     now: Nanos,
     venue: VecDeque<Order>,
+    /// On their way between two threads; delivered at once on one.
+    intents: VecDeque<Intent>,
+    reports: VecDeque<Report>,
+    threads: bool,
     positions: Vec<(PositionId, usize)>,
     trade_id: u64,
     update_id: u64,
@@ -83,7 +88,7 @@ fn policies() -> [Policy; 3] {
 }
 
 impl Pair {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, threads: bool) -> Self {
         let instruments =
             [instrument(1, 1, 1, 0), instrument(1, 1, 3, 0), instrument(5, 10, 30, 0)];
         let limits = EngineLimits { positions: 4 * POSITIONS, ..EngineLimits::default() };
@@ -100,6 +105,9 @@ impl Pair {
             mids: [100_000; INSTRUMENTS],
             now: Nanos::from_secs(1_000),
             venue: VecDeque::new(),
+            intents: VecDeque::new(),
+            reports: VecDeque::new(),
+            threads,
             positions: Vec::new(),
             trade_id: 0,
             update_id: 0,
@@ -117,6 +125,8 @@ impl Pair {
         if self.positions.len() < POSITIONS {
             self.register();
         }
+        // Time and prices go on between two looks at a ring.
+        self.pump();
     }
 
     fn register(&mut self) {
@@ -233,10 +243,19 @@ impl Pair {
                 self.venue.push_back(order);
             }
             while let Some(intent) = self.engine.poll_intent() {
+                self.intents.push_back(intent);
+            }
+            while let Some(report) = self.executor.poll_report() {
+                self.reports.push_back(report);
+            }
+            // Between threads each side sees what the other said some time later.
+            let mut arrives = || !self.threads || self.random.below(4) == 0;
+            let (intent, report) = (arrives(), arrives());
+            if let Some(intent) = self.intents.pop_front_if(|_| intent) {
                 quiet = false;
                 self.executor.on_intent(self.now, &intent, &self.quotes);
             }
-            if let Some(report) = self.executor.poll_report() {
+            if let Some(report) = self.reports.pop_front_if(|_| report) {
                 quiet = false;
                 self.engine.on_event(self.now, &Event::Report(report));
             }
@@ -246,14 +265,17 @@ impl Pair {
             echoes += 1;
             assert!(echoes < ECHOES_MAX, "engine and executor answer each other for ever");
         }
-        self.forget_ended();
+        if self.intents.is_empty() && self.reports.is_empty() {
+            self.forget_ended();
+        }
     }
 
     fn forget_ended(&mut self) {
         let (engine, executor) = (&self.engine, &self.executor);
         let (mut closed, mut dust) = (0, 0);
         self.positions.retain(|&(id, legs)| {
-            if executor.is_closed(id) {
+            // Its slot may hold another position by now.
+            if executor.is_closed(id) || executor.open(id).is_none() {
                 assert!(matches!(engine.state(id), None | Some(PositionState::Closed)));
                 closed += 1;
                 return false;
@@ -281,15 +303,34 @@ fn engine_and_executor_agree_and_never_ping_pong() {
     let seed = setting("SEED", 4_711);
     let steps = setting("STEPS", 200_000);
     println!("SEED={seed} STEPS={steps}");
-    let mut pair = Pair::new(seed);
+    run(seed, steps, false);
+}
+
+/// Intents and reports cross on their way between two threads: whenever nothing is on its way, both
+/// sides know the same again.
+#[test]
+fn crossing_intents_and_reports_leave_both_sides_agreed() {
+    let seed = setting("SEED", 4_712);
+    let steps = setting("STEPS", 200_000);
+    println!("SEED={seed} STEPS={steps}");
+    let crossed = run(seed, steps, true);
+    assert!(crossed > 10, "raises pass ends: {crossed}");
+}
+
+fn run(seed: u64, steps: u64, threads: bool) -> u64 {
+    let mut pair = Pair::new(seed, threads);
+    let mut crossed = 0;
     for _ in 0..steps {
         // Dust keeps its slot: the run ends before the tables are full of it.
         if pair.dust as usize > 2 * POSITIONS {
-            pair = Pair { closed: pair.closed, ..Pair::new(pair.random.below(u64::MAX)) };
+            crossed += pair.engine.counters().crossed;
+            let next = Pair::new(pair.random.below(u64::MAX), threads);
+            pair = Pair { closed: pair.closed, ..next };
         }
         pair.step();
     }
     println!("closed {}, {:#?}", pair.closed, pair.executor.counters());
     assert!(pair.closed > steps / 1_000, "exits happen: {}", pair.closed);
-    assert_eq!(pair.executor.counters().ignored_intents, 0);
+    assert!(threads || pair.executor.counters().ignored_intents == 0);
+    crossed + pair.engine.counters().crossed
 }

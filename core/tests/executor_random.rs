@@ -390,7 +390,7 @@ impl World {
 
     fn drain(&mut self) {
         while let Some(report) = self.executor.poll_report() {
-            let Report::PlanEnded { position, outcome } = report else { continue };
+            let Report::PlanEnded { position, outcome, .. } = report else { continue };
             let book = self.books.iter_mut().find(|book| book.id == position).unwrap();
             assert!(book.plan.take().is_some(), "a plan ends once");
             book.outcome = Some(outcome);

@@ -89,7 +89,7 @@ fn filled_at_both_limits_the_pair_has_made_its_threshold() {
     assert!((least..least + i128::from(PPB)).contains(&realised.mantissa), "{realised}");
     let reports: Vec<_> = std::iter::from_fn(|| executor.poll_report()).collect();
     assert_eq!(reports.len(), 3);
-    assert_eq!(reports[2], Report::PlanEnded { position: id, outcome: Outcome::Closed });
+    assert_eq!(reports[2], Report::PlanEnded { position: id, intent: 1, outcome: Outcome::Closed });
     assert!(executor.is_closed(id));
 }
 

@@ -117,6 +117,6 @@ impl Holding {
     fn end(&mut self, outcome: Outcome) -> Event {
         self.plan = None;
         self.closed = matches!(outcome, Outcome::Closed | Outcome::Dust);
-        Event::Report(Report::PlanEnded { position: self.id, outcome })
+        Event::Report(Report::PlanEnded { position: self.id, intent: u64::MAX, outcome })
     }
 }

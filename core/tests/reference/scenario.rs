@@ -220,7 +220,8 @@ impl Scenario {
                     "dust" => Outcome::Dust,
                     _ => Outcome::Closed,
                 };
-                Event::Report(Report::PlanEnded { position: self.positions[words[0]].0, outcome })
+                let position = self.positions[words[0]].0;
+                Event::Report(Report::PlanEnded { position, intent: u64::MAX, outcome })
             }
             "close" => Event::Command(Command::Close {
                 which: match words[0] {

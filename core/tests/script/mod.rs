@@ -195,7 +195,7 @@ impl Desk {
                 Report::Fill { position, leg, price, qty, .. } => {
                     format!("fill {}.{leg} {} @{}", position.0, qty.raw(), price.raw())
                 }
-                Report::PlanEnded { position, outcome } => {
+                Report::PlanEnded { position, outcome, .. } => {
                     format!("ended {} {outcome:?}", position.0)
                 }
             });

@@ -201,7 +201,7 @@ impl World {
         let crossed = ended.len() as u64;
         self.intents += crossed;
         for position in ended {
-            let report = Report::PlanEnded { position, outcome: Outcome::Missed };
+            let report = Report::PlanEnded { position, intent: u64::MAX, outcome: Outcome::Missed };
             self.engine.on_event(now, &Event::Report(report));
             while self.engine.poll_intent().is_some() {}
         }

@@ -366,7 +366,7 @@ impl Pipeline {
                     self.plans[plan].fills.push(FillRecord { leg, at: self.now, price, qty, fee });
                 }
             }
-            Report::PlanEnded { position, outcome } => {
+            Report::PlanEnded { position, outcome, .. } => {
                 let Some(&at) = self.by_id.get(&position) else { return };
                 self.standings[at].closed = outcome == Outcome::Closed;
                 let Some(plan) = self.live[at].take() else { return };
