@@ -164,9 +164,8 @@ fn a_mark_beyond_every_sum_is_never_reached() {
 #[test]
 fn a_raise_that_passes_the_end_of_its_plan_is_a_plan_of_its_own() {
     let close = |which| Event::Command(Command::Close { which, urgency: Urgency::Critical });
-    let ended = |position, intent, outcome| {
-        Event::Report(Report::PlanEnded { position, intent, outcome })
-    };
+    let ended =
+        |position, intent, outcome| Event::Report(Report::PlanEnded { position, intent, outcome });
     for (outcome, state) in [
         (Outcome::Closed, PositionState::Closed),
         (Outcome::Dust, PositionState::DustResidual),

@@ -5,9 +5,11 @@
 //! | [`venues`] | one folder each: market codec, capabilities, fixtures; the registry | a codec holds no socket, clock or thread; a venue imports no other venue |
 //! | [`decoded`] | what a message was and what became of it | closed sets: every message is counted once |
 //! | [`json`], [`decimal`], [`symbols`] | the scanners and the symbol table of the codecs | no allocation after start-up; exact or refused |
+//! | [`conflate`] | what waits for room in a ring | the newest of each kind; bounded; counted |
 //! | [`recording`], [`capture`] | recorded messages, written and read | a message is never larger than its bound |
 
 pub mod capture;
+pub mod conflate;
 pub mod decimal;
 pub mod decoded;
 pub mod json;
