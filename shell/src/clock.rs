@@ -85,7 +85,14 @@ impl LiveClock {
     #[must_use]
     #[inline]
     pub fn now(&self) -> Nanos {
-        Nanos(self.origin.0.saturating_add(self.real().saturating_mul(u64::from(self.rate))))
+        self.at(self.real())
+    }
+
+    /// The time that belongs to a stamp.
+    #[must_use]
+    #[inline]
+    pub fn at(&self, real: u64) -> Nanos {
+        Nanos(self.origin.0.saturating_add(real.saturating_mul(u64::from(self.rate))))
     }
 
     /// Real nanoseconds since the start: for stamps.

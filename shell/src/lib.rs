@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod explain;
+pub mod live;
 pub mod merge;
 pub mod outcome;
 pub mod output;

@@ -10,6 +10,10 @@ pub enum Stage {
     Decode,
     /// Tick → everything decided and ordered that it calls for, by our clock.
     Decide,
+    /// Message in hand → decided, over whatever rings are between; live only.
+    Tick,
+    /// Decided → the order's bytes given to the system, by our clock; live only.
+    Send,
     /// Order sent → taken by the venue, in the time of the market.
     Ack,
     /// Order sent → first fill, in the time of the market.
@@ -18,7 +22,7 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 4] = [Self::Decode, Self::Decide, Self::Ack, Self::Fill];
+    pub const ALL: [Self; 6] = [Self::Decode, Self::Decide, Self::Tick, Self::Send, Self::Ack, Self::Fill];
 
     /// The name that reports use.
     #[must_use]
@@ -26,6 +30,8 @@ impl Stage {
         match self {
             Self::Decode => "received_decoded",
             Self::Decide => "decoded_decided",
+            Self::Tick => "received_decided",
+            Self::Send => "decided_sent",
             Self::Ack => "sent_acked",
             Self::Fill => "sent_filled",
         }
@@ -57,6 +63,25 @@ impl Stages {
         self.histograms[stage as usize].saturating_record(nanos);
     }
 
+    /// Adds what another measured.
+    pub fn add(&mut self, other: &Self) {
+        for (to, from) in self.histograms.iter_mut().zip(&other.histograms) {
+            to.add(from).expect("all have the same bounds");
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.histograms.iter_mut().for_each(Histogram::reset);
+    }
+
+    /// The stages to show. Those that exist only between live threads are left out elsewhere.
+    fn measured(&self) -> impl Iterator<Item = Stage> {
+        let live = !self.histograms[Stage::Tick as usize].is_empty();
+        let only_live = [Stage::Tick, Stage::Send];
+        Stage::ALL.into_iter().filter(move |stage| live || !only_live.contains(stage))
+    }
+
     /// `{stage: {p50_ns, …, max_ns, count}}`.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -72,7 +97,7 @@ impl Stages {
             figures.insert("count".into(), json!(histogram.len()));
             (stage.name().to_owned(), Value::Object(figures))
         };
-        Value::Object(Stage::ALL.into_iter().map(stage).collect())
+        Value::Object(self.measured().map(stage).collect())
     }
 
     /// Rows of a table: stage, percentiles, maximum, count.
@@ -88,7 +113,7 @@ impl Stages {
             row.push(histogram.len().to_string());
             row
         };
-        Stage::ALL.into_iter().map(row).collect()
+        self.measured().map(row).collect()
     }
 }
 

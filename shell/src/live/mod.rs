@@ -1,0 +1,7 @@
+//! Live threads: agents that busy-poll, the rings between them, and what watches over them.
+
+pub mod engine;
+pub mod layout;
+pub mod runner;
+pub mod stats;
+pub mod wires;
