@@ -12,9 +12,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
-use crate::pipeline::{Happening, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::report::{Report, time_of_day};
 use crate::sim::{Market, MarketVenue};
+use crate::story::Happening;
 
 /// Length of the market in its own time.
 const LENGTH: Nanos = Market::DEMO_LENGTH;
@@ -112,13 +113,13 @@ fn id(config: &Config, venue: MarketVenue) -> VenueId {
 }
 
 fn finish(args: &Args, pipeline: &Pipeline, out: &mut Output) -> Outcome {
-    let report = Report::of(pipeline);
+    let report = Report::new(pipeline.story(), pipeline);
     let open = report.open_json();
     let meant = |position: &serde_json::Value| {
-        let positions = &pipeline.config().positions;
+        let positions = &pipeline.story().config().positions;
         let found = positions.iter().find(|one| position["position"] == one.name.as_str());
         found.is_some_and(|one| {
-            pipeline.config().policies[usize::from(one.policy.0)].name == PATIENT
+            pipeline.story().config().policies[usize::from(one.policy.0)].name == PATIENT
         })
     };
     let unexpected: Vec<_> = open.iter().filter(|position| !meant(position)).collect();
@@ -133,7 +134,7 @@ fn finish(args: &Args, pipeline: &Pipeline, out: &mut Output) -> Outcome {
             "open": open,
             "venues": report.venues_json(),
             "books_agree": agree,
-            "latency": pipeline.stages().to_json(),
+            "latency": report.latency_json(),
             "decision_hash": format!("{:016x}", pipeline.decision_hash()),
         }));
     } else {

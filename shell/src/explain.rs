@@ -5,20 +5,20 @@ use reap_core::position::Side;
 use reap_core::units::Nanos;
 
 use crate::config::words;
-use crate::pipeline::{Pipeline, PlanRecord};
 use crate::report::{Report, money, outcome_name, side_name, time_of_day};
+use crate::story::PlanRecord;
 
 /// The story of one plan.
 #[must_use]
-pub fn explain(pipeline: &Pipeline, plan: &PlanRecord) -> Vec<String> {
-    let config = pipeline.config();
+pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
+    let story = report.story();
+    let config = story.config();
     let position = &config.positions[plan.position];
     let policy = &config.policies[usize::from(position.policy.0)];
     let currency = config.currency_of(position);
-    let report = Report::of(pipeline);
     let mut lines = Vec::new();
     lines.push(format!("{} closed for {}", position.name, plan.reason().name()));
-    if let Some(spec) = &pipeline.standings()[plan.position].spec {
+    if let Some(spec) = &story.standings()[plan.position].spec {
         for leg in &spec.legs {
             let named = &config.instruments[usize::from(leg.instrument.0)];
             let side = side_name(leg.side);

@@ -15,4 +15,5 @@ pub mod pipeline;
 pub mod replay;
 pub mod report;
 pub mod sim;
+pub mod story;
 pub mod table;

@@ -15,8 +15,9 @@ use crate::explain::explain;
 use crate::merge::{Merge, Merged};
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
-use crate::pipeline::{Happening, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::report::{Report, time_of_day};
+use crate::story::Happening;
 
 /// How long the live plans may take to end after the last message.
 const SETTLE: Nanos = Nanos::from_secs(30);
@@ -103,7 +104,7 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
     } else {
         as_text(&replayed, out);
     }
-    let report = Report::of(&replayed.pipeline);
+    let report = Report::new(replayed.pipeline.story(), &replayed.pipeline);
     if report.books_agree() && !report.any_refused() { Outcome::Good } else { Outcome::NotGood }
 }
 
@@ -118,7 +119,7 @@ pub fn run_explain(args: &ExplainArgs, out: &mut Output) -> Outcome {
         }
     };
     let pipeline = &replayed.pipeline;
-    let positions = &pipeline.config().positions;
+    let positions = &pipeline.story().config().positions;
     if let Some(name) = &args.position
         && !positions.iter().any(|position| position.name == *name)
     {
@@ -126,7 +127,8 @@ pub fn run_explain(args: &ExplainArgs, out: &mut Output) -> Outcome {
         complain(format_args!("--position {name:?}: there are {}", names.join(", ")));
         return Outcome::BadInput;
     }
-    let exits: Vec<_> = Report::of(pipeline).exits().collect();
+    let report = Report::new(pipeline.story(), pipeline);
+    let exits: Vec<_> = report.exits().collect();
     if let Some(number) = args.exit
         && !(1..=exits.len()).contains(&number)
     {
@@ -142,7 +144,7 @@ pub fn run_explain(args: &ExplainArgs, out: &mut Output) -> Outcome {
             if told > 0 {
                 out.line("");
             }
-            explain(pipeline, plan).iter().for_each(|line| out.line(line));
+            explain(&report, plan).iter().for_each(|line| out.line(line));
             told += 1;
         }
     }
@@ -199,7 +201,7 @@ fn replay(
 
 fn as_json(replayed: &Replayed) -> Value {
     let pipeline = &replayed.pipeline;
-    let report = Report::of(pipeline);
+    let report = Report::new(pipeline.story(), pipeline);
     let mut all = serde_json::Map::new();
     all.extend(report.messages_json().map(|(name, value)| (name.to_owned(), value)));
     let rest = json!({
@@ -211,7 +213,7 @@ fn as_json(replayed: &Replayed) -> Value {
         "quotes": pipeline.quotes(),
         "seconds": replayed.seconds,
         "quotes_per_second": per_second(replayed),
-        "latency": pipeline.stages().to_json(),
+        "latency": report.latency_json(),
         "decision_hash": format!("{:016x}", pipeline.decision_hash()),
     });
     if let Value::Object(rest) = rest {
@@ -226,7 +228,7 @@ fn per_second(replayed: &Replayed) -> u64 {
 
 fn as_text(replayed: &Replayed, out: &mut Output) {
     let pipeline = &replayed.pipeline;
-    let report = Report::of(pipeline);
+    let report = Report::new(pipeline.story(), pipeline);
     for (name, value) in report.messages_json() {
         let counts: Vec<String> = value
             .as_object()

@@ -7,11 +7,12 @@
 use reap_core::event::{Command, Event};
 use reap_core::executor::Executor;
 use reap_core::instrument::{Instrument, InstrumentId};
-use reap_core::position::LegSpec;
+use reap_core::position::{LegSpec, PositionId};
 use reap_core::tick::{Tick, TickBody};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate, mul_div_floor};
 
-use super::{Pipeline, Standing, Watcher};
+use super::Pipeline;
+use crate::story::{Note, Standing, Watcher};
 
 /// What an instrument's stream has said of its funding.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +52,18 @@ impl Funding {
     }
 }
 
+/// A leg's funding after a settlement.
+#[derive(Clone, Copy, Debug)]
+struct Booking {
+    position: PositionId,
+    leg: usize,
+    fees_paid: Decimal,
+    /// Since it was opened.
+    settled: i128,
+    /// In all.
+    funding: Decimal,
+}
+
 impl Settlement {
     /// What a leg with `open` receives, for its original quantity at the instrument's nano scale:
     /// the engine counts it pro rata for what is open. Rounded against us.
@@ -69,11 +82,11 @@ impl Pipeline {
         due: Settlement,
         watch: Watcher<'_>,
     ) {
-        for at in 0..self.standings.len() {
-            let legs = self.standings[at].spec.as_ref().map_or(0, |spec| spec.legs.len());
-            for nth in 0..legs {
-                if let Some(total) = self.settled(at, nth, instrument, &due) {
-                    self.book_funding(at, nth, total, watch);
+        for at in 0..self.story.standings().len() {
+            let spec = self.story.standings()[at].spec.as_ref();
+            for nth in 0..spec.map_or(0, |spec| spec.legs.len()) {
+                if let Some(booking) = self.settled(at, nth, instrument, &due) {
+                    self.book_funding(&booking, watch);
                 }
             }
         }
@@ -81,40 +94,49 @@ impl Pipeline {
 
     /// What a leg has received in all after a settlement; `None` when it takes no part in it.
     fn settled(
-        &mut self,
+        &self,
         at: usize,
         nth: usize,
         instrument: InstrumentId,
         due: &Settlement,
-    ) -> Option<Decimal> {
-        let Standing { spec, open, funding, .. } = &mut self.standings[at];
-        let spec = spec.as_ref()?;
+    ) -> Option<Booking> {
+        let Standing { spec: Some(spec), id: Some(position), open, funding, .. } =
+            &self.story.standings()[at]
+        else {
+            return None;
+        };
         let leg = &spec.legs[nth];
         if leg.instrument != instrument || open[nth] == Qty::ZERO || spec.opened > due.at {
             return None;
         }
-        let of = &self.instruments[usize::from(instrument.0)];
-        funding[nth] = funding[nth].saturating_add(due.amount(of, leg, open[nth]));
+        let of = self.story.instrument(instrument);
+        let settled = funding[nth].saturating_add(due.amount(of, leg, open[nth]));
         let before = leg.funding.at_scale(of.nano_scale()).unwrap_or_default();
-        Some(Decimal { mantissa: before + funding[nth], scale: of.nano_scale() })
+        Some(Booking {
+            position: *position,
+            leg: nth,
+            fees_paid: leg.fees_paid,
+            settled,
+            funding: Decimal { mantissa: before + settled, scale: of.nano_scale() },
+        })
     }
 
     /// Tells engine and executor a leg's funding; what it sets off comes before the next leg's.
-    fn book_funding(&mut self, at: usize, nth: usize, funding: Decimal, watch: Watcher<'_>) {
-        let Standing { spec: Some(spec), id: Some(position), .. } = &self.standings[at] else {
-            return;
-        };
-        let (position, fees_paid) = (*position, spec.legs[nth].fees_paid);
+    fn book_funding(&mut self, booking: &Booking, watch: Watcher<'_>) {
+        let Booking { position, leg, fees_paid, settled, funding } = *booking;
         let realised =
             |executor: &Executor| executor.realised(position).map_or(0, |net| net.mantissa);
         let before = realised(&self.executor);
-        if self.executor.on_amounts(position, nth, fees_paid, funding).is_err() {
-            return;
+        let taken = self.executor.on_amounts(position, leg, fees_paid, funding).is_ok();
+        let unearned = realised(&self.executor) - before;
+        let leg = leg as u8;
+        let note = Note::Funding { position, leg, settled, unearned };
+        self.story.on_note(self.now, &note, watch);
+        if taken {
+            let command = Command::Amounts { position, leg, fees_paid, funding };
+            self.engine.on_event(self.now, &Event::Command(command));
+            self.pump(watch);
         }
-        self.standings[at].unearned += realised(&self.executor) - before;
-        let command = Command::Amounts { position, leg: nth as u8, fees_paid, funding };
-        self.engine.on_event(self.now, &Event::Command(command));
-        self.pump(watch);
     }
 }
 

@@ -7,53 +7,35 @@
 
 mod funding;
 mod operator;
-mod record;
 mod stages;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use reap_core::GateCounters;
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Event, Outcome, Report, SourceChange};
+use reap_core::event::{Event, SourceChange};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
-use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId};
-use reap_core::intent::Intent;
-use reap_core::limits::{LEGS_MAX, SOURCES_MAX};
+use reap_core::instrument::{InstrumentId, InstrumentSpec, SourceId, VenueId};
+use reap_core::limits::SOURCES_MAX;
 use reap_core::order::{Order, OrderChange, OrderEvent};
-use reap_core::position::{PositionId, PositionSpec, Side};
+use reap_core::plan::PlanView;
+use reap_core::position::PositionId;
 use reap_core::pricing::{Quotes, Top};
-use reap_core::tick::{Tick, TickBody, TickKind};
-use reap_core::units::{Decimal, Nanos, Price, Qty};
+use reap_core::tick::{Quote, Tick, TickBody, TickKind};
+use reap_core::units::Nanos;
 use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::MarketCodec;
 
 use self::funding::Funding;
-pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
 pub use self::stages::{Stage, Stages};
 use crate::clock::Clock;
 use crate::config::{CloseConfig, Config, Opened};
+use crate::report::{Driver, VenueBook};
 use crate::sim::Matching;
-
-/// What happens, for those who watch.
-#[derive(Clone, Copy, Debug)]
-pub enum Happening<'p> {
-    /// A position is watched from now on.
-    Opened(&'p PositionSpec),
-    /// A position was refused at registration.
-    Refused(&'p str),
-    /// The engine decided.
-    Intent(&'p Intent),
-    /// An order leaves.
-    Sent(&'p Order),
-    /// A venue answers.
-    Answered(&'p Order, OrderChange),
-    /// A plan has ended.
-    Ended(Outcome, &'p PlanRecord),
-}
-
-/// Watches a pipeline: time, index of the configured position, what happens.
-pub type Watcher<'w> = &'w mut dyn FnMut(Nanos, usize, Happening<'_>);
+pub use crate::story::Happening;
+use crate::story::{Note, Standing, Story, Watcher};
 
 /// Why a pipeline could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -86,25 +68,19 @@ impl Quotes for Believed<'_> {
 
 /// The whole way of a tick. See the module.
 pub struct Pipeline {
-    config: Config,
-    instruments: Vec<Instrument>,
+    story: Story,
     sources: Vec<Source>,
     engine: Engine,
     executor: Executor,
     venues: Vec<Matching>,
     /// Whether each instrument has had a quote.
     quoted: Vec<bool>,
-    standings: Vec<Standing>,
     /// Positions that wait for a time or a quote.
     waiting: Vec<usize>,
     /// What an operator closes, by time; those to come.
     closes: VecDeque<(Nanos, CloseConfig)>,
     started: bool,
     funding: Vec<Funding>,
-    by_id: HashMap<PositionId, usize>,
-    plans: Vec<PlanRecord>,
-    /// The live plan of each configured position.
-    live: Vec<Option<usize>>,
     now: Nanos,
     quotes: u64,
     clock: Clock,
@@ -121,8 +97,8 @@ impl Pipeline {
         if sources.len() > SOURCES_MAX {
             return Err(PipelineError::Sources(sources.len()));
         }
-        let instruments: Vec<Instrument> =
-            config.instruments.iter().map(|named| named.instrument).collect();
+        let story = Story::new(config);
+        let (config, instruments) = (story.config(), story.instruments());
         let count = config.positions.len();
         let legs: usize = config.positions.iter().map(|position| position.legs.len()).sum();
         let limits = EngineLimits {
@@ -130,49 +106,34 @@ impl Pipeline {
             policies: config.policies.len().max(1),
             triggers: (count * reap_core::limits::TRIGGERS_MAX).max(1),
         };
-        let mut engine = Engine::new(limits, &instruments, sources.len(), config.gates);
+        let mut engine = Engine::new(limits, instruments, sources.len(), config.gates);
         for named in &config.policies {
             let added = engine.add_policy(named.policy.clone());
             added.map_err(|error| PipelineError::Refused(error.to_string()))?;
         }
         let limits = ExecutorLimits { positions: count.max(1), orders: legs.max(1) };
-        let executor = Executor::new(limits, &instruments, 1);
-        let venues = venues(&config);
+        let executor = Executor::new(limits, instruments, 1);
+        let venues = venues(config);
         let mut codecs = Vec::new();
         for &venue in sources {
-            codecs.push(Source { codec: codec(&config, venue)?, counts: Counts::default() });
+            codecs.push(Source { codec: codec(config, venue)?, counts: Counts::default() });
         }
-        let standing = Standing {
-            spec: None,
-            id: None,
-            refused: None,
-            closed: false,
-            open: [Qty::ZERO; LEGS_MAX],
-            funding: [0; LEGS_MAX],
-            unearned: 0,
-            missed: 0,
-        };
         Ok(Self {
             quoted: vec![false; instruments.len()],
-            standings: vec![standing; count],
             waiting: (0..count).collect(),
             closes: VecDeque::new(),
             started: false,
             funding: vec![Funding::default(); instruments.len()],
-            by_id: HashMap::new(),
-            plans: Vec::new(),
-            live: vec![None; count],
             now: Nanos(0),
             quotes: 0,
             clock: Clock::start(),
             stages: Stages::default(),
             ticks: Vec::with_capacity(64),
-            config,
-            instruments,
             sources: codecs,
             engine,
             executor,
             venues,
+            story,
         })
     }
 
@@ -207,7 +168,7 @@ impl Pipeline {
     fn on_tick(&mut self, tick: &Tick, watch: Watcher<'_>) {
         if let TickBody::Quote(quote) = tick.body() {
             self.quotes += 1;
-            let venue = self.instrument(tick.instrument()).spec().venue;
+            let venue = self.story.instrument(tick.instrument()).spec().venue;
             self.venues[usize::from(venue.0)].on_quote(self.now, tick.instrument(), quote);
         }
         self.engine.on_event(self.now, &Event::Tick(*tick));
@@ -246,7 +207,7 @@ impl Pipeline {
     /// After the last message: lets the plans that are live end, at most until `until`. Nothing else
     /// is waited for: nobody has recorded the market that it would meet.
     pub fn settle(&mut self, until: Nanos, watch: Watcher<'_>) {
-        while self.live.iter().any(Option::is_some) {
+        while self.story.is_closing() {
             let Some(due) = self.next_due().filter(|due| *due < until) else { return };
             self.now = self.now.max(due);
             self.run_due(watch);
@@ -257,7 +218,7 @@ impl Pipeline {
     fn next_due(&self) -> Option<Nanos> {
         let venues = self.venues.iter().filter_map(Matching::next_due);
         let openings =
-            self.waiting.iter().filter_map(|&at| match self.config.positions[at].opened {
+            self.waiting.iter().filter_map(|&at| match self.story.config().positions[at].opened {
                 Opened::At(at) if at > self.now => Some(at),
                 _ => None,
             });
@@ -290,19 +251,15 @@ impl Pipeline {
     }
 
     fn on_answer(&mut self, event: &OrderEvent, watch: Watcher<'_>) {
-        if let Some(&at) = self.by_id.get(&event.id.position)
-            && let Some(plan) = self.live[at]
-            && let Some(order) = self.plans[plan].order_mut(event.id)
-        {
+        if let Some(order) = self.story.order(event.id) {
             let waited = self.now.since(order.sent_at).0;
             match event.what {
                 OrderChange::Acked => self.stages.record(Stage::Ack, waited),
                 OrderChange::Filled { .. } => self.stages.record(Stage::Fill, waited),
                 OrderChange::Expired | OrderChange::Rejected(_) => {}
             }
-            order.said.push((self.now, event.what));
-            watch(self.now, at, Happening::Answered(&order.order, event.what));
         }
+        self.story.on_note(self.now, &Note::Answer(*event), watch);
         self.executor.on_order_event(self.now, event, &Believed(&self.engine));
         self.pump(watch);
     }
@@ -314,11 +271,12 @@ impl Pipeline {
                 self.send(order, watch);
             }
             if let Some(intent) = self.engine.poll_intent() {
-                self.note_intent(&intent, watch);
+                self.story.on_note(self.now, &Note::Intent(intent), watch);
                 self.executor.on_intent(self.now, &intent, &Believed(&self.engine));
             } else if let Some(report) = self.executor.poll_report() {
                 self.engine.on_event(self.now, &Event::Report(report));
-                self.note_report(&report, watch);
+                let note = Note::of_report(report, &self.executor);
+                self.story.on_note(self.now, &note, watch);
             } else {
                 return;
             }
@@ -326,125 +284,21 @@ impl Pipeline {
     }
 
     fn send(&mut self, order: Order, watch: Watcher<'_>) {
-        if let Some(&at) = self.by_id.get(&order.id.position) {
-            if let Some(plan) = self.live[at] {
-                self.plans[plan].orders.push(OrderRecord {
-                    order,
-                    leg: usize::from(order.id.leg),
-                    sent_at: self.now,
-                    said: Vec::new(),
-                });
-            }
-            watch(self.now, at, Happening::Sent(&order));
-        }
-        let venue = self.instruments[usize::from(order.instrument.0)].spec().venue;
+        self.story.on_note(self.now, &Note::Sent(order), watch);
+        let venue = self.story.instrument(order.instrument).spec().venue;
         self.venues[usize::from(venue.0)].on_order(self.now, order);
     }
 
-    fn note_intent(&mut self, intent: &Intent, watch: Watcher<'_>) {
-        let Some(&at) = self.by_id.get(&intent.position) else { return };
-        match self.live[at] {
-            Some(plan) => self.plans[plan].intents.push(*intent),
-            None => {
-                let scale = self.executor.realised(intent.position).map_or(0, |net| net.scale);
-                self.live[at] = Some(self.plans.len());
-                self.plans.push(PlanRecord::new(at, *intent, scale));
-            }
-        }
-        watch(self.now, at, Happening::Intent(intent));
-    }
-
-    fn note_report(&mut self, report: &Report, watch: Watcher<'_>) {
-        match *report {
-            Report::Fill { position, leg, price, qty, fee } => {
-                let Some(&at) = self.by_id.get(&position) else { return };
-                if let Some(open) = self.executor.open(position) {
-                    self.standings[at].open = open;
-                }
-                if let Some(plan) = self.live[at] {
-                    let leg = usize::from(leg);
-                    self.plans[plan].fills.push(FillRecord { leg, at: self.now, price, qty, fee });
-                }
-            }
-            Report::PlanEnded { position, outcome, .. } => {
-                let Some(&at) = self.by_id.get(&position) else { return };
-                self.standings[at].closed = outcome == Outcome::Closed;
-                let Some(plan) = self.live[at].take() else { return };
-                let before: i128 = self
-                    .plans
-                    .iter()
-                    .filter(|plan| plan.position == at && plan.ended.is_some())
-                    .map(|plan| plan.net.mantissa)
-                    .sum();
-                let before = before + self.standings[at].unearned;
-                let plan = &mut self.plans[plan];
-                plan.ended = Some((self.now, outcome));
-                if let Some(net) = self.executor.realised(position) {
-                    plan.net = Decimal { mantissa: net.mantissa - before, scale: net.scale };
-                }
-                watch(self.now, at, Happening::Ended(outcome, plan));
-                if !plan.is_exit() {
-                    // A market that touches a target all day misses all day: count, do not keep.
-                    self.standings[at].missed += 1;
-                    self.forget_last(at);
-                }
-            }
-        }
-    }
-
-    /// Drops a plan without fills when it is the newest record.
-    fn forget_last(&mut self, at: usize) {
-        if self.plans.last().is_some_and(|plan| plan.position == at && !plan.is_exit()) {
-            self.plans.pop();
-        }
-    }
-
-    /// The configuration.
+    /// What has happened so far.
     #[must_use]
-    pub const fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The instruments, by id.
-    #[must_use]
-    pub fn instruments(&self) -> &[Instrument] {
-        &self.instruments
+    pub const fn story(&self) -> &Story {
+        &self.story
     }
 
     /// Where each configured position stands.
     #[must_use]
     pub fn standings(&self) -> &[Standing] {
-        &self.standings
-    }
-
-    /// Every plan that is live or has closed something, in the order of their beginning.
-    #[must_use]
-    pub fn plans(&self) -> &[PlanRecord] {
-        &self.plans
-    }
-
-    /// The simulated venues, by id.
-    #[must_use]
-    pub fn venues(&self) -> &[Matching] {
-        &self.venues
-    }
-
-    /// The decision engine.
-    #[must_use]
-    pub const fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// The executor.
-    #[must_use]
-    pub const fn executor(&self) -> &Executor {
-        &self.executor
-    }
-
-    /// Latency by stage.
-    #[must_use]
-    pub const fn stages(&self) -> &Stages {
-        &self.stages
+        self.story.standings()
     }
 
     /// Quotes that reached the engine.
@@ -459,14 +313,6 @@ impl Pipeline {
         self.now
     }
 
-    /// What became of the messages of all sources.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let mut sum = Counts::default();
-        self.sources.iter().for_each(|source| sum.add(&source.counts));
-        sum
-    }
-
     /// One number for everything that engine and executor decided, in order.
     #[must_use]
     pub fn decision_hash(&self) -> u64 {
@@ -475,35 +321,43 @@ impl Pipeline {
         hash.fold(self.executor.hash());
         hash.value()
     }
+}
 
-    /// Net of what is still open of a position at the latest quotes, before exit fees; `None`
-    /// without a quote of every open leg.
-    #[must_use]
-    pub fn unrealised(&self, at: usize) -> Option<Decimal> {
-        let standing = &self.standings[at];
-        let spec = standing.spec.as_ref()?;
-        let scale =
-            spec.legs.iter().map(|leg| self.instrument(leg.instrument).nano_scale()).max()?;
-        let mut mantissa = 0;
-        for (leg, open) in spec.legs.iter().zip(standing.open) {
-            if open == Qty::ZERO {
-                continue;
-            }
-            let quote = self.engine.quote(leg.instrument)?.0;
-            let exit = match leg.side {
-                Side::Long => quote.bid,
-                Side::Short => quote.ask,
-            };
-            let instrument = self.instrument(leg.instrument);
-            let align = 10i128.pow(u32::from(scale - instrument.nano_scale()));
-            let per_unit = instrument.notional_nano(Price::new(1).ok()?, open) * align;
-            mantissa += leg.side.sign() * i128::from(exit.raw() - leg.entry.raw()) * per_unit;
-        }
-        Some(Decimal { mantissa, scale })
+impl Driver for Pipeline {
+    fn quote(&self, instrument: InstrumentId) -> Option<Quote> {
+        self.engine.quote(instrument).map(|(quote, _)| quote)
     }
 
-    fn instrument(&self, id: InstrumentId) -> &Instrument {
-        &self.instruments[usize::from(id.0)]
+    fn plan(&self, id: PositionId) -> Option<PlanView> {
+        self.executor.plan(id)
+    }
+
+    fn books(&self) -> Vec<VenueBook> {
+        let book = |venue: &Matching| {
+            let counts = venue.counts();
+            VenueBook {
+                orders: counts.orders,
+                fills: counts.fills,
+                expired: counts.expired,
+                rejected: counts.rejected.iter().sum(),
+                holdings: venue.positions().collect(),
+            }
+        };
+        self.venues.iter().map(book).collect()
+    }
+
+    fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        self.sources.iter().for_each(|source| sum.add(&source.counts));
+        sum
+    }
+
+    fn gates(&self) -> GateCounters {
+        *self.engine.gate_counters()
+    }
+
+    fn stages(&self) -> &Stages {
+        &self.stages
     }
 }
 

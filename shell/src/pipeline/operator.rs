@@ -4,8 +4,9 @@ use reap_core::event::{Command, Event, Which};
 use reap_core::position::{PositionSpec, Side};
 use reap_core::units::Nanos;
 
-use super::{Happening, Pipeline, Watcher};
+use super::Pipeline;
 use crate::config::{CloseConfig, Opened, Target, When};
+use crate::story::{Note, Watcher};
 
 impl Pipeline {
     /// The first message says when the market begins, and so when an operator acts.
@@ -18,14 +19,15 @@ impl Pipeline {
             When::At(time) => time,
             When::After(span) => at.plus(span),
         };
-        let mut closes: Vec<_> = self.config.closes.iter().map(|one| (due(one), *one)).collect();
+        let closes = &self.story.config().closes;
+        let mut closes: Vec<_> = closes.iter().map(|one| (due(one), *one)).collect();
         closes.sort_by_key(|(due, _)| *due);
         self.closes = closes.into();
     }
 
     pub(super) fn on_close(&mut self, close: &CloseConfig, watch: Watcher<'_>) {
         let which = match close.target {
-            Target::Position(at) => match self.standings[at].id {
+            Target::Position(at) => match self.story.standings()[at].id {
                 Some(id) => Which::Position(id),
                 // It was never opened: there is nothing to close.
                 None => return,
@@ -43,12 +45,13 @@ impl Pipeline {
     pub(super) fn open_ready(&mut self, watch: Watcher<'_>) {
         let waiting = std::mem::take(&mut self.waiting);
         for at in waiting {
-            let position = &self.config.positions[at];
+            let config = self.story.config();
+            let position = &config.positions[at];
             let engine = &self.engine;
             // Entries that wait for a quote take those of one moment: when every leg has one.
             let ready = match position.opened {
                 Opened::At(opened) if opened > self.now => None,
-                _ => position.resolve(&self.config.instruments, |id| {
+                _ => position.resolve(&config.instruments, |id| {
                     engine.quote(id).map(|(quote, at)| (at, quote))
                 }),
             };
@@ -60,9 +63,9 @@ impl Pipeline {
     }
 
     fn open(&mut self, at: usize, spec: PositionSpec, watch: Watcher<'_>) {
-        let settings = &self.config.policies[usize::from(spec.policy.0)].policy.exit;
+        let settings = &self.story.config().policies[usize::from(spec.policy.0)].policy.exit;
         for leg in &spec.legs {
-            let venue = self.instruments[usize::from(leg.instrument.0)].spec().venue;
+            let venue = self.story.instrument(leg.instrument).spec().venue;
             let qty = match leg.side {
                 Side::Long => leg.qty.raw(),
                 Side::Short => -leg.qty.raw(),
@@ -75,21 +78,11 @@ impl Pipeline {
             let taken = self.executor.register(id, &spec, settings);
             taken.map(|()| id).map_err(|error| error.to_string())
         });
-        for (open, leg) in self.standings[at].open.iter_mut().zip(&spec.legs) {
-            *open = leg.qty;
-        }
+        self.story.resolved(at, spec);
         match registered {
-            Ok(id) => {
-                self.by_id.insert(id, at);
-                self.standings[at].id = Some(id);
-                watch(self.now, at, Happening::Opened(&spec));
-            }
-            Err(error) => {
-                watch(self.now, at, Happening::Refused(&error));
-                self.standings[at].refused = Some(error);
-            }
+            Ok(id) => self.story.on_note(self.now, &Note::Opened { at, id }, watch),
+            Err(why) => self.story.refused(self.now, at, why, watch),
         }
-        self.standings[at].spec = Some(spec);
         self.pump(watch);
     }
 }

@@ -95,7 +95,13 @@ impl PlanRecord {
         !self.fills.is_empty()
     }
 
-    /// Finds an order of this plan.
+    /// An order of this plan.
+    #[must_use]
+    pub fn order(&self, id: ClientOrderId) -> Option<&OrderRecord> {
+        self.orders.iter().rev().find(|order| order.order.id == id)
+    }
+
+    /// An order of this plan, for what the venue says of it.
     pub fn order_mut(&mut self, id: ClientOrderId) -> Option<&mut OrderRecord> {
         self.orders.iter_mut().rev().find(|order| order.order.id == id)
     }
@@ -144,7 +150,7 @@ impl PlanRecord {
 }
 
 /// Where a configured position stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Standing {
     /// Its specification, once everything that it waited for was known.
     pub spec: Option<PositionSpec>,
@@ -154,6 +160,8 @@ pub struct Standing {
     pub refused: Option<String>,
     /// Flat on evidence.
     pub closed: bool,
+    /// What is left cannot be sold.
+    pub dust: bool,
     /// Open quantity of each leg, as the executor reports.
     pub open: [Qty; LEGS_MAX],
     /// Funding settled since it was opened, by leg, for its original quantity at the instrument's

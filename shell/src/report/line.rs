@@ -1,0 +1,111 @@
+//! One happening in one line, and the words that lines and tables share.
+
+use reap_core::event::Outcome;
+use reap_core::order::{Order, OrderChange, OrderSide};
+use reap_core::position::Side;
+use reap_core::units::{Decimal, Nanos};
+
+use super::Report;
+use crate::config::{Config, words};
+use crate::story::Happening;
+
+impl Report<'_> {
+    /// One happening in one line; `None` for what only details matter of.
+    #[must_use]
+    pub fn line(config: &Config, at: usize, what: &Happening<'_>) -> Option<String> {
+        let position = &config.positions[at];
+        let name = &position.name;
+        let instrument = |order: &Order| &config.instruments[usize::from(order.instrument.0)];
+        Some(match what {
+            Happening::Opened(spec) => {
+                let legs = spec.legs.iter().map(|leg| {
+                    let named = &config.instruments[usize::from(leg.instrument.0)];
+                    let qty = words::mantissa(leg.qty.raw(), named.spec().qty_scale);
+                    let entry = words::mantissa(leg.entry.raw(), named.spec().price_scale);
+                    format!("{} {qty} {} at {entry}", side_name(leg.side), named.name)
+                });
+                let policy = &config.policies[usize::from(spec.policy.0)].name;
+                format!("{name}: open, {}; policy {policy}", legs.collect::<Vec<_>>().join(", "))
+            }
+            Happening::Refused(why) => format!("{name}: refused, {why}"),
+            Happening::Intent(intent) => {
+                let (reason, urgency) = (intent.reason.name(), intent.urgency.name());
+                format!("{name}: {reason} holds ({urgency})")
+            }
+            Happening::Sent(order) => {
+                let named = instrument(order);
+                let qty = words::mantissa(order.qty.raw(), named.spec().qty_scale);
+                let limit = order.limit.map_or("market".into(), |limit| {
+                    format!("limit {}", words::mantissa(limit.raw(), named.spec().price_scale))
+                });
+                format!(
+                    "{name}: {} {qty} {} {limit}, {}",
+                    order_side(order.side),
+                    named.name,
+                    order.id
+                )
+            }
+            Happening::Answered(_, OrderChange::Acked) => return None,
+            Happening::Answered(order, OrderChange::Filled { price, qty, .. }) => {
+                let named = instrument(order);
+                let qty = words::mantissa(qty.raw(), named.spec().qty_scale);
+                let price = words::mantissa(price.raw(), named.spec().price_scale);
+                format!("{name}: filled {qty} {} at {price}", named.name)
+            }
+            Happening::Answered(order, OrderChange::Expired) => {
+                format!("{name}: the rest of {} expired", instrument(order).name)
+            }
+            Happening::Answered(order, OrderChange::Rejected(class)) => {
+                format!("{name}: {} rejected ({class:?})", instrument(order).name)
+            }
+            Happening::Ended(Outcome::Missed, _) => format!("{name}: missed, armed again"),
+            Happening::Ended(outcome, plan) => {
+                let net = money(plan.net, 4);
+                let currency = config.currency_of(position);
+                format!("{name}: {}, net {net} {currency}", outcome_name(*outcome))
+            }
+        })
+    }
+}
+
+/// `long` or `short`.
+#[must_use]
+pub const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Long => "long",
+        Side::Short => "short",
+    }
+}
+
+const fn order_side(side: OrderSide) -> &'static str {
+    match side {
+        OrderSide::Buy => "buy",
+        OrderSide::Sell => "sell",
+    }
+}
+
+/// How a plan ended, in one word.
+#[must_use]
+pub const fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Closed => "closed",
+        Outcome::Done => "done",
+        Outcome::Missed => "missed",
+        Outcome::Dust => "dust",
+    }
+}
+
+/// An amount with at most this many decimals, rounded down: never more than there is.
+#[must_use]
+pub fn money(amount: Decimal, decimals: u8) -> String {
+    amount.round_floor(decimals).to_string()
+}
+
+/// A time of day in UTC with milliseconds.
+#[must_use]
+pub fn time_of_day(at: Nanos) -> String {
+    let millis = at.0 / 1_000_000 % 86_400_000;
+    let (seconds, millis) = (millis / 1000, millis % 1000);
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    format!("{hours:02}:{minutes:02}:{:02}.{millis:03}", seconds % 60)
+}

@@ -1,0 +1,273 @@
+//! The story of a run: where each position stands, its plans, their orders, fills and answers.
+//!
+//! It is told by notes alone and reads neither engine nor executor, so that it may live on the
+//! thread that decides or on one that follows it. It decides nothing and nothing waits for it.
+
+mod note;
+mod record;
+
+use std::collections::HashMap;
+
+use reap_core::event::{Outcome, Report};
+use reap_core::instrument::{Instrument, InstrumentId};
+use reap_core::intent::Intent;
+use reap_core::limits::LEGS_MAX;
+use reap_core::order::{ClientOrderId, Order, OrderEvent};
+use reap_core::position::{PositionId, PositionSpec, Side};
+use reap_core::tick::Quote;
+use reap_core::units::{Decimal, Nanos, Price, Qty};
+
+pub use self::note::{Happening, Note, Watcher};
+pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
+use crate::config::Config;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Story {
+    config: Config,
+    instruments: Vec<Instrument>,
+    /// By configured position.
+    standings: Vec<Standing>,
+    by_id: HashMap<PositionId, usize>,
+    plans: Vec<PlanRecord>,
+    /// The live plan of each configured position.
+    live: Vec<Option<usize>>,
+}
+
+impl Story {
+    /// The story of a configuration before anything has happened.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let count = config.positions.len();
+        Self {
+            instruments: config.instruments.iter().map(|named| named.instrument).collect(),
+            standings: vec![Standing::default(); count],
+            by_id: HashMap::new(),
+            plans: Vec::new(),
+            live: vec![None; count],
+            config,
+        }
+    }
+
+    /// Everything that a position waited for is known: this is what is registered. A
+    /// [`Note::Opened`] or [`Self::refused`] follows.
+    pub fn resolved(&mut self, at: usize, spec: PositionSpec) {
+        let standing = &mut self.standings[at];
+        for (open, leg) in standing.open.iter_mut().zip(&spec.legs) {
+            *open = leg.qty;
+        }
+        standing.spec = Some(spec);
+    }
+
+    /// A position was refused at registration.
+    pub fn refused(&mut self, now: Nanos, at: usize, why: String, watch: Watcher<'_>) {
+        watch(now, at, Happening::Refused(&why));
+        self.standings[at].refused = Some(why);
+    }
+
+    /// Takes a note in. Notes of positions that were never opened are no part of the story.
+    pub fn on_note(&mut self, now: Nanos, note: &Note, watch: Watcher<'_>) {
+        match note {
+            Note::Opened { at, id } => self.on_opened(now, *at, *id, watch),
+            Note::Intent(intent) => self.on_intent(now, intent, watch),
+            Note::Sent(order) => self.on_sent(now, order, watch),
+            Note::Answer(event) => self.on_answer(now, event, watch),
+            Note::Report {
+                report: Report::Fill { position, leg, price, qty, fee }, open, ..
+            } => {
+                let fill = FillRecord {
+                    leg: usize::from(*leg),
+                    at: now,
+                    price: *price,
+                    qty: *qty,
+                    fee: *fee,
+                };
+                self.on_fill(*position, fill, *open);
+            }
+            Note::Report { report: Report::PlanEnded { position, outcome, .. }, realised, .. } => {
+                self.on_plan_ended(now, *position, *outcome, *realised, watch);
+            }
+            Note::Funding { position, leg, settled, unearned } => {
+                let Some(&at) = self.by_id.get(position) else { return };
+                self.standings[at].funding[usize::from(*leg)] = *settled;
+                self.standings[at].unearned += unearned;
+            }
+        }
+    }
+
+    fn on_opened(&mut self, now: Nanos, at: usize, id: PositionId, watch: Watcher<'_>) {
+        self.by_id.insert(id, at);
+        self.standings[at].id = Some(id);
+        if let Some(spec) = &self.standings[at].spec {
+            watch(now, at, Happening::Opened(spec));
+        }
+    }
+
+    fn on_intent(&mut self, now: Nanos, intent: &Intent, watch: Watcher<'_>) {
+        let Some(&at) = self.by_id.get(&intent.position) else { return };
+        match self.live[at] {
+            Some(plan) => self.plans[plan].intents.push(*intent),
+            None => {
+                self.live[at] = Some(self.plans.len());
+                let scale = self.nano_scale(at).unwrap_or_default();
+                self.plans.push(PlanRecord::new(at, *intent, scale));
+            }
+        }
+        watch(now, at, Happening::Intent(intent));
+    }
+
+    fn on_sent(&mut self, now: Nanos, order: &Order, watch: Watcher<'_>) {
+        let Some(&at) = self.by_id.get(&order.id.position) else { return };
+        if let Some(plan) = self.live[at] {
+            self.plans[plan].orders.push(OrderRecord {
+                order: *order,
+                leg: usize::from(order.id.leg),
+                sent_at: now,
+                said: Vec::new(),
+            });
+        }
+        watch(now, at, Happening::Sent(order));
+    }
+
+    fn on_answer(&mut self, now: Nanos, event: &OrderEvent, watch: Watcher<'_>) {
+        let Some(&at) = self.by_id.get(&event.id.position) else { return };
+        let Some(plan) = self.live[at] else { return };
+        let Some(order) = self.plans[plan].order_mut(event.id) else { return };
+        order.said.push((now, event.what));
+        watch(now, at, Happening::Answered(&order.order, event.what));
+    }
+
+    fn on_fill(&mut self, position: PositionId, fill: FillRecord, open: Option<[Qty; LEGS_MAX]>) {
+        let Some(&at) = self.by_id.get(&position) else { return };
+        if let Some(open) = open {
+            self.standings[at].open = open;
+        }
+        if let Some(plan) = self.live[at] {
+            self.plans[plan].fills.push(fill);
+        }
+    }
+
+    fn on_plan_ended(
+        &mut self,
+        now: Nanos,
+        position: PositionId,
+        outcome: Outcome,
+        realised: Option<Decimal>,
+        watch: Watcher<'_>,
+    ) {
+        let Some(&at) = self.by_id.get(&position) else { return };
+        let standing = &mut self.standings[at];
+        standing.closed = outcome == Outcome::Closed;
+        standing.dust = outcome == Outcome::Dust;
+        let Some(plan) = self.live[at].take() else { return };
+        let earlier = self.plans.iter().filter(|plan| plan.position == at && plan.ended.is_some());
+        let before: i128 = earlier.map(|plan| plan.net.mantissa).sum();
+        let before = before + standing.unearned;
+        let plan = &mut self.plans[plan];
+        plan.ended = Some((now, outcome));
+        if let Some(net) = realised {
+            plan.net = Decimal { mantissa: net.mantissa - before, scale: net.scale };
+        }
+        watch(now, at, Happening::Ended(outcome, plan));
+        if !plan.is_exit() {
+            // A market that touches a target all day misses all day: count, do not keep.
+            standing.missed += 1;
+            self.forget_last(at);
+        }
+    }
+
+    /// Drops a plan without fills when it is the newest record.
+    fn forget_last(&mut self, at: usize) {
+        if self.plans.last().is_some_and(|plan| plan.position == at && !plan.is_exit()) {
+            self.plans.pop();
+        }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The instruments, by id.
+    #[must_use]
+    pub fn instruments(&self) -> &[Instrument] {
+        &self.instruments
+    }
+
+    /// An instrument of the configuration.
+    #[must_use]
+    pub fn instrument(&self, id: InstrumentId) -> &Instrument {
+        &self.instruments[usize::from(id.0)]
+    }
+
+    /// Where each configured position stands.
+    #[must_use]
+    pub fn standings(&self) -> &[Standing] {
+        &self.standings
+    }
+
+    /// Every plan that is live or has closed something, in the order of their beginning.
+    #[must_use]
+    pub fn plans(&self) -> &[PlanRecord] {
+        &self.plans
+    }
+
+    /// The live plan of a configured position.
+    #[must_use]
+    pub fn live_plan(&self, at: usize) -> Option<&PlanRecord> {
+        self.live[at].map(|plan| &self.plans[plan])
+    }
+
+    /// Whether any plan is live.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.live.iter().any(Option::is_some)
+    }
+
+    /// Index of the configured position with this id.
+    #[must_use]
+    pub fn index_of(&self, id: PositionId) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// An order of a live plan.
+    #[must_use]
+    pub fn order(&self, id: ClientOrderId) -> Option<&OrderRecord> {
+        self.live_plan(self.index_of(id.position)?)?.order(id)
+    }
+
+    /// Net of what is still open of a position at these quotes, before exit fees; `None` without a
+    /// quote of every open leg.
+    #[must_use]
+    pub fn unrealised(
+        &self,
+        at: usize,
+        latest: impl Fn(InstrumentId) -> Option<Quote>,
+    ) -> Option<Decimal> {
+        let standing = &self.standings[at];
+        let scale = self.nano_scale(at)?;
+        let mut mantissa = 0;
+        for (leg, open) in standing.spec.as_ref()?.legs.iter().zip(standing.open) {
+            if open == Qty::ZERO {
+                continue;
+            }
+            let quote = latest(leg.instrument)?;
+            let exit = match leg.side {
+                Side::Long => quote.bid,
+                Side::Short => quote.ask,
+            };
+            let instrument = self.instrument(leg.instrument);
+            let align = 10i128.pow(u32::from(scale - instrument.nano_scale()));
+            let per_unit = instrument.notional_nano(Price::new(1).ok()?, open) * align;
+            mantissa += leg.side.sign() * i128::from(exit.raw() - leg.entry.raw()) * per_unit;
+        }
+        Some(Decimal { mantissa, scale })
+    }
+
+    /// A position's nano scale: the largest of its instruments, as in engine and executor.
+    fn nano_scale(&self, at: usize) -> Option<u8> {
+        let legs = &self.standings[at].spec.as_ref()?.legs;
+        legs.iter().map(|leg| self.instrument(leg.instrument).nano_scale()).max()
+    }
+}

@@ -1,0 +1,87 @@
+//! What the drivers tell the story, and what the story tells those who watch.
+
+use reap_core::event::{Outcome, Report};
+use reap_core::executor::Executor;
+use reap_core::intent::Intent;
+use reap_core::limits::LEGS_MAX;
+use reap_core::order::{Order, OrderChange, OrderEvent};
+use reap_core::position::{PositionId, PositionSpec};
+use reap_core::units::{Decimal, Nanos, Qty};
+
+use super::PlanRecord;
+
+/// One thing that happened, complete in itself: a thread that decides hands it on and forgets it.
+///
+/// All notes of a position come in the order in which its executor saw what they tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it goes into a ring as it is: no allocation")]
+pub enum Note {
+    /// A position is watched from now on. Its specification went ahead by
+    /// [`super::Story::resolved`].
+    Opened {
+        /// Index of the configured position.
+        at: usize,
+        /// Its id in engine and executor.
+        id: PositionId,
+    },
+    /// The engine decided, and the executor is about to hear of it.
+    Intent(Intent),
+    /// An order leaves.
+    Sent(Order),
+    /// A venue answers.
+    Answer(OrderEvent),
+    /// The executor reports.
+    Report {
+        /// What.
+        report: Report,
+        /// Realised net of the position after it.
+        realised: Option<Decimal>,
+        /// Open quantity of each leg after it.
+        open: Option<[Qty; LEGS_MAX]>,
+    },
+    /// Funding of a leg was settled.
+    Funding {
+        /// The position.
+        position: PositionId,
+        /// Index of the leg.
+        leg: u8,
+        /// Settled since it was opened, for its original quantity at the instrument's nano scale.
+        settled: i128,
+        /// What the executor counts of it for quantities that were closed before, at the position's
+        /// nano scale.
+        unearned: i128,
+    },
+}
+
+/// Notes travel by value: an intent with what it saw is the largest.
+const _: () = assert!(size_of::<Note>() <= 512);
+
+impl Note {
+    /// A report that was just taken from this executor.
+    #[must_use]
+    pub fn of_report(report: Report, executor: &Executor) -> Self {
+        let (Report::Fill { position, .. } | Report::PlanEnded { position, .. }) = report;
+        let (realised, open) = (executor.realised(position), executor.open(position));
+        Self::Report { report, realised, open }
+    }
+}
+
+/// What happens, for those who watch.
+#[derive(Clone, Copy, Debug)]
+pub enum Happening<'p> {
+    /// A position is watched from now on.
+    Opened(&'p PositionSpec),
+    /// A position was refused at registration.
+    Refused(&'p str),
+    /// The engine decided.
+    Intent(&'p Intent),
+    /// An order leaves.
+    Sent(&'p Order),
+    /// A venue answers.
+    Answered(&'p Order, OrderChange),
+    /// A plan has ended.
+    Ended(Outcome, &'p PlanRecord),
+}
+
+/// Watches a story: time, index of the configured position, what happens.
+pub type Watcher<'w> = &'w mut dyn FnMut(Nanos, usize, Happening<'_>);
