@@ -33,7 +33,7 @@ pub enum ContractKind {
 }
 
 /// What the configuration or the venue says of an instrument.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstrumentSpec {
     /// The venue that trades it.
     pub venue: VenueId,

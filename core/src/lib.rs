@@ -15,6 +15,7 @@
 //! | where a trigger waits, what happens when it holds | `trigger`, `arm` |
 //! | one decision per position and event | `arbiter`, `decide` |
 //! | fills, ends of plans, commands | `life`, `tracked` |
+//! | what recovery and replay read | [`log`] |
 //! | holdings, plans, limits, orders | [`holding`], [`plan`], [`pricing`], [`order`], [`executor`] |
 //!
 //! **Architecture invariants:** no clock, no I/O, no threads, no floats; no allocation after
@@ -46,6 +47,7 @@ pub mod intent;
 mod leg;
 mod life;
 pub mod limits;
+pub mod log;
 pub mod net;
 pub mod order;
 mod pair;

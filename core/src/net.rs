@@ -6,7 +6,7 @@
 //! the larger of rate × notional and the venue's minimum). All values are at the position's nano
 //! scale, where nothing is rounded.
 
-use crate::limits::{LEGS_MAX, PPB};
+use crate::limits::{AMOUNT_MAX, LEGS_MAX, PPB, QTY_MAX, RATE_MAX};
 use crate::position::Side;
 use crate::units::Rate;
 
@@ -32,6 +32,27 @@ impl LegForm {
     pub const fn new(side: Side, weight: i64, fee: Rate, reserve: Rate, min_fee: i128) -> Self {
         let factor_min = side.sign() as i32 * PPB as i32 - reserve.raw() as i32;
         Self { weight, factor: factor_min - fee.raw() as i32, factor_min, min_fee }
+    }
+
+    /// Weight, factor, factor beside the minimum fee, minimum fee: what a log keeps.
+    pub(crate) const fn parts(&self) -> (i64, i32, i32, i128) {
+        (self.weight, self.factor, self.factor_min, self.min_fee)
+    }
+
+    /// The form of these parts; `None` when they are out of the bounds within which sums of four
+    /// legs cannot overflow.
+    pub(crate) fn from_parts(
+        weight: i64,
+        factor: i32,
+        factor_min: i32,
+        min_fee: i128,
+    ) -> Option<Self> {
+        let steep = |factor: i32| i64::from(factor).abs() > PPB + RATE_MAX;
+        let absurd = !(0..=QTY_MAX).contains(&weight)
+            || steep(factor)
+            || steep(factor_min)
+            || !(0..=AMOUNT_MAX).contains(&min_fee);
+        (!absurd).then_some(Self { weight, factor, factor_min, min_fee })
     }
 
     /// Exit value at price mantissa `x`, at the nano scale.
