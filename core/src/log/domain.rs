@@ -344,11 +344,12 @@ impl Wire for Report {
                 qty.put(out);
                 fee.put(out);
             }
-            Self::PlanEnded { position, outcome } => {
+            Self::PlanEnded { position, intent, outcome } => {
                 2u8.put(out);
                 position.put(out);
+                intent.put(out);
                 outcome.put(out);
-                out.skip(REPORT_FILL - Outcome::LEN);
+                out.skip(REPORT_FILL - u64::LEN - Outcome::LEN);
             }
         }
     }
@@ -363,9 +364,9 @@ impl Wire for Report {
                 Some(Self::Fill { position, leg, price, qty, fee })
             }
             2 => {
-                let outcome = Wire::take(from)?;
-                from.skip(REPORT_FILL - Outcome::LEN)?;
-                Some(Self::PlanEnded { position, outcome })
+                let (intent, outcome) = (Wire::take(from)?, Wire::take(from)?);
+                from.skip(REPORT_FILL - u64::LEN - Outcome::LEN)?;
+                Some(Self::PlanEnded { position, intent, outcome })
             }
             _ => None,
         }

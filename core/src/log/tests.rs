@@ -186,7 +186,11 @@ fn all() -> Vec<Record> {
             qty: qty(7),
             fee: AMOUNT_MAX,
         }),
-        Record::Report(Report::PlanEnded { position: id().position, outcome: Outcome::Missed }),
+        Record::Report(Report::PlanEnded {
+            position: id().position,
+            intent: 0x0102_0304_0506_0708,
+            outcome: Outcome::Missed,
+        }),
     ]
 }
 

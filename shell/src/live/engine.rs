@@ -84,7 +84,12 @@ pub struct EngineWires {
 impl EngineDesk {
     /// An engine on its wires.
     #[must_use]
-    pub fn new(engine: Engine, clock: LiveClock, instruments: &[Instrument], wires: EngineWires) -> Self {
+    pub fn new(
+        engine: Engine,
+        clock: LiveClock,
+        instruments: &[Instrument],
+        wires: EngineWires,
+    ) -> Self {
         let EngineWires { table, to_execution, from_execution, commands, bell, halt, view } = wires;
         Self {
             engine,

@@ -145,8 +145,7 @@ impl Layout {
     /// # Errors
     /// When what is asked for cannot be had: see [`LayoutError`].
     pub fn choose(allowed: &[usize], wish: &LayoutWish) -> Result<Self, LayoutError> {
-        let named =
-            [("feed", wish.feed), ("engine", wish.engine), ("execution", wish.execution)];
+        let named = [("feed", wish.feed), ("engine", wish.engine), ("execution", wish.execution)];
         for (thread, cpu) in named {
             if let Some(cpu) = cpu.filter(|cpu| !allowed.contains(cpu)) {
                 return Err(LayoutError::NotAllowed { thread, cpu, allowed: list(allowed) });
@@ -157,8 +156,11 @@ impl Layout {
             2 | 3 => Shape::Fused,
             _ => Shape::Split,
         });
-        let mut free: Vec<usize> =
-            allowed.iter().copied().filter(|cpu| !named.iter().any(|(_, n)| *n == Some(*cpu))).collect();
+        let mut free: Vec<usize> = allowed
+            .iter()
+            .copied()
+            .filter(|cpu| !named.iter().any(|(_, n)| *n == Some(*cpu)))
+            .collect();
         let mut take = |wished: Option<usize>, spins: bool| {
             wished.or_else(|| if spins { free.pop() } else { None })
         };
@@ -201,7 +203,8 @@ impl Layout {
         let spinning: Vec<_> =
             self.threads().filter(|(_, place)| place.idle == Idle::Spin).collect();
         for (at, (second, place)) in spinning.iter().enumerate() {
-            let shared = spinning[..at].iter().find(|(_, one)| one.cpu.is_some() && one.cpu == place.cpu);
+            let shared =
+                spinning[..at].iter().find(|(_, one)| one.cpu.is_some() && one.cpu == place.cpu);
             if let (Some((first, _)), Some(cpu)) = (shared, place.cpu) {
                 return Err(LayoutError::Shared { first, second, cpu });
             }
@@ -274,10 +277,22 @@ mod tests {
     #[test]
     fn the_layout_follows_from_the_processors() {
         for (allowed, expected) in [
-            (&[5][..], "layout single: feed + engine yields, unpinned, execution parks, unpinned; the process may use cpu 5"),
-            (&[0, 1], "layout fused: feed + engine spins on cpu 1, execution parks, unpinned; the process may use cpu 0, 1"),
-            (&[2, 5, 9], "layout fused: feed + engine spins on cpu 9, execution parks, unpinned; the process may use cpu 2, 5, 9"),
-            (&[0, 1, 2, 3], "layout split: feed spins on cpu 1, engine spins on cpu 2, execution spins on cpu 3; the process may use cpu 0, 1, 2, 3"),
+            (
+                &[5][..],
+                "layout single: feed + engine yields, unpinned, execution parks, unpinned; the process may use cpu 5",
+            ),
+            (
+                &[0, 1],
+                "layout fused: feed + engine spins on cpu 1, execution parks, unpinned; the process may use cpu 0, 1",
+            ),
+            (
+                &[2, 5, 9],
+                "layout fused: feed + engine spins on cpu 9, execution parks, unpinned; the process may use cpu 2, 5, 9",
+            ),
+            (
+                &[0, 1, 2, 3],
+                "layout split: feed spins on cpu 1, engine spins on cpu 2, execution spins on cpu 3; the process may use cpu 0, 1, 2, 3",
+            ),
         ] {
             assert_eq!(chosen(allowed, LayoutWish::default()), expected);
         }
@@ -285,19 +300,39 @@ mod tests {
 
     #[test]
     fn what_is_wished_for_is_kept_or_refused_by_name() {
-        let wish = LayoutWish { shape: Some(Shape::Split), feed: Some(8), engine: Some(4), execution: Some(6), execution_idle: None };
+        let wish = LayoutWish {
+            shape: Some(Shape::Split),
+            feed: Some(8),
+            engine: Some(4),
+            execution: Some(6),
+            execution_idle: None,
+        };
         assert_eq!(
             chosen(&[2, 4, 6, 8], wish),
             "layout split: feed spins on cpu 8, engine spins on cpu 4, execution spins on cpu 6; the process may use cpu 2, 4, 6, 8"
         );
         let refused = [
-            (LayoutWish { feed: Some(7), ..LayoutWish::default() }, "run.cores.feed = 7: this process may only use 0, 1"),
-            (LayoutWish { shape: Some(Shape::Split), ..LayoutWish::default() }, "wants 3 spinning threads, and 2 processors allow 1"),
             (
-                LayoutWish { feed: Some(1), execution: Some(1), execution_idle: Some(Idle::Spin), ..LayoutWish::default() },
+                LayoutWish { feed: Some(7), ..LayoutWish::default() },
+                "run.cores.feed = 7: this process may only use 0, 1",
+            ),
+            (
+                LayoutWish { shape: Some(Shape::Split), ..LayoutWish::default() },
+                "wants 3 spinning threads, and 2 processors allow 1",
+            ),
+            (
+                LayoutWish {
+                    feed: Some(1),
+                    execution: Some(1),
+                    execution_idle: Some(Idle::Spin),
+                    ..LayoutWish::default()
+                },
                 "feed + engine and execution would both spin on processor 1",
             ),
-            (LayoutWish { execution_idle: Some(Idle::Spin), ..LayoutWish::default() }, "wants 2 spinning threads"),
+            (
+                LayoutWish { execution_idle: Some(Idle::Spin), ..LayoutWish::default() },
+                "wants 2 spinning threads",
+            ),
         ];
         for (wish, why) in refused {
             let said = chosen(&[0, 1], wish);

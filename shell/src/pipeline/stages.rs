@@ -22,7 +22,8 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 6] = [Self::Decode, Self::Decide, Self::Tick, Self::Send, Self::Ack, Self::Fill];
+    pub const ALL: [Self; 6] =
+        [Self::Decode, Self::Decide, Self::Tick, Self::Send, Self::Ack, Self::Fill];
 
     /// The name that reports use.
     #[must_use]

@@ -84,7 +84,9 @@ impl Story {
                 };
                 self.on_fill(*position, fill, *open);
             }
-            Note::Report { report: Report::PlanEnded { position, outcome, .. }, realised, .. } => {
+            Note::Report {
+                report: Report::PlanEnded { position, outcome, .. }, realised, ..
+            } => {
                 self.on_plan_ended(now, *position, *outcome, *realised, watch);
             }
             Note::Funding { position, leg, settled, unearned } => {
