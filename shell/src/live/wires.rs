@@ -18,13 +18,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use reap_core::event::{Report, SourceChange};
 use reap_core::instrument::{InstrumentId, SourceId};
 use reap_core::intent::Intent;
-use reap_core::limits::LEGS_MAX;
-use reap_core::order::{Order, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::Quote;
-use reap_core::units::{Decimal, Nanos, Price, Qty};
+use reap_core::units::{Nanos, Price, Qty};
 use reap_ring::latest::{Reader, Writer};
+
+use crate::story::Note;
 
 /// A configured position on its way to being watched. Main keeps a handle of its own, so that no
 /// hot thread ever frees it.
@@ -67,21 +67,13 @@ pub struct SourceNote {
     pub change: SourceChange,
 }
 
-/// What execution tells main: everything that a report is made of, in its order.
+/// What execution tells main: the story's notes, in their order, and what is no part of a story.
 #[derive(Debug)]
-pub enum Note {
-    /// A position is watched.
-    Opened(Nanos, usize, PositionId),
+pub enum Told {
+    /// A note of the story.
+    Note(Nanos, Note),
     /// A position was refused.
     Refused(Nanos, usize, Box<str>),
-    /// A decision was taken up.
-    Intent(Nanos, Intent),
-    /// An order left, or would have.
-    Sent(Nanos, Order),
-    /// A venue said something.
-    Answer(Nanos, OrderEvent),
-    /// A report to the engine, and what is open and realised after it.
-    Report(Nanos, Report, [Qty; LEGS_MAX], Option<Decimal>),
     /// Something that an operator should read.
     Alarm(Nanos, Box<str>),
 }

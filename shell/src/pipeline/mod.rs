@@ -361,7 +361,9 @@ impl Driver for Pipeline {
     }
 }
 
-fn venues(config: &Config) -> Vec<Matching> {
+/// A matching core for each configured venue.
+#[must_use]
+pub fn venues(config: &Config) -> Vec<Matching> {
     let mut venues: Vec<Matching> =
         config.venues.iter().map(|venue| Matching::new(venue.latency)).collect();
     for (at, named) in config.instruments.iter().enumerate() {

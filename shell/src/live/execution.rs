@@ -1,0 +1,454 @@
+//! The execution agent: intents in, orders out, each in the order log before its bytes leave.
+//!
+//! One step is one input of the executor and everything that comes of it. Input, what was seen of
+//! the quotes, orders and reports are written to the log together, then the orders are sent. When
+//! the log cannot be written nothing is sent any more: an order without its record would be lost in
+//! a crash.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use reap_core::executor::Executor;
+use reap_core::intent::Intent;
+use reap_core::limits::LEGS_MAX;
+use reap_core::log::{NotSentWhy, Record, Sights, StopWhy};
+use reap_core::order::{ClientOrderId, Order, OrderChange, OrderEvent, RejectClass};
+use reap_core::policy::ExitSettings;
+use reap_core::position::PositionId;
+use reap_core::units::Nanos;
+use reap_ring::{Consumer, Producer};
+
+use super::gateway::{Gateway, GatewayEvent};
+use super::runner::Agent;
+use super::stats::Stats;
+use super::wires::{Doorbell, Halt, HaltReason, Opening, TableReader, ToEngine, ToExecution, Told};
+use crate::clock::LiveClock;
+use crate::order_log::OrderLog;
+use crate::pipeline::Stage;
+use crate::story::Note;
+
+/// Token of the doorbell among the sockets.
+pub const BELL: mio::Token = mio::Token(usize::MAX);
+/// Orders of one step: a step concerns one position, or the timers of many.
+const STEP_ORDERS: usize = 64;
+
+/// The wires of execution.
+pub struct ExecutionWires {
+    /// Intents and registrations.
+    pub from_engine: Consumer<ToExecution>,
+    /// Reports and registrations.
+    pub to_engine: Producer<ToEngine>,
+    /// Positions to be opened.
+    pub openings: Consumer<Opening>,
+    /// Everything that happens, for main.
+    pub notes: Producer<Told>,
+    /// The latest quotes.
+    pub table: TableReader,
+    /// Rung by whoever pushes into one of these.
+    pub bell: Arc<Doorbell>,
+    /// Set when something that must not be lost has no room.
+    pub halt: Arc<Halt>,
+    /// What others see.
+    pub view: Arc<ExecutionView>,
+    /// Nothing new is begun; what is under way is waited for.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What others see of execution.
+#[derive(Debug, Default)]
+pub struct ExecutionView {
+    /// Its running hash, when it has ended.
+    pub hash: AtomicU64,
+    /// Notes for which there was no room: the story is incomplete.
+    pub notes_lost: AtomicU64,
+    /// Orders that the log could not take and that were not sent for that.
+    pub unlogged: AtomicU64,
+    /// Whether orders could be sent now.
+    pub ready: AtomicBool,
+}
+
+/// When the newest order of a leg left and what was heard of it, for the stages.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watched {
+    id: Option<ClientOrderId>,
+    sent: u64,
+    acked: bool,
+    filled: bool,
+}
+
+/// See the module.
+pub struct ExecutionAgent {
+    executor: Executor,
+    policies: Vec<ExitSettings>,
+    gateway: Box<dyn Gateway>,
+    log: OrderLog,
+    log_failed: bool,
+    sights: Sights,
+    wires: ExecutionWires,
+    clock: LiveClock,
+    poll: mio::Poll,
+    events: mio::Events,
+    /// The sockets were looked at while parked; they need not be looked at again.
+    polled: bool,
+    inbox: Vec<GatewayEvent>,
+    orders: ArrayVec<Order, STEP_ORDERS>,
+    /// By position slot and leg.
+    watched: Vec<[Watched; LEGS_MAX]>,
+    /// Reports for which the ring to the engine had no room: never any, or the process is in alarm.
+    held: std::collections::VecDeque<ToEngine>,
+    /// Orders that were not sent, to be told to the executor after the step.
+    unsent: Vec<(ClientOrderId, NotSentWhy)>,
+    /// How long orders in flight are waited for in the end.
+    stop_timeout: Nanos,
+    /// Set when it was asked to stop: nothing is sent any more, and answers are waited for until
+    /// then.
+    stop_by: Option<Nanos>,
+    stopped: bool,
+}
+
+/// What an execution agent is made of.
+pub struct ExecutionParts {
+    /// The executor.
+    pub executor: Executor,
+    /// Exit settings by policy.
+    pub policies: Vec<ExitSettings>,
+    /// Where orders go.
+    pub gateway: Box<dyn Gateway>,
+    /// The order log.
+    pub log: OrderLog,
+    /// Positions and instruments there is room for.
+    pub positions: usize,
+    /// Instruments.
+    pub instruments: usize,
+    /// The time.
+    pub clock: LiveClock,
+    /// How long orders in flight are waited for in the end.
+    pub stop_timeout: Nanos,
+    /// The sockets, with the doorbell registered as [`BELL`].
+    pub poll: mio::Poll,
+}
+
+/// An input of the executor.
+enum Input {
+    Intent(Intent),
+    Answer(OrderEvent),
+    NotSent(ClientOrderId, NotSentWhy),
+    Timer,
+}
+
+impl ExecutionAgent {
+    /// Execution on its wires.
+    #[must_use]
+    pub fn new(parts: ExecutionParts, wires: ExecutionWires) -> Self {
+        Self {
+            executor: parts.executor,
+            policies: parts.policies,
+            gateway: parts.gateway,
+            log: parts.log,
+            log_failed: false,
+            sights: Sights::new(parts.instruments),
+            wires,
+            clock: parts.clock,
+            poll: parts.poll,
+            events: mio::Events::with_capacity(128),
+            polled: false,
+            inbox: Vec::with_capacity(256),
+            orders: ArrayVec::new(),
+            watched: vec![[Watched::default(); LEGS_MAX]; parts.positions],
+            held: std::collections::VecDeque::new(),
+            unsent: Vec::with_capacity(STEP_ORDERS),
+            stop_timeout: parts.stop_timeout,
+            stop_by: None,
+            stopped: false,
+        }
+    }
+
+    fn note(&mut self, note: Told) {
+        if self.wires.notes.push(note).is_err() {
+            let lost = &self.wires.view.notes_lost;
+            lost.store(lost.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Orders that may still trade, as far as venues have said.
+    fn live_orders(&self) -> usize {
+        let live = |watched: &&Watched| {
+            watched.id.is_some_and(|id| {
+                let leg = self.executor.leg(id.position, usize::from(id.leg));
+                leg.and_then(|leg| leg.order)
+                    .is_some_and(|(one, state)| one == id && state.is_live())
+            })
+        };
+        self.watched.iter().flatten().filter(live).count()
+    }
+
+    fn append(&mut self, now: Nanos, record: &Record) {
+        if self.log_failed {
+            return;
+        }
+        if let Err(error) = self.log.append(now, record) {
+            self.log_failed = true;
+            let text = format!("order log: {error}; nothing is sent any more");
+            self.note(Told::Alarm(now, text.into_boxed_str()));
+        }
+    }
+
+    fn register(&mut self, now: Nanos, id: PositionId, opening: &Opening) {
+        let exit = &self.policies[usize::from(opening.spec.policy.0)];
+        let taken = self.executor.register(id, &opening.spec, exit);
+        match taken {
+            Ok(()) => {
+                let record =
+                    Record::Position { id, spec: (*opening.spec).clone(), exit: exit.clone() };
+                self.gateway.on_opened(&opening.spec);
+                self.append(now, &record);
+                self.note(Told::Note(now, Note::Opened { at: opening.at, id }));
+            }
+            // It was admitted before the engine saw it, and this thread alone takes room.
+            Err(error) => {
+                let why = error.to_string().into_boxed_str();
+                self.note(Told::Refused(now, opening.at, why));
+            }
+        }
+    }
+
+    fn admit(&mut self, now: Nanos, opening: Opening) {
+        let exit = &self.policies[usize::from(opening.spec.policy.0)];
+        match self.executor.admits(&opening.spec, exit) {
+            Ok(()) => self.tell_engine(ToEngine::Register(opening)),
+            Err(error) => {
+                let why = error.to_string().into_boxed_str();
+                self.note(Told::Refused(now, opening.at, why));
+            }
+        }
+    }
+
+    fn tell_engine(&mut self, message: ToEngine) {
+        if !self.held.is_empty() {
+            self.held.push_back(message);
+        } else if let Err(full) = self.wires.to_engine.push(message) {
+            self.wires.halt.set(HaltReason::Reports);
+            self.held.push_back(full.0);
+        }
+    }
+
+    fn push_held(&mut self) {
+        while let Some(message) = self.held.pop_front() {
+            if let Err(full) = self.wires.to_engine.push(message) {
+                self.held.push_front(full.0);
+                return;
+            }
+        }
+    }
+
+    /// One input of the executor, and everything that comes of it.
+    fn step(&mut self, now: Nanos, input: Input, stats: &mut Stats) {
+        let decided = match &input {
+            Input::Intent(intent) => {
+                self.note(Told::Note(now, Note::Intent(*intent)));
+                self.append(now, &Record::Intent(*intent));
+                Some(intent.at)
+            }
+            Input::Answer(event) => {
+                self.note(Told::Note(now, Note::Answer(*event)));
+                self.append(now, &Record::Answer(*event));
+                self.watch_answer(event, stats);
+                None
+            }
+            Input::NotSent(id, why) => {
+                self.append(now, &Record::NotSent { id: *id, why: *why });
+                None
+            }
+            Input::Timer => {
+                self.append(now, &Record::Timer);
+                None
+            }
+        };
+        let quotes = self.sights.over(&self.wires.table);
+        match &input {
+            Input::Intent(intent) => self.executor.on_intent(now, intent, &quotes),
+            Input::Answer(event) => self.executor.on_order_event(now, event, &quotes),
+            Input::NotSent(id, _) => {
+                // Nothing of it left our hands: certain, and it may go later.
+                let what = OrderChange::Rejected(RejectClass::Unavailable);
+                self.executor.on_order_event(now, &OrderEvent { id: *id, what }, &quotes);
+            }
+            Input::Timer => self.executor.on_timer(now, &quotes),
+        }
+        drop(quotes);
+        let saw: ArrayVec<Record, 16> = self.sights.saw().take(16).map(Record::Saw).collect();
+        for record in &saw {
+            self.append(now, record);
+        }
+        self.carry_out(now, decided, stats);
+    }
+
+    fn carry_out(&mut self, now: Nanos, decided: Option<Nanos>, stats: &mut Stats) {
+        while let Some(report) = self.executor.poll_report() {
+            self.append(now, &Record::Report(report));
+            let note = Note::of_report(report, &self.executor);
+            self.tell_engine(ToEngine::Report(report));
+            self.note(Told::Note(now, note));
+        }
+        loop {
+            while let Some(order) = self.executor.poll_order() {
+                self.append(now, &Record::Order(order));
+                self.orders.push(order);
+                if self.orders.is_full() {
+                    break;
+                }
+            }
+            if self.orders.is_empty() {
+                return;
+            }
+            for order in std::mem::take(&mut self.orders) {
+                self.send(now, &order, decided, stats);
+            }
+        }
+    }
+
+    fn send(&mut self, now: Nanos, order: &Order, decided: Option<Nanos>, stats: &mut Stats) {
+        if self.stop_by.is_some() {
+            self.unsent.push((order.id, NotSentWhy::Stopped));
+            return;
+        }
+        if self.log_failed {
+            let unlogged = &self.wires.view.unlogged;
+            unlogged.store(unlogged.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            self.unsent.push((order.id, NotSentWhy::Stopped));
+            return;
+        }
+        if let Err(why) = self.gateway.send(now, order) {
+            self.unsent.push((order.id, why));
+            return;
+        }
+        let sent = self.clock.real();
+        if let Some(decided) = decided {
+            let waited = self.clock.at(sent).since(decided);
+            stats.stages.record(Stage::Send, self.clock.real_span(waited));
+        }
+        let watched = &mut self.watched[order.id.position.slot()][usize::from(order.id.leg)];
+        *watched = Watched { id: Some(order.id), sent, acked: false, filled: false };
+        self.note(Told::Note(now, Note::Sent(*order)));
+    }
+
+    fn watch_answer(&mut self, event: &OrderEvent, stats: &mut Stats) {
+        let slot = event.id.position.slot();
+        let Some(watched) =
+            self.watched.get_mut(slot).and_then(|legs| legs.get_mut(usize::from(event.id.leg)))
+        else {
+            return;
+        };
+        if watched.id != Some(event.id) {
+            return;
+        }
+        let waited = self.clock.real().saturating_sub(watched.sent);
+        match event.what {
+            OrderChange::Acked if !watched.acked => {
+                watched.acked = true;
+                stats.stages.record(Stage::Ack, waited);
+            }
+            OrderChange::Filled { .. } if !watched.filled => {
+                watched.filled = true;
+                stats.stages.record(Stage::Fill, waited);
+            }
+            OrderChange::Acked | OrderChange::Filled { .. } => {}
+            OrderChange::Expired | OrderChange::Rejected(_) => watched.id = None,
+        }
+    }
+
+    fn end(&mut self, now: Nanos) {
+        self.append(now, &Record::Stop(StopWhy::Asked));
+        self.gateway.stop(Duration::from_millis(200));
+        // Read after the thread was joined.
+        self.wires.view.hash.store(self.executor.hash(), Ordering::Relaxed);
+        self.stopped = true;
+    }
+}
+
+impl Agent for ExecutionAgent {
+    fn do_work(&mut self, now: Nanos, stats: &mut Stats) -> usize {
+        // Looked at before the round: what was pushed before it was set is in the log.
+        if self.stop_by.is_none() && self.wires.stop.load(Ordering::Acquire) {
+            self.stop_by = Some(now.plus(self.stop_timeout));
+        }
+        let mut work = 0;
+        if !self.held.is_empty() {
+            self.push_held();
+        }
+        if self.gateway.has_sockets() && !std::mem::take(&mut self.polled) {
+            // Interrupted by a signal: the next round looks again.
+            drop(self.poll.poll(&mut self.events, Some(Duration::ZERO)));
+        }
+        for event in &self.events {
+            if event.token() != BELL {
+                self.gateway.on_ready(event.token());
+            }
+        }
+        self.events.clear();
+        while let Some(message) = self.wires.from_engine.pop() {
+            work += 1;
+            match message {
+                ToExecution::Intent(intent) => self.step(now, Input::Intent(intent), stats),
+                ToExecution::Registered(id, opening) => self.register(now, id, &opening),
+                ToExecution::Refused(opening, why) => {
+                    self.note(Told::Refused(now, opening.at, why));
+                }
+            }
+        }
+        while let Some(opening) = self.wires.openings.pop() {
+            work += 1;
+            self.admit(now, opening);
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        work += self.gateway.poll(now, &self.wires.table, &mut inbox);
+        for event in inbox.drain(..) {
+            match event {
+                GatewayEvent::Order(event) => self.step(now, Input::Answer(event), stats),
+                GatewayEvent::Alarm(text) => self.note(Told::Alarm(now, text)),
+            }
+        }
+        self.inbox = inbox;
+        if self.executor.next_timer().is_some_and(|due| due <= now) {
+            work += 1;
+            self.step(now, Input::Timer, stats);
+        }
+        while let Some((id, why)) = self.unsent.pop() {
+            work += 1;
+            self.step(now, Input::NotSent(id, why), stats);
+        }
+        self.wires.view.ready.store(self.gateway.is_ready(), Ordering::Relaxed);
+        if let Some(stop_by) = self.stop_by
+            && work == 0
+            && (now >= stop_by || self.live_orders() == 0)
+        {
+            self.end(now);
+        }
+        work
+    }
+
+    fn park(&mut self, most: Duration) {
+        let bell = Arc::clone(&self.wires.bell);
+        let (poll, events) = (&mut self.poll, &mut self.events);
+        let (engine, openings) = (&self.wires.from_engine, &self.wires.openings);
+        // Interrupted by a signal: the round after it looks at everything.
+        bell.sleep_unless(
+            || engine.has_next() || openings.has_next(),
+            || drop(poll.poll(events, Some(most))),
+        );
+        self.polled = true;
+    }
+
+    fn next_timer(&self) -> Option<Nanos> {
+        [self.executor.next_timer(), self.gateway.next_timer(), self.stop_by]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopped
+    }
+}

@@ -1,0 +1,478 @@
+//! The feed's agent: reads sockets, decodes, keeps the links, hands ticks on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use reap_core::event::SourceChange;
+use reap_core::instrument::SourceId;
+use reap_core::tick::Tick;
+use reap_core::units::Nanos;
+use reap_feed::conflate::Conflator;
+use reap_feed::decoded::Counts;
+use reap_feed::session::{ConnectBudget, Link, LinkAction, LinkEvent, Slot};
+use reap_feed::transport::{Incoming, ReadState, WsConnection};
+use reap_feed::venues::MarketCodec;
+use reap_ring::Producer;
+
+use super::connector::{ConnectRequest, Connected, ConnectorPort, Kind, Target};
+use super::engine::{Feed, Sink};
+use super::runner::Agent;
+use super::stats::Stats;
+use super::wires::SourceNote;
+use crate::clock::LiveClock;
+use crate::pipeline::Stage;
+
+/// Messages of one connection in one duty cycle: the others are read between.
+const MESSAGES: usize = 64;
+/// Ticks of one message: venues bundle up to 1,024 trades.
+const TICKS: usize = 1_100;
+
+/// What a link tells main.
+#[derive(Debug)]
+pub struct FeedNote {
+    /// When.
+    pub at: Nanos,
+    /// Index of the line.
+    pub line: usize,
+    /// What.
+    pub event: LinkEvent,
+    /// More than the event says: names of topics, why a connect failed.
+    pub detail: Option<Box<str>>,
+}
+
+/// One connection of market data that is wanted, with its replacement.
+pub struct Line {
+    /// The link's state.
+    pub link: Link,
+    /// A codec for each slot.
+    pub codecs: [Box<dyn MarketCodec>; 2],
+    /// The engine's number of it.
+    pub source: SourceId,
+    /// Where it connects to.
+    pub target: Arc<Target>,
+    /// The path of its handshake.
+    pub path: Arc<str>,
+    /// Which of the feed's budgets its host has.
+    pub budget: usize,
+}
+
+struct Wire {
+    line: Line,
+    connections: [Option<Box<WsConnection>>; 2],
+    /// There may be something to read.
+    ready: [bool; 2],
+    /// Number of the newest wish for a connection: results of older ones are dropped.
+    wishes: [u32; 2],
+    counts: Counts,
+}
+
+/// What others see of the feed.
+#[derive(Debug, Default)]
+pub struct FeedView {
+    /// Messages so far, by kind and reason; copied about once a second, and in the end.
+    pub counts: Mutex<Counts>,
+    /// Ticks that waited because the ring to the engine was full.
+    pub conflated: AtomicU64,
+    /// Notes for which there was no room.
+    pub notes_lost: AtomicU64,
+}
+
+/// See the module.
+pub struct LiveFeed {
+    wires: Vec<Wire>,
+    budgets: Vec<ConnectBudget>,
+    connector: ConnectorPort,
+    notes: Producer<FeedNote>,
+    view: Arc<FeedView>,
+    clock: LiveClock,
+    poll: mio::Poll,
+    events: mio::Events,
+    polled: bool,
+    ticks: Vec<Tick>,
+    counted_at: u64,
+}
+
+impl LiveFeed {
+    /// A feed of these lines.
+    #[must_use]
+    pub fn new(
+        lines: Vec<Line>,
+        budgets: Vec<ConnectBudget>,
+        connector: ConnectorPort,
+        notes: Producer<FeedNote>,
+        view: Arc<FeedView>,
+        clock: LiveClock,
+        poll: mio::Poll,
+    ) -> Self {
+        let wire = |line| Wire {
+            line,
+            connections: [None, None],
+            ready: [false; 2],
+            wishes: [0; 2],
+            counts: Counts::default(),
+        };
+        Self {
+            wires: lines.into_iter().map(wire).collect(),
+            budgets,
+            connector,
+            notes,
+            view,
+            clock,
+            poll,
+            events: mio::Events::with_capacity(256),
+            polled: false,
+            ticks: Vec::with_capacity(TICKS),
+            counted_at: 0,
+        }
+    }
+
+    fn look_at_sockets(&mut self) {
+        if !std::mem::take(&mut self.polled) {
+            // Interrupted by a signal: the next round looks again.
+            drop(self.poll.poll(&mut self.events, Some(Duration::ZERO)));
+        }
+        for event in &self.events {
+            let token = event.token().0;
+            if let Some(wire) = self.wires.get_mut(token / 2) {
+                wire.ready[token % 2] = true;
+            }
+        }
+        self.events.clear();
+    }
+
+    fn take_results(&mut self, now: Nanos) -> usize {
+        let mut work = 0;
+        while let Some(result) = self.connector.poll() {
+            work += 1;
+            let (at, slot, wish) = split_key(result.key);
+            let Some(wire) = self.wires.get_mut(at) else { continue };
+            if wire.wishes[slot.index()] != wish {
+                continue;
+            }
+            match result.connected {
+                Ok(Connected::WebSocket(mut connection)) => {
+                    let token = mio::Token(at * 2 + slot.index());
+                    if connection.register(self.poll.registry(), token).is_err() {
+                        wire.line.link.on_failed(slot, now, None);
+                        continue;
+                    }
+                    wire.connections[slot.index()] = Some(connection);
+                    // What came with the handshake is no event of the socket.
+                    wire.ready[slot.index()] = true;
+                    wire.line.codecs[slot.index()].reset();
+                    wire.line.link.on_open(slot, now);
+                }
+                Ok(Connected::Http(_)) => wire.line.link.on_failed(slot, now, None),
+                Err(failure) => {
+                    if let Some(wait) = failure.retry_after {
+                        self.budgets[wire.line.budget].ban(now, now.plus(wait));
+                    }
+                    wire.line.link.on_failed(slot, now, failure.retry_after);
+                    // Said here: the link itself only counts.
+                    let event = LinkEvent::Failed(1);
+                    self.note(FeedNote { at: now, line: at, event, detail: Some(failure.why) });
+                }
+            }
+        }
+        work
+    }
+
+    fn note(&mut self, note: FeedNote) {
+        if self.notes.push(note).is_err() {
+            let lost = &self.view.notes_lost;
+            lost.store(lost.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
+    fn act(&mut self, at: usize, now: Nanos, sink: &mut dyn Sink) {
+        while let Some(action) = self.wires[at].line.link.poll_action() {
+            let wire = &mut self.wires[at];
+            match action {
+                LinkAction::Connect(slot) => {
+                    let wish = &mut wire.wishes[slot.index()];
+                    *wish = wish.wrapping_add(1);
+                    let request = ConnectRequest {
+                        key: key(at, slot, *wish),
+                        target: Arc::clone(&wire.line.target),
+                        kind: Kind::WebSocket,
+                        path: Arc::clone(&wire.line.path),
+                    };
+                    if !self.connector.request(request) {
+                        wire.line.link.on_failed(slot, now, None);
+                    }
+                }
+                LinkAction::Send(slot, text) => {
+                    let connection = &mut wire.connections[slot.index()];
+                    if connection.as_mut().is_some_and(|one| one.send(text).is_err()) {
+                        *connection = None;
+                        wire.line.link.on_closed(slot, now);
+                    }
+                }
+                LinkAction::Ping(slot) => {
+                    let connection = &mut wire.connections[slot.index()];
+                    if connection.as_mut().is_some_and(|one| one.ping().is_err()) {
+                        *connection = None;
+                        wire.line.link.on_closed(slot, now);
+                    }
+                }
+                LinkAction::Close(slot, _) => {
+                    let wish = &mut wire.wishes[slot.index()];
+                    *wish = wish.wrapping_add(1);
+                    if let Some(mut connection) = wire.connections[slot.index()].take() {
+                        connection.close(NORMAL_CLOSE);
+                    }
+                }
+                LinkAction::Replay(tick) => sink.tick(now, &tick),
+                LinkAction::Changed(event) => self.changed(at, now, event, sink),
+            }
+        }
+    }
+
+    fn changed(&mut self, at: usize, now: Nanos, event: LinkEvent, sink: &mut dyn Sink) {
+        let source = self.wires[at].line.source;
+        match event {
+            LinkEvent::Connected => sink.source(now, source, SourceChange::Connected),
+            LinkEvent::Lost(_) => sink.source(now, source, SourceChange::Lost),
+            // Told with its cause where the result came in.
+            LinkEvent::Failed(_) => return,
+            _ => {}
+        }
+        let link = &self.wires[at].line.link;
+        let detail = matches!(event, LinkEvent::Partial { .. })
+            .then(|| link.tell(event).to_string().into_boxed_str());
+        self.note(FeedNote { at: now, line: at, event, detail });
+    }
+
+    fn read_line(&mut self, at: usize, now: Nanos, sink: &mut dyn Sink, stats: &mut Stats) -> usize {
+        let mut work = 0;
+        for slot in [Slot::A, Slot::B] {
+            let wire = &mut self.wires[at];
+            if !wire.ready[slot.index()] {
+                continue;
+            }
+            let Some(connection) = &mut wire.connections[slot.index()] else {
+                wire.ready[slot.index()] = false;
+                continue;
+            };
+            let Line { link, codecs, source, .. } = &mut wire.line;
+            let codec = &mut codecs[slot.index()];
+            let (clock, ticks, counts) = (&self.clock, &mut self.ticks, &mut wire.counts);
+            let state = connection.read(now, MESSAGES, &mut |incoming| {
+                work += 1;
+                let raw = match incoming {
+                    Incoming::Text(raw) | Incoming::Binary(raw) => raw,
+                    Incoming::Ping | Incoming::Pong => return link.on_frame(slot, now),
+                };
+                let received = clock.real();
+                let time = clock.at(received).max(now);
+                let decoded = codec.decode(raw, time, *source, &mut |tick| ticks.push(tick));
+                let decoded_at = clock.real();
+                counts.record(decoded);
+                stats.stages.record(Stage::Decode, decoded_at.saturating_sub(received));
+                let mut forwarded = false;
+                for tick in ticks.drain(..) {
+                    if link.on_tick(slot, time, &tick) {
+                        sink.tick(time, &tick);
+                        forwarded = true;
+                    }
+                }
+                if forwarded {
+                    sink.message_done(received, decoded_at, stats);
+                }
+                link.on_message(slot, time, raw, decoded);
+            });
+            match state {
+                ReadState::Idle => wire.ready[slot.index()] = false,
+                ReadState::More => {}
+                ReadState::Closed(_) => {
+                    wire.ready[slot.index()] = false;
+                    wire.connections[slot.index()] = None;
+                    wire.line.link.on_closed(slot, now);
+                }
+            }
+        }
+        work
+    }
+
+    fn count(&mut self, real: u64) {
+        const SECOND: u64 = 1_000_000_000;
+        if real.saturating_sub(self.counted_at) < SECOND {
+            return;
+        }
+        self.counted_at = real;
+        // Whoever reads holds it for a moment; the next second will do as well.
+        if let Some(mut counts) = self.view.counts.try_lock() {
+            *counts = self.total();
+        }
+    }
+
+    fn total(&self) -> Counts {
+        let mut sum = Counts::default();
+        self.wires.iter().for_each(|wire| sum.add(&wire.counts));
+        sum
+    }
+}
+
+/// RFC 6455: the purpose is fulfilled.
+const NORMAL_CLOSE: u16 = 1000;
+
+impl Feed for LiveFeed {
+    fn read(&mut self, now: Nanos, sink: &mut dyn Sink, stats: &mut Stats) -> usize {
+        self.look_at_sockets();
+        let mut work = 0;
+        for at in 0..self.wires.len() {
+            work += self.read_line(at, now, sink, stats);
+            let wire = &mut self.wires[at];
+            if wire.line.link.next_timer().is_some_and(|due| due <= now) {
+                wire.line.link.on_timer(now, &mut self.budgets[wire.line.budget]);
+                work += 1;
+            }
+            self.act(at, now, sink);
+        }
+        if self.connector.has_next() {
+            work += self.take_results(now);
+        }
+        if work == 0 {
+            self.count(self.clock.real());
+        }
+        work
+    }
+
+    fn park(&mut self, most: Duration) {
+        // A socket ends it, or the time; results of the connector wait at most that long.
+        drop(self.poll.poll(&mut self.events, Some(most.min(Duration::from_millis(5)))));
+        self.polled = true;
+    }
+
+    fn next_timer(&self) -> Option<Nanos> {
+        self.wires.iter().filter_map(|wire| wire.line.link.next_timer()).min()
+    }
+}
+
+impl Drop for LiveFeed {
+    fn drop(&mut self) {
+        *self.view.counts.lock() = self.total();
+        for connection in self.wires.iter_mut().flat_map(|wire| &mut wire.connections).flatten() {
+            connection.close(NORMAL_CLOSE);
+        }
+    }
+}
+
+fn key(line: usize, slot: Slot, wish: u32) -> u64 {
+    (line as u64) << 40 | (slot.index() as u64) << 32 | u64::from(wish)
+}
+
+fn split_key(key: u64) -> (usize, Slot, u32) {
+    let slot = if key >> 32 & 1 == 0 { Slot::A } else { Slot::B };
+    ((key >> 40) as usize, slot, key as u32)
+}
+
+/// Ticks into the rings to another thread. Full rings never stop the feed.
+pub struct RingSink {
+    ticks: Producer<Tick>,
+    sources: Producer<SourceNote>,
+    /// Changes for which there was no room.
+    held: std::collections::VecDeque<SourceNote>,
+    backlog: Conflator,
+    pushed: u64,
+    view: Arc<FeedView>,
+}
+
+impl RingSink {
+    /// Into these rings.
+    #[must_use]
+    pub fn new(
+        ticks: Producer<Tick>,
+        sources: Producer<SourceNote>,
+        backlog: Conflator,
+        view: Arc<FeedView>,
+    ) -> Self {
+        Self { ticks, sources, held: std::collections::VecDeque::new(), backlog, pushed: 0, view }
+    }
+
+    /// Passes on what waits, as far as there is room.
+    pub fn drain(&mut self) {
+        while let Some(note) = self.held.pop_front() {
+            if let Err(full) = self.sources.push(note) {
+                self.held.push_front(full.0);
+                break;
+            }
+        }
+        while let Some(tick) = self.backlog.take() {
+            if let Err(full) = self.ticks.push(tick) {
+                self.backlog.put(full.0);
+                break;
+            }
+            self.pushed += 1;
+        }
+        self.view.conflated.store(self.backlog.counts().waited, Ordering::Relaxed);
+    }
+}
+
+impl Sink for RingSink {
+    #[inline]
+    fn tick(&mut self, _: Nanos, tick: &Tick) {
+        // What waits is older: it goes first, or is replaced.
+        if !self.backlog.is_empty() {
+            self.backlog.put(*tick);
+        } else if let Err(full) = self.ticks.push(*tick) {
+            self.backlog.put(full.0);
+        } else {
+            self.pushed += 1;
+        }
+    }
+
+    fn source(&mut self, _: Nanos, source: SourceId, change: SourceChange) {
+        // What waits of it is of a connection that has ended.
+        self.backlog.forget(source);
+        let note = SourceNote { after: self.pushed, source, change };
+        if !self.held.is_empty() {
+            self.held.push_back(note);
+        } else if let Err(full) = self.sources.push(note) {
+            self.held.push_back(full.0);
+        }
+    }
+
+    fn message_done(&mut self, _: u64, _: u64, _: &mut Stats) {}
+}
+
+/// The feed on a thread of its own.
+pub struct FeedAgent<F> {
+    feed: F,
+    sink: RingSink,
+    stop: Arc<AtomicBool>,
+    done: bool,
+}
+
+impl<F: Feed> FeedAgent<F> {
+    /// A feed into rings.
+    #[must_use]
+    pub const fn new(feed: F, sink: RingSink, stop: Arc<AtomicBool>) -> Self {
+        Self { feed, sink, stop, done: false }
+    }
+}
+
+impl<F: Feed> Agent for FeedAgent<F> {
+    fn do_work(&mut self, now: Nanos, stats: &mut Stats) -> usize {
+        let work = self.feed.read(now, &mut self.sink, stats);
+        if !self.sink.backlog.is_empty() || !self.sink.held.is_empty() {
+            self.sink.drain();
+        }
+        self.done = self.stop.load(Ordering::Acquire);
+        work
+    }
+
+    fn park(&mut self, most: Duration) {
+        self.feed.park(most);
+    }
+
+    fn next_timer(&self) -> Option<Nanos> {
+        self.feed.next_timer()
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}

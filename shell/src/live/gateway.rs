@@ -1,0 +1,86 @@
+//! Where orders go: a venue, paper, or nowhere.
+
+mod paper;
+
+use std::time::Duration;
+
+use reap_core::log::NotSentWhy;
+use reap_core::order::{Order, OrderEvent};
+use reap_core::position::PositionSpec;
+use reap_core::units::Nanos;
+
+pub use self::paper::Paper;
+use super::wires::TableReader;
+
+/// What a gateway tells execution.
+#[derive(Debug)]
+pub enum GatewayEvent {
+    /// What a venue said of an order.
+    Order(OrderEvent),
+    /// Something that an operator should read.
+    Alarm(Box<str>),
+}
+
+/// Where orders go. Every method returns at once.
+pub trait Gateway: Send {
+    /// A position is watched from now on: what an account holds, where nobody else knows it.
+    fn on_opened(&mut self, spec: &PositionSpec);
+
+    /// Sends an order.
+    ///
+    /// # Errors
+    /// When nothing of it has left our hands.
+    fn send(&mut self, now: Nanos, order: &Order) -> Result<(), NotSentWhy>;
+
+    /// A socket is ready.
+    fn on_ready(&mut self, token: mio::Token);
+
+    /// Goes on with everything that is under way; returns how much that was.
+    fn poll(&mut self, now: Nanos, quotes: &TableReader, out: &mut Vec<GatewayEvent>) -> usize;
+
+    /// When [`Self::poll`] has something to do even if nothing comes in.
+    fn next_timer(&self) -> Option<Nanos>;
+
+    /// Whether there are sockets to look at.
+    fn has_sockets(&self) -> bool;
+
+    /// Whether orders for this order's account could be sent now.
+    fn is_ready(&self) -> bool;
+
+    /// No more orders will come: connections are closed. At most this long.
+    fn stop(&mut self, most: Duration);
+}
+
+/// Decides as live and places nothing: what would have been sent is recorded and told. Nothing is
+/// invented about what would have become of it, so a position stays with the exit that it would have
+/// begun.
+#[derive(Debug, Default)]
+pub struct DryRun;
+
+impl Gateway for DryRun {
+    fn on_opened(&mut self, _: &PositionSpec) {}
+
+    fn send(&mut self, _: Nanos, _: &Order) -> Result<(), NotSentWhy> {
+        Ok(())
+    }
+
+    fn on_ready(&mut self, _: mio::Token) {}
+
+    fn poll(&mut self, _: Nanos, _: &TableReader, _: &mut Vec<GatewayEvent>) -> usize {
+        0
+    }
+
+    fn next_timer(&self) -> Option<Nanos> {
+        None
+    }
+
+    fn has_sockets(&self) -> bool {
+        false
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn stop(&mut self, _: Duration) {}
+}
