@@ -141,8 +141,8 @@ fn r7_full_and_empty_where_positions_wrap() {
         let random = &mut *random.lock().expect("no test panics with it");
         for end in [u64::MAX, u64::from(u32::MAX), i64::MAX as u64] {
             let start = end.wrapping_sub(random.below(40));
-            against_model::<[u64; 7]>(start, random, sized(600, 40));
-            against_model::<Box<Counted>>(start, random, sized(600, 40));
+            against_model::<[u64; 7]>(start, random, sized(600, 12));
+            against_model::<Box<Counted>>(start, random, sized(600, 12));
         }
     });
 }
