@@ -2,6 +2,7 @@
 
 mod codec;
 mod engine;
+mod ring;
 
 use crate::figures::Figures;
 
@@ -34,5 +35,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "engine",
         about: "one quote through the engine: 10,000 positions on its symbol against one, five markets",
         run: engine::run,
+    },
+    Scenario {
+        name: "ring",
+        about: "56 bytes from thread to thread: throughput and hand-off, against rtrb; needs two cores",
+        run: ring::run,
     },
 ];

@@ -34,6 +34,7 @@ impl Steps {
 }
 
 /// A clock whose own cost is known.
+#[derive(Clone)]
 pub(crate) struct Stopwatch {
     clock: Clock,
     /// Median time of measuring nothing.
