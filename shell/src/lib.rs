@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod merge;
+pub mod order_log;
 pub mod outcome;
 pub mod output;
 pub mod pipeline;
