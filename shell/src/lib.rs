@@ -9,6 +9,7 @@ pub mod demo;
 pub mod explain;
 pub mod live;
 pub mod merge;
+pub mod order_log;
 pub mod outcome;
 pub mod output;
 pub mod pipeline;

@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
 
     /// Goes on from a place where a record of this number begins.
     #[cfg(test)]
-    pub(super) fn from_place(mut self, at: usize, sequence: u64) -> Self {
+    pub(super) fn at_place(mut self, at: usize, sequence: u64) -> Self {
         (self.at, self.sequence) = (at, sequence);
         self
     }

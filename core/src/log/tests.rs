@@ -306,7 +306,7 @@ fn p3_every_truncation_gives_the_records_before_it() {
         // The records before are read one by one; only the last few are looked at each time.
         let whole = places.partition_point(|&place| place <= len) - 1;
         let from = whole.min(records.len()).saturating_sub(2);
-        reader = reader.from_place(places[from], HEADER.first_sequence + from as u64);
+        reader = reader.at_place(places[from], HEADER.first_sequence + from as u64);
         for record in &records[from..whole] {
             assert_eq!(reader.next().map(|entry| entry.record).as_ref(), Some(record), "{len}");
         }
@@ -358,7 +358,7 @@ fn p4_every_bit_flip_is_seen_and_no_record_behind_it_is_given() {
                     let at = places[hit];
                     let from = hit.saturating_sub(1);
                     let sequence = HEADER.first_sequence + from as u64;
-                    let mut reader = reader.from_place(places[from], sequence);
+                    let mut reader = reader.at_place(places[from], sequence);
                     for record in &records[from..hit] {
                         assert_eq!(reader.next().unwrap().record, *record, "{byte}.{bit}");
                     }
@@ -428,7 +428,7 @@ fn any_bytes_end_without_a_panic() {
             (0..random.below(3_000)).map(|_| if round % 2 == 0 { random.next() as u8 } else { 0 }),
         );
         let mut reader = Reader::new(&bytes).unwrap();
-        while let Some(entry) = reader.next() {
+        for entry in reader.by_ref() {
             // What was accepted can be written again, and verified against, without a panic.
             let mut again = [0; RECORD_MAX];
             HEADER.encoder().encode(entry.sequence, entry.at, &entry.record, &mut again).unwrap();

@@ -1,0 +1,269 @@
+//! The order log on disk: one directory, one process, one write before it returns.
+//!
+//! The format stands in [`reap_core::log`]. A run takes the next epoch of its directory and writes
+//! `orders-<epoch>-<n>.log`, segments whose space is reserved before they are used: a full disk is
+//! seen at the start or while there is still room, not with an order in hand. The next segment is
+//! reserved by [`OrderLog::prepare`], which idle time calls; when it has not been, rotation does it
+//! on the spot and counts that.
+//!
+//! **After a failed write nothing is ever written again.** What the disk holds after a failed
+//! write or sync is not known, so every further append fails with the error of the first, and no
+//! order goes out without its record.
+
+mod directory;
+mod error;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use reap_core::log::{HEADER_LEN, RECORD_MAX, Record};
+use reap_core::units::Nanos;
+
+pub use directory::{Found, FoundSegment};
+pub use error::{LogError, SystemError};
+
+use directory::Directory;
+use segment::Segment;
+
+/// The smallest segment: some hundred records.
+pub const SEGMENT_MIN: u64 = 64 << 10;
+/// The largest segment: a reader takes it in whole.
+pub const SEGMENT_MAX: u64 = 1 << 30;
+
+/// Whether an append waits for the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// It does not: records survive the death of the process, not that of the machine.
+    #[default]
+    None,
+    /// A record of an order waits until it, and everything before it, is on the disk.
+    BeforeSend,
+}
+
+/// Settings of an order log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Bytes of one segment, [`SEGMENT_MIN`] to [`SEGMENT_MAX`]; 16 MiB hold some hundred
+    /// thousand records.
+    pub segment_bytes: u64,
+    /// Whether orders wait for the disk.
+    pub sync: Sync,
+    /// Whose log this is: the same for every run of the same accounts. A directory that belongs to
+    /// others is refused.
+    pub fingerprint: u64,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { segment_bytes: 16 << 20, sync: Sync::None, fingerprint: 0 }
+    }
+}
+
+/// What happened to a log since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogCounters {
+    /// Records written.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Changes to a next segment.
+    pub rotations: u64,
+    /// Those for which no segment was ready: an order waited while one was reserved.
+    pub rotations_unprepared: u64,
+    /// Waits for the disk.
+    pub syncs: u64,
+    /// Attempts to reserve the next segment that failed: an operator must make room.
+    pub prepare_failures: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct OrderLog {
+    directory: Directory,
+    settings: LogSettings,
+    current: Segment,
+    /// Reserved, its header not yet written.
+    next: Option<Segment>,
+    sequence: u64,
+    /// A header and a record.
+    buffer: Box<[u8; HEADER_LEN + RECORD_MAX]>,
+    counters: LogCounters,
+    poisoned: Option<LogError>,
+}
+
+impl OrderLog {
+    /// Opens the log of a directory, which is made if need be: locks it, takes its next epoch, and
+    /// reserves two segments.
+    ///
+    /// # Errors
+    /// Named, with what to do: another process holds the directory, missing rights, a full disk, a
+    /// newer version, another owner, no epoch left, a setting out of bounds. Nothing of a failed
+    /// open is left behind but the directory and its lock file.
+    pub fn open(dir: &Path, now: Nanos, settings: LogSettings) -> Result<Self, LogError> {
+        if !(SEGMENT_MIN..=SEGMENT_MAX).contains(&settings.segment_bytes) {
+            return Err(LogError::SegmentBytes { bytes: settings.segment_bytes });
+        }
+        let directory = Directory::take(dir, settings.fingerprint)?;
+        let mut current = Segment::reserve(&directory, 1, settings.segment_bytes)?;
+        let header = current.head(&directory, 1, now, settings.fingerprint);
+        let begun = current.write_all(&header).and_then(|()| current.sync_all());
+        let next = begun.and_then(|()| Segment::reserve(&directory, 2, settings.segment_bytes));
+        let next = next.inspect_err(|_| current.discard())?;
+        Ok(Self {
+            directory,
+            settings,
+            current,
+            next: Some(next),
+            sequence: 1,
+            buffer: Box::new([0; HEADER_LEN + RECORD_MAX]),
+            counters: LogCounters::default(),
+            poisoned: None,
+        })
+    }
+
+    /// The run's number, which its client order ids carry.
+    #[must_use]
+    pub const fn epoch(&self) -> u16 {
+        self.directory.epoch()
+    }
+
+    /// Number of the next record.
+    #[must_use]
+    pub const fn next_sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// What earlier runs left in the directory, oldest first.
+    #[must_use]
+    pub fn found(&self) -> &[FoundSegment] {
+        self.directory.found()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn counters(&self) -> &LogCounters {
+        &self.counters
+    }
+
+    /// The error after which nothing is written any more.
+    #[must_use]
+    pub const fn poisoned(&self) -> Option<&LogError> {
+        self.poisoned.as_ref()
+    }
+
+    /// Writes a record and returns its number. One write; nothing is allocated.
+    ///
+    /// # Errors
+    /// When it is not written for sure, or an earlier append failed. What was to follow the record
+    /// must not happen: its order is not sent.
+    pub fn append(&mut self, now: Nanos, record: &Record) -> Result<u64, LogError> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        self.write(now, record).inspect_err(|error| self.poisoned = Some(error.clone()))
+    }
+
+    fn write(&mut self, now: Nanos, record: &Record) -> Result<u64, LogError> {
+        let len = record.encoded_len();
+        // A new segment's header goes out in one write with its first record.
+        let mut from = HEADER_LEN;
+        if !self.current.has_room(len) {
+            self.rotate()?;
+            let header =
+                self.current.head(&self.directory, self.sequence, now, self.settings.fingerprint);
+            self.buffer[..HEADER_LEN].copy_from_slice(&header);
+            from = 0;
+        }
+        self.current
+            .encoder()
+            .encode(self.sequence, now, record, &mut self.buffer[HEADER_LEN..])
+            .expect("the buffer holds the longest record");
+        self.current.write_all(&self.buffer[from..HEADER_LEN + len])?;
+        if self.settings.sync == Sync::BeforeSend && matches!(record, Record::Order(_)) {
+            self.current.sync_data()?;
+            self.counters.syncs += 1;
+        }
+        let sequence = self.sequence;
+        self.sequence += 1;
+        self.counters.records += 1;
+        self.counters.bytes += len as u64;
+        Ok(sequence)
+    }
+
+    /// Goes on in the next segment.
+    fn rotate(&mut self) -> Result<(), LogError> {
+        if self.settings.sync == Sync::BeforeSend {
+            // A later sync reaches only the file that it is asked for.
+            self.current.sync_data()?;
+            self.counters.syncs += 1;
+        }
+        let next = match self.next.take() {
+            Some(next) => next,
+            None => {
+                self.counters.rotations_unprepared += 1;
+                self.reserve()?
+            }
+        };
+        self.current = next;
+        self.counters.rotations += 1;
+        Ok(())
+    }
+
+    /// Reserves the segment that comes after the current one, when that is not done yet: for idle
+    /// time, because reserving waits for the disk. Returns whether it did something.
+    ///
+    /// # Errors
+    /// When it cannot be reserved. The log goes on in what is left of the current segment, and the
+    /// next call tries again; an operator should hear of it at once.
+    pub fn prepare(&mut self) -> Result<bool, LogError> {
+        if self.next.is_some() || self.poisoned.is_some() {
+            return Ok(false);
+        }
+        match self.reserve() {
+            Ok(next) => {
+                self.next = Some(next);
+                Ok(true)
+            }
+            Err(error) => {
+                self.counters.prepare_failures += 1;
+                Err(error)
+            }
+        }
+    }
+
+    fn reserve(&self) -> Result<Segment, LogError> {
+        let number = self
+            .current
+            .number()
+            .checked_add(1)
+            .ok_or(LogError::NoEpoch { dir: self.directory.path().to_owned() })?;
+        Segment::reserve(&self.directory, number, self.settings.segment_bytes)
+    }
+
+    /// Waits until everything is on the disk: for the end of a run, after its last record.
+    ///
+    /// # Errors
+    /// When the disk does not say so, or an earlier append failed.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        self.counters.syncs += 1;
+        self.current.sync_data().inspect_err(|error| self.poisoned = Some(error.clone()))
+    }
+}
+
+/// One write of all of `bytes`: what a segment does, so that it can be tested on other files.
+fn write_at(file: &std::fs::File, bytes: &[u8], at: u64) -> std::io::Result<()> {
+    loop {
+        return match file.write_at(bytes, at) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(_) => Err(std::io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+    }
+}
