@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use reap_core::instrument::InstrumentId;
 use reap_core::tick::Quote;
 use reap_core::units::Nanos;
-use reap_shell::config::{Config, ConfigError};
+use reap_shell::config::{
+    Config, ConfigError, Connection, Cores, KeyNames, Layout, Mode, RunConfig, SimConfig,
+    SimMarket, Sync, Waiting,
+};
 use reap_shell::sim::Random;
 
 fn data(name: &str) -> PathBuf {
@@ -67,34 +70,154 @@ fn edited(base: &str, edits: &[&str], case: &str) -> String {
 
 #[test]
 fn every_mistake_is_refused_with_its_place_and_its_remedy() {
-    let (base, expected) = (read("base.toml"), read("refused.txt"));
+    let cases = check_refused("base.toml", "refused.txt");
+    assert!(cases >= 100, "only {cases} cases");
+}
+
+#[test]
+fn every_mistake_of_a_run_is_refused_with_its_place_and_its_remedy() {
+    let cases = check_refused("run.toml", "run-refused.txt");
+    assert!(cases >= 50, "only {cases} cases");
+    // Whatever looked like a key or a password in a case is in none of the answers.
+    for line in read("run-refused.txt").lines().filter(|line| line.starts_with('!')) {
+        for secret in ["vmPUZE6", "XOyJ1a2B", "hunter2"] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
+}
+
+/// Compares what is said of the mistakes of every case that edits `base`; gives their number.
+fn check_refused(base_name: &str, cases_name: &str) -> usize {
+    let (base, expected) = (read(base_name), read(cases_name));
     let mut found = preamble(&expected).to_owned();
     let mut count = 0;
     for (name, edits) in cases(&expected) {
-        let problems = match Config::parse("base.toml", &edited(&base, &edits, name)) {
+        let problems = match Config::parse(base_name, &edited(&base, &edits, name)) {
             Err(ConfigError::Refused { problems, .. }) => problems,
             other => panic!("{name}: {other:?}"),
         };
         found += &format!("== {name}\n{}\n", edits.join("\n"));
         for problem in problems {
             assert!(!problem.remedy.is_empty(), "{name}: {problem} names no remedy");
-            found += &format!("! base.toml:{problem}\n");
+            found += &format!("! {base_name}:{problem}\n");
         }
         found.push('\n');
         count += 1;
     }
-    assert!(count >= 100, "only {count} cases");
-    compare("refused.txt", &expected, &found);
+    compare(cases_name, &expected, &found);
+    count
 }
 
 #[test]
-fn the_base_of_all_cases_has_no_mistake() {
-    let summary = Config::parse("base.toml", &read("base.toml")).unwrap().summary().join("\n");
-    compare(
-        "base.summary",
-        &std::fs::read_to_string(data("base.summary")).unwrap_or_default(),
-        &summary,
-    );
+fn the_bases_of_all_cases_have_no_mistake() {
+    for name in ["base", "run"] {
+        let file = format!("{name}.toml");
+        let summary = Config::parse(&file, &read(&file)).unwrap().summary().join("\n");
+        let file = format!("{name}.summary");
+        let expected = std::fs::read_to_string(data(&file)).unwrap_or_default();
+        compare(&file, &expected, &summary);
+    }
+}
+
+/// What `reap check` prints of a run, where nothing but `[run]` is given.
+#[test]
+fn the_defaults_of_a_run_are_shown() {
+    let summary = Config::parse("run.toml", &format!("[run]\n{}", read("base.toml"))).unwrap();
+    let summary = summary.summary().join("\n");
+    let (run, rest) = summary.split_once("\nvenues:").unwrap();
+    let expected = std::fs::read_to_string(data("run-defaults.summary")).unwrap_or_default();
+    compare("run-defaults.summary", &expected, run);
+    // Without [run] nothing of it is said.
+    assert_eq!(format!("venues:{rest}"), read("base.summary"));
+}
+
+#[test]
+fn a_run_is_understood_as_it_is_written() {
+    let config = Config::parse("run.toml", &read("run.toml")).unwrap();
+    let run = RunConfig {
+        mode: Mode::Live,
+        layout: Layout::Split,
+        cores: Cores { feed: Some(2), engine: Some(3), execution: Some(4) },
+        execution: Some(Waiting::Spin),
+        log: "orders".into(),
+        sync: Sync::BeforeSend,
+        stop_timeout: Nanos::from_secs(20),
+        engine_late: Nanos::from_millis(5),
+    };
+    assert_eq!(config.run, Some(run));
+    let connection = Connection {
+        endpoint: Some("wss://fstream.binance.com:443".into()),
+        orders_endpoint: Some("wss://ws-fapi.binance.com".into()),
+        rest_endpoint: Some("https://fapi.binance.com".into()),
+        root: Some("own-ca.pem".into()),
+        busy_poll: Some(Nanos(50_000)),
+        silence: Some(Nanos::from_secs(3)),
+        max_life: Some(Nanos::from_secs(23 * 3600)),
+    };
+    assert_eq!(config.venues[0].connection, connection);
+    assert_eq!(config.venues[1].connection, Connection::default());
+    let keys =
+        |key: &str, secret: &str| Some(KeyNames { key_env: key.into(), secret_env: secret.into() });
+    let found: Vec<_> =
+        config.accounts.iter().map(|one| (&*one.name, one.venue.0, one.keys.clone())).collect();
+    let expected = [
+        ("main", 0, keys("BINANCE_KEY", "BINANCE_SECRET")),
+        ("second", 1, keys("BYBIT_SECOND_KEY", "BYBIT_SECOND_SECRET")),
+    ];
+    assert_eq!(found, expected);
+
+    // Every mode and layout by its name, and the defaults.
+    let base = read("base.toml");
+    let run =
+        |body: &str| Config::parse("run.toml", &format!("[run]\n{body}\n{base}")).unwrap().run;
+    assert_eq!(run(""), Some(RunConfig::default()));
+    assert_eq!(Config::parse("base.toml", &base).unwrap().run, None);
+    for (name, mode) in
+        Mode::ALL.into_iter().filter(|(_, mode)| matches!(mode, Mode::DryRun | Mode::Paper))
+    {
+        assert_eq!(mode.name(), name);
+        assert_eq!(run(&format!("mode = {name:?}")).unwrap().mode, mode);
+    }
+    for (name, layout) in Layout::ALL {
+        assert_eq!(layout.name(), name);
+        assert_eq!(run(&format!("layout = {name:?}")).unwrap().layout, layout);
+    }
+    let fused = run("layout = \"fused\"\ncores = { engine = 0 }\nexecution = \"park\"").unwrap();
+    assert_eq!(fused.cores, Cores { feed: None, engine: Some(0), execution: None });
+    assert_eq!(fused.execution, Some(Waiting::Park));
+}
+
+#[test]
+fn a_simulated_market_is_understood_as_it_is_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let seeded = Config::load(&folder.join("run-sim.toml")).unwrap();
+    assert_eq!(seeded.run.unwrap().mode, Mode::Sim);
+    let sim =
+        SimConfig { market: SimMarket::Seed(7), speed: 30, tls: true, lead: Nanos::from_secs(1) };
+    assert_eq!(seeded.sim, Some(sim));
+    let paper = Config::load(&folder.join("run-paper.toml")).unwrap();
+    assert_eq!((paper.run.unwrap().mode, paper.sim), (Mode::Paper, None));
+    // Recordings, in mode paper, at their own speed.
+    let text = read("run.toml");
+    let text = text.replace("mode = \"live\"", "mode = \"paper\"");
+    let given = ["endpoint", "orders_endpoint", "rest_endpoint", "root"];
+    let kept = |line: &&str| !given.iter().any(|key| line.starts_with(&format!("{key} =")));
+    let text: Vec<&str> = text.lines().filter(kept).collect();
+    let text = text.join("\n")
+        + "\n[sim]\nrecordings = [\"data/a-usdm.gz\", \"b-bybit\"]\ntls = false\nlead = \"0s\"\n\
+           [[source]]\nvenue = \"binance\"\nmatch = \"usdm\"\n\
+           [[source]]\nvenue = \"bybit\"\nmatch = \"bybit\"\n";
+    let config = Config::parse("run.toml", &text).unwrap();
+    let sim = SimConfig {
+        market: SimMarket::Recordings(vec!["data/a-usdm.gz".into(), "b-bybit".into()]),
+        speed: 1,
+        tls: false,
+        lead: Nanos(0),
+    };
+    assert_eq!(config.sim, Some(sim));
+    let summary = config.summary().join("\n");
+    let said = "recorded in data/a-usdm.gz, b-bybit, at its own speed, not encrypted, from 0 s after the start";
+    assert!(summary.contains(said), "{summary}");
 }
 
 #[test]
@@ -185,11 +308,12 @@ fn no_text_makes_it_panic() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_240_808);
     println!("SEED={seed}");
     let mut random = Random::new(seed);
-    let base = read("base.toml");
+    let bases = [read("base.toml"), read("run.toml") + "[sim]\nseed = 7\nspeed = 30\n"];
+    let more = ["-1", "\"\"", "[]", "{}", "1e9"];
     let words: Vec<&str> =
-        base.split_whitespace().chain(["-1", "\"\"", "[]", "{}", "1e9"]).collect();
-    for _ in 0..3_000 {
-        let mut text = base.clone();
+        bases.iter().flat_map(|base| base.split_whitespace()).chain(more).collect();
+    for round in 0..4_000 {
+        let mut text = bases[round % 2].clone();
         for _ in 0..=random.below(4) {
             let place = |random: &mut Random, text: &str| {
                 let at = random.below(text.len() as u64) as usize;

@@ -5,15 +5,21 @@
 //! Percentages, amounts and times always carry a unit. Unknown keys are mistakes.
 
 mod close;
+mod connection;
 mod exit;
 mod fit;
 mod instrument;
+mod keys;
+mod modes;
 mod names;
 mod nearest;
 mod policy;
 mod position;
 mod problem;
 mod rules;
+mod run;
+mod setup;
+mod simulation;
 pub mod summary;
 mod time;
 mod units;
@@ -30,12 +36,18 @@ use reap_core::limits::{INSTRUMENTS_MAX, POLICIES_MAX, POSITIONS_MAX};
 use toml::de::DeTable;
 
 pub use self::close::{CloseConfig, Target, When};
+pub use self::connection::Connection;
 pub use self::instrument::NamedInstrument;
+pub use self::keys::KeyNames;
+use self::modes::Held;
 use self::names::{Currencies, Lookup};
 pub use self::policy::NamedPolicy;
 use self::position::Known;
 pub use self::position::{Account, Entry, FeesPaid, LegConfig, Opened, PositionConfig};
 pub use self::problem::{ConfigError, Problem};
+pub use self::run::{Cores, Layout, Mode, RunConfig, Sync, Waiting};
+use self::simulation::Around;
+pub use self::simulation::{SimConfig, SimMarket};
 pub use self::time::{format_instant, format_time_of_day};
 pub use self::venue::{SourceMatch, Venue};
 use self::walk::{Table, Value, Walk};
@@ -69,6 +81,10 @@ pub struct Config {
     pub sources: Vec<SourceMatch>,
     /// Settings of the price gates.
     pub gates: GateSettings,
+    /// How a live run is laid out, where `[run]` says so.
+    pub run: Option<RunConfig>,
+    /// The simulated market of a run.
+    pub sim: Option<SimConfig>,
 }
 
 impl Config {
@@ -127,27 +143,8 @@ impl Config {
     /// # Errors
     /// In words, when no venue or more than one fits.
     pub fn venue_of_recording(&self, file_name: &str) -> Result<VenueId, String> {
-        if self.sources.is_empty() && self.venues.len() == 1 {
-            return Ok(VenueId(0));
-        }
-        let fits = self.sources.iter().filter(|source| file_name.contains(&source.text));
-        let longest = fits.clone().map(|source| source.text.len()).max();
-        let mut best = fits.filter(|source| Some(source.text.len()) == longest);
-        let Some(first) = best.next() else {
-            return Err(format!(
-                "{file_name}: no [[source]] of {} matches this name; add one with its venue and \
-                 match = a part of the name",
-                self.file
-            ));
-        };
-        match best.find(|other| other.venue != first.venue) {
-            None => Ok(first.venue),
-            Some(other) => Err(format!(
-                "{file_name}: \"{}\" and \"{}\" of {} both match and name different venues; make \
-                 one of them longer",
-                first.text, other.text, self.file
-            )),
-        }
+        let found = venue::of_recording(&self.sources, self.venues.len(), file_name);
+        found.map_err(|(what, remedy)| format!("{file_name}: {what} in {}; {remedy}", self.file))
     }
 
     /// The currency in which a position's amounts are.
@@ -180,8 +177,37 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
     };
     let positions = positions(root, &venues, &mut known);
     let closes = closes(root, &venues, positions.as_deref().unwrap_or_default(), &known.tags);
+    let (mut accounts, tags) = (known.accounts, known.tags);
+    let keys = keys::keys(root, &venues);
+    for keys in keys.iter().flatten() {
+        let same = accounts.iter_mut().find(|account| **account == keys.account);
+        if let Some(account) = same {
+            account.keys = Some(keys.names.clone());
+        }
+    }
+    let around = Around {
+        venues: &venues,
+        instruments: &instruments,
+        sources: sources.as_deref().unwrap_or_default(),
+    };
+    let sim_value = root.get("sim");
+    let sim = match &sim_value {
+        Some(value) => simulation::sim(value, &around).map(Some),
+        None => Some(None),
+    };
+    let run = match root.get("run") {
+        Some(value) => run::run(&value).and_then(|written| {
+            if let Some((mode, value)) = &written.mode {
+                let positions = positions.as_deref().unwrap_or_default();
+                let held = Held { accounts: &accounts, positions, keys: keys.as_deref() };
+                modes::check(*mode, value, sim_value.as_ref(), &venues, &held);
+            }
+            written.run.map(Some)
+        }),
+        None => Some(None),
+    };
     root.finish();
-    let (accounts, tags) = (known.accounts, known.tags);
+    keys?;
     Some(Config {
         file: file.into(),
         venues: venues.into_all()?,
@@ -194,6 +220,8 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         tags,
         sources: sources?,
         gates: gates?,
+        run: run?,
+        sim: sim?,
     })
 }
 

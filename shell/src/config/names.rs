@@ -39,15 +39,24 @@ impl<T> Lookup<T> {
         if let Some(&index) = self.names.get(name) {
             return Some((index, self.get(index)));
         }
+        value.dangling(format!("no {kind} has this name"), self.remedy(name, kind));
+        None
+    }
+
+    /// The index of the thing with this name.
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    /// What to write instead of a name that does not exist.
+    pub(super) fn remedy(&self, name: &str, kind: &str) -> String {
         let mut known: Vec<&str> = self.names.keys().map(String::as_str).collect();
         known.sort_unstable();
-        let remedy = match nearest(name, known.iter().copied()) {
+        match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None if known.is_empty() => format!("add [{kind}.{name}]"),
             None => format!("known are {}", known.join(", ")),
-        };
-        value.dangling(format!("no {kind} has this name"), remedy);
-        None
+        }
     }
 
     /// The same names with other things.

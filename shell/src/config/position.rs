@@ -10,6 +10,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty};
 use toml::de::DeValue;
 
 use super::instrument::{NamedInstrument, mantissa};
+use super::keys::KeyNames;
 use super::names::Lookup;
 use super::policy::NamedPolicy;
 use super::rules::point_in_time;
@@ -140,6 +141,8 @@ pub struct Account {
     pub venue: VenueId,
     /// Its name; `main` where the configuration names none.
     pub name: String,
+    /// Where its keys are found, if the configuration says so.
+    pub keys: Option<KeyNames>,
 }
 
 /// What positions refer to.
@@ -365,9 +368,10 @@ impl Known<'_> {
     }
 
     fn account(&mut self, venue: VenueId, name: &str, table: &Table<'_>) -> Option<AccountId> {
-        let account = Account { venue, name: name.into() };
-        let index = self.accounts.iter().position(|known| *known == account).unwrap_or_else(|| {
-            self.accounts.push(account);
+        let known = self.accounts.iter();
+        let mut known = known.map(|known| known.venue == venue && known.name == name);
+        let index = known.position(|same| same).unwrap_or_else(|| {
+            self.accounts.push(Account { venue, name: name.into(), keys: None });
             self.accounts.len() - 1
         });
         let id = u8::try_from(index).ok().map(AccountId);

@@ -21,6 +21,9 @@ impl Config {
                 lines.extend(body.into_iter().map(|line| format!("  {line}")));
             }
         };
+        for (title, body) in self.setup() {
+            section(title, body);
+        }
         section(
             "venues",
             self.venues

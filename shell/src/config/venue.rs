@@ -5,6 +5,7 @@ use reap_core::instrument::VenueId;
 use reap_core::units::{Nanos, Rate};
 use reap_feed::venues::{VENUES, Venue as Kind};
 
+use super::connection::{Connection, connection};
 use super::units::Amount;
 use super::value::{RateBounds, SpanBounds};
 use super::walk::{Table, Value};
@@ -22,6 +23,8 @@ pub struct Venue {
     pub maker: Rate,
     /// For paper fills: from the decision to its answer, half of it there and half back.
     pub latency: Nanos,
+    /// How a live run reaches it.
+    pub connection: Connection,
     pub(super) min_fee: Option<Amount>,
 }
 
@@ -46,6 +49,7 @@ pub(super) fn venue(name: &str, value: &Value<'_>) -> Option<Venue> {
         Some(value) => value.span(LATENCY_BOUNDS),
         None => Some(LATENCY),
     };
+    let connection = connection(&table);
     table.finish();
     Some(Venue {
         name: name.into(),
@@ -53,6 +57,7 @@ pub(super) fn venue(name: &str, value: &Value<'_>) -> Option<Venue> {
         taker: taker?,
         maker: maker?,
         latency: latency?,
+        connection: connection?,
         min_fee: min_fee?,
     })
 }
@@ -90,6 +95,34 @@ pub(super) fn source(
     let text = table.require("match", remedy).and_then(|value| value.text(remedy));
     table.finish();
     Some(SourceMatch { venue: id?, text: text?.to_owned() })
+}
+
+/// The venue whose recordings are named like this file, of so many venues: that of the longest
+/// matching source, or the only venue when there is no source at all. In words why not, and what to
+/// do about it.
+pub(super) fn of_recording(
+    sources: &[SourceMatch],
+    venues: usize,
+    file_name: &str,
+) -> Result<VenueId, (String, &'static str)> {
+    if sources.is_empty() && venues == 1 {
+        return Ok(VenueId(0));
+    }
+    let fits = sources.iter().filter(|source| file_name.contains(&source.text));
+    let longest = fits.clone().map(|source| source.text.len()).max();
+    let mut best = fits.filter(|source| Some(source.text.len()) == longest);
+    let Some(first) = best.next() else {
+        let what = "no [[source]] matches this name".into();
+        return Err((what, "add one with its venue and match = a part of the name"));
+    };
+    match best.find(|other| other.venue != first.venue) {
+        None => Ok(first.venue),
+        Some(other) => {
+            let (one, other) = (&first.text, &other.text);
+            let what = format!("\"{one}\" and \"{other}\" both match and name different venues");
+            Err((what, "make one of them longer"))
+        }
+    }
 }
 
 pub(super) fn gates(value: &Value<'_>) -> Option<GateSettings> {

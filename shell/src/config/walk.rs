@@ -117,6 +117,15 @@ impl<'a> Table<'a> {
         self.walk.push(Problem { line: self.line, key, value: None, what, remedy });
     }
 
+    /// A key that belongs to another table: reports it when it is here.
+    pub(super) fn elsewhere(&self, key: &'static str, section: &str) {
+        if let Some((name, node)) = self.entries.get_key_value(key) {
+            self.known.borrow_mut().push(key);
+            let value = self.value(name.get_ref(), &name.span(), node);
+            value.problem("is no key of this table", format!("move it to [{section}]"));
+        }
+    }
+
     /// Every entry in the order of the file, for tables whose keys are names.
     pub(super) fn named(&self) -> Vec<(&'a str, Value<'a>)> {
         let mut entries: Vec<_> = self.entries.iter().collect();
@@ -198,6 +207,17 @@ impl<'a> Value<'a> {
         });
     }
 
+    /// Reports a mistake of this value without repeating it.
+    pub(super) fn unseen(&self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.walk.push(Problem {
+            line: self.line,
+            key: self.path.clone(),
+            value: None,
+            what: what.into(),
+            remedy: remedy.into(),
+        });
+    }
+
     /// Reports a reference to something that is not there, unless the file is broken and it may be.
     pub(super) fn dangling(&self, what: impl Into<String>, remedy: impl Into<String>) {
         if self.walk.broken.is_empty() {
@@ -205,9 +225,9 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// As it is written, in one short line; nothing for tables.
+    /// As it is written, in one short line; nothing for tables and for what may be a secret.
     fn shown(&self) -> Option<String> {
-        if matches!(self.node(), DeValue::Table(_)) {
+        if matches!(self.node(), DeValue::Table(_)) || is_private(&self.path) {
             return None;
         }
         let text = self.walk.text.get(self.node.span())?;
@@ -292,6 +312,15 @@ impl<'a> Value<'a> {
         self.problem("is neither true nor false", "write true or false, without quotes");
         None
     }
+}
+
+/// Whether a value may be a secret that somebody wrote into the file: nothing below `[account]` is
+/// repeated, and nothing that is called a key or the like, wherever it stands.
+fn is_private(path: &str) -> bool {
+    let last = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
+    let secret = ["key", "secret", "password", "passphrase", "token", "auth"];
+    path.split(['.', '[']).next() == Some("account")
+        || secret.iter().any(|word| last.contains(word))
 }
 
 /// A kind of value with its article.

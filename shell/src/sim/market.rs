@@ -146,6 +146,10 @@ impl Market {
     /// How long the demonstration's market is: `config/demo.toml` is made for it.
     pub const DEMO_LENGTH: Nanos = Nanos::from_secs(600);
 
+    /// What it quotes, at both venues.
+    pub const SYMBOLS: [&str; SKETCHES.len()] =
+        [SKETCHES[0].symbol, SKETCHES[1].symbol, SKETCHES[2].symbol];
+
     /// A market from `start` for `length`; messages are received within that span.
     #[must_use]
     pub fn new(seed: u64, start: Nanos, length: Nanos) -> Self {
