@@ -2,7 +2,8 @@
 //!
 //! | module | what lives there | invariant |
 //! |---|---|---|
-//! | [`venues`] | one folder each: market codec, capabilities, fixtures; the registry | a codec holds no socket, clock or thread; a venue imports no other venue |
+//! | [`venues`] | one folder each: market codec, stream plans, capabilities, fixtures; the registry | a codec holds no socket, clock or thread; a venue imports no other venue |
+//! | [`session`] | market data connections kept alive: subscriptions, heartbeats, silence, back-off, replacements | no socket, clock or thread; at most one connection's ticks go to the engine; knows no venue |
 //! | [`decoded`] | what a message was and what became of it | closed sets: every message is counted once |
 //! | [`json`], [`decimal`], [`symbols`] | the scanners and the symbol table of the codecs | no allocation after start-up; exact or refused |
 //! | [`conflate`] | what waits for room in a ring | the newest of each kind; bounded; counted |
@@ -15,6 +16,7 @@ pub mod decoded;
 pub mod json;
 mod lines;
 pub mod recording;
+pub mod session;
 pub mod symbols;
 pub mod venues;
 

@@ -1,21 +1,27 @@
-//! The venues. To add one: a folder with `market.rs` (bytes to ticks) and `fixtures/`, a
-//! [`Venue`] in its `mod.rs`, and one line in [`VENUES`].
+//! The venues. To add one: a folder with `market.rs` (bytes to ticks), `streams.rs` (what is
+//! subscribed where, and how one speaks there) and `fixtures/`, a [`Venue`] in its `mod.rs`, and one
+//! line in [`VENUES`].
 //!
 //! **Architecture invariant:** a venue imports no other venue; what several share lives beside
-//! them (`common`, `binance_shared`).
+//! them (`common`, `binance_shared`, `binance_streams`).
 
 use reap_core::instrument::SourceId;
 use reap_core::tick::Tick;
 use reap_core::units::Nanos;
 
 use crate::decoded::Decoded;
+use crate::session::{StreamPlan, Wanted};
 use crate::symbols::Symbols;
 
 pub mod binance_shared;
 pub mod binance_spot;
+mod binance_streams;
 pub mod binance_usdm;
 pub mod bybit;
 mod common;
+mod hosts;
+
+pub use hosts::{Host, Hosts};
 
 /// Every venue that can be configured.
 pub const VENUES: &[&Venue] =
@@ -38,6 +44,10 @@ pub struct Venue {
     pub spot: bool,
     /// Makes the codec of one connection's market data.
     pub market: fn(Symbols) -> Box<dyn MarketCodec>,
+    /// Where it is.
+    pub hosts: Hosts,
+    /// The market data connections that these instruments need, within the venue's limits.
+    pub streams: fn(&[Wanted<'_>]) -> Vec<StreamPlan>,
 }
 
 impl Venue {

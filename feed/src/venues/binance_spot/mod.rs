@@ -2,9 +2,10 @@
 
 use reap_core::units::Nanos;
 
-use super::Venue;
+use super::{Hosts, Venue};
 
 mod market;
+mod streams;
 
 pub use market::Market;
 
@@ -16,4 +17,10 @@ pub const VENUE: Venue = Venue {
     min_notional_on_reduce: true,
     spot: true,
     market: |symbols| Box::new(Market::new(symbols)),
+    hosts: Hosts {
+        stream: "stream.binance.com",
+        orders: "ws-api.binance.com",
+        rest: "api.binance.com",
+    },
+    streams: streams::plans,
 };

@@ -2,9 +2,10 @@
 
 use reap_core::units::Nanos;
 
-use super::Venue;
+use super::{Hosts, Venue};
 
 mod market;
+mod streams;
 
 pub use market::Market;
 
@@ -16,4 +17,10 @@ pub const VENUE: Venue = Venue {
     min_notional_on_reduce: false,
     spot: false,
     market: |symbols| Box::new(Market::new(symbols)),
+    hosts: Hosts {
+        stream: "fstream.binance.com",
+        orders: "ws-fapi.binance.com",
+        rest: "fapi.binance.com",
+    },
+    streams: streams::plans,
 };

@@ -3,11 +3,12 @@
 
 use reap_core::units::Nanos;
 
-use super::Venue;
+use super::{Hosts, Venue};
 
 mod book;
 mod control;
 mod market;
+mod streams;
 mod ticker;
 mod trades;
 
@@ -15,6 +16,10 @@ pub use market::{Category, Market};
 
 /// Level 1 is sent again after 3 s without a change.
 const MAX_QUOTE_AGE: Nanos = Nanos::from_secs(5);
+
+/// Stream and orders share a host.
+const HOSTS: Hosts =
+    Hosts { stream: "stream.bybit.com", orders: "stream.bybit.com", rest: "api.bybit.com" };
 
 /// USDT and USDC perpetuals and futures.
 pub const LINEAR: Venue = Venue {
@@ -24,6 +29,8 @@ pub const LINEAR: Venue = Venue {
     min_notional_on_reduce: true,
     spot: false,
     market: |symbols| Box::new(Market::new(Category::Linear, symbols)),
+    hosts: HOSTS,
+    streams: streams::linear,
 };
 
 /// Spot; sizes are bounded by the balance, not by a position.
@@ -34,4 +41,6 @@ pub const SPOT: Venue = Venue {
     min_notional_on_reduce: true,
     spot: true,
     market: |symbols| Box::new(Market::new(Category::Spot, symbols)),
+    hosts: HOSTS,
+    streams: streams::spot,
 };
