@@ -5,15 +5,18 @@
 //! | [`venues`] | one folder each: market codec, capabilities, fixtures; the registry | a codec holds no socket, clock or thread; a venue imports no other venue |
 //! | [`decoded`] | what a message was and what became of it | closed sets: every message is counted once |
 //! | [`json`], [`decimal`], [`symbols`] | the scanners and the symbol table of the codecs | no allocation after start-up; exact or refused |
+//! | [`endpoint`], [`transport`] | where to connect; WebSocket and HTTP/1.1 over TCP or TLS | never blocks after connecting; memory bounded whatever the peer sends; certificates always verified; knows no venue |
 //! | [`recording`], [`capture`] | recorded messages, written and read | a message is never larger than its bound |
 
 pub mod capture;
 pub mod decimal;
 pub mod decoded;
+pub mod endpoint;
 pub mod json;
 mod lines;
 pub mod recording;
 pub mod symbols;
+pub mod transport;
 pub mod venues;
 
 #[cfg(test)]
