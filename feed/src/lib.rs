@@ -7,17 +7,20 @@
 //! | [`decoded`] | what a message was and what became of it | closed sets: every message is counted once |
 //! | [`json`], [`decimal`], [`symbols`] | the scanners and the symbol table of the codecs | no allocation after start-up; exact or refused |
 //! | [`conflate`] | what waits for room in a ring | the newest of each kind; bounded; counted |
+//! | [`endpoint`], [`transport`] | where to connect; WebSocket and HTTP/1.1 over TCP or TLS | never blocks after connecting; memory bounded whatever the peer sends; certificates always verified; knows no venue |
 //! | [`recording`], [`capture`] | recorded messages, written and read | a message is never larger than its bound |
 
 pub mod capture;
 pub mod conflate;
 pub mod decimal;
 pub mod decoded;
+pub mod endpoint;
 pub mod json;
 mod lines;
 pub mod recording;
 pub mod session;
 pub mod symbols;
+pub mod transport;
 pub mod venues;
 
 #[cfg(test)]
