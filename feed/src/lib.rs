@@ -2,7 +2,8 @@
 //!
 //! | module | what lives there | invariant |
 //! |---|---|---|
-//! | [`venues`] | one folder each: market codec, capabilities, fixtures; the registry | a codec holds no socket, clock or thread; a venue imports no other venue |
+//! | [`venues`] | one folder each: market codec, trading, capabilities, fixtures; the registry | a codec holds no socket, clock or thread; a venue imports no other venue |
+//! | [`trading`] | orders of an account: what venues' tradings share | no socket, clock or thread; what is signed is what is sent; no order's fate is invented |
 //! | [`decoded`] | what a message was and what became of it | closed sets: every message is counted once |
 //! | [`json`], [`decimal`], [`symbols`] | the scanners and the symbol table of the codecs | no allocation after start-up; exact or refused |
 //! | [`recording`], [`capture`] | recorded messages, written and read | a message is never larger than its bound |
@@ -14,6 +15,7 @@ pub mod json;
 mod lines;
 pub mod recording;
 pub mod symbols;
+pub mod trading;
 pub mod venues;
 
 #[cfg(test)]

@@ -10,12 +10,14 @@ use reap_core::units::Nanos;
 
 use crate::decoded::Decoded;
 use crate::symbols::Symbols;
+use crate::trading::{SetupError, Trading, TradingSetup};
 
 pub mod binance_shared;
 pub mod binance_spot;
 pub mod binance_usdm;
 pub mod bybit;
 mod common;
+pub mod hosts;
 
 /// Every venue that can be configured.
 pub const VENUES: &[&Venue] =
@@ -38,7 +40,12 @@ pub struct Venue {
     pub spot: bool,
     /// Makes the codec of one connection's market data.
     pub market: fn(Symbols) -> Box<dyn MarketCodec>,
+    /// Makes the trading of one account; `None` where there is none yet.
+    pub trading: Option<MakeTrading>,
 }
+
+/// Makes the trading of one account, or says what is wrong with its setup.
+pub type MakeTrading = fn(TradingSetup) -> Result<Box<dyn Trading>, SetupError>;
 
 impl Venue {
     /// The venue of this name.

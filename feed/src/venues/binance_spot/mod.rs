@@ -16,4 +16,5 @@ pub const VENUE: Venue = Venue {
     min_notional_on_reduce: true,
     spot: true,
     market: |symbols| Box::new(Market::new(symbols)),
+    trading: None,
 };

@@ -5,8 +5,10 @@ use reap_core::units::Nanos;
 use super::Venue;
 
 mod market;
+mod trading;
 
 pub use market::Market;
+pub use trading::UsdmTrading;
 
 /// Sends a quote only when it changes.
 pub const VENUE: Venue = Venue {
@@ -16,4 +18,5 @@ pub const VENUE: Venue = Venue {
     min_notional_on_reduce: false,
     spot: false,
     market: |symbols| Box::new(Market::new(symbols)),
+    trading: Some(|setup| Ok(Box::new(UsdmTrading::new(setup)?))),
 };

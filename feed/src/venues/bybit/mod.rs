@@ -10,8 +10,10 @@ mod control;
 mod market;
 mod ticker;
 mod trades;
+mod trading;
 
 pub use market::{Category, Market};
+pub use trading::LinearTrading;
 
 /// Level 1 is sent again after 3 s without a change.
 const MAX_QUOTE_AGE: Nanos = Nanos::from_secs(5);
@@ -24,6 +26,7 @@ pub const LINEAR: Venue = Venue {
     min_notional_on_reduce: true,
     spot: false,
     market: |symbols| Box::new(Market::new(Category::Linear, symbols)),
+    trading: Some(|setup| Ok(Box::new(LinearTrading::new(setup)?))),
 };
 
 /// Spot; sizes are bounded by the balance, not by a position.
@@ -34,4 +37,5 @@ pub const SPOT: Venue = Venue {
     min_notional_on_reduce: true,
     spot: true,
     market: |symbols| Box::new(Market::new(Category::Spot, symbols)),
+    trading: None,
 };
