@@ -12,6 +12,7 @@ use reap_core::units::Nanos;
 use crate::decoded::Decoded;
 use crate::session::{StreamPlan, Wanted};
 use crate::symbols::Symbols;
+use crate::trading::{SetupError, Trading, TradingSetup};
 
 pub mod binance_shared;
 pub mod binance_spot;
@@ -19,7 +20,8 @@ mod binance_streams;
 pub mod binance_usdm;
 pub mod bybit;
 mod common;
-mod hosts;
+
+pub mod hosts;
 
 pub use hosts::{Host, Hosts};
 
@@ -48,7 +50,12 @@ pub struct Venue {
     pub hosts: Hosts,
     /// The market data connections that these instruments need, within the venue's limits.
     pub streams: fn(&[Wanted<'_>]) -> Vec<StreamPlan>,
+    /// Makes the trading of one account; `None` where there is none yet.
+    pub trading: Option<MakeTrading>,
 }
+
+/// Makes the trading of one account, or says what is wrong with its setup.
+pub type MakeTrading = fn(TradingSetup) -> Result<Box<dyn Trading>, SetupError>;
 
 impl Venue {
     /// The venue of this name.

@@ -245,7 +245,13 @@ impl LiveFeed {
         self.note(FeedNote { at: now, line: at, event, detail });
     }
 
-    fn read_line(&mut self, at: usize, now: Nanos, sink: &mut dyn Sink, stats: &mut Stats) -> usize {
+    fn read_line(
+        &mut self,
+        at: usize,
+        now: Nanos,
+        sink: &mut dyn Sink,
+        stats: &mut Stats,
+    ) -> usize {
         let mut work = 0;
         for slot in [Slot::A, Slot::B] {
             let wire = &mut self.wires[at];

@@ -1,7 +1,7 @@
 //! Live threads: agents that busy-poll, the rings between them, and what watches over them.
 
-pub mod engine;
 pub mod connector;
+pub mod engine;
 pub mod execution;
 pub mod feed;
 pub mod gateway;

@@ -23,4 +23,5 @@ pub const VENUE: Venue = Venue {
         rest: "api.binance.com",
     },
     streams: streams::plans,
+    trading: None,
 };

@@ -6,8 +6,10 @@ use super::{Hosts, Venue};
 
 mod market;
 mod streams;
+mod trading;
 
 pub use market::Market;
+pub use trading::UsdmTrading;
 
 /// Sends a quote only when it changes.
 pub const VENUE: Venue = Venue {
@@ -23,4 +25,5 @@ pub const VENUE: Venue = Venue {
         rest: "fapi.binance.com",
     },
     streams: streams::plans,
+    trading: Some(|setup| Ok(Box::new(UsdmTrading::new(setup)?))),
 };

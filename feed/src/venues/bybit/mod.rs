@@ -11,8 +11,10 @@ mod market;
 mod streams;
 mod ticker;
 mod trades;
+mod trading;
 
 pub use market::{Category, Market};
+pub use trading::LinearTrading;
 
 /// Level 1 is sent again after 3 s without a change.
 const MAX_QUOTE_AGE: Nanos = Nanos::from_secs(5);
@@ -31,6 +33,7 @@ pub const LINEAR: Venue = Venue {
     market: |symbols| Box::new(Market::new(Category::Linear, symbols)),
     hosts: HOSTS,
     streams: streams::linear,
+    trading: Some(|setup| Ok(Box::new(LinearTrading::new(setup)?))),
 };
 
 /// Spot; sizes are bounded by the balance, not by a position.
@@ -43,4 +46,5 @@ pub const SPOT: Venue = Venue {
     market: |symbols| Box::new(Market::new(Category::Spot, symbols)),
     hosts: HOSTS,
     streams: streams::spot,
+    trading: None,
 };
