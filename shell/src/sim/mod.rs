@@ -1,5 +1,5 @@
-//! Simulated venues without sockets: a matching core that fills orders against the displayed best
-//! prices, and a market that writes the messages of two venues from a seed.
+//! Simulated venues: a matching core that fills orders against the displayed best prices, a market
+//! that writes the messages of two venues from a seed, and servers that put both on sockets.
 //!
 //! Nothing here shares code with the feed or the executor: it is written from the venues' sheets a
 //! second time, so that it can disagree.
@@ -9,6 +9,7 @@ mod matching;
 mod messages;
 mod path;
 mod random;
+pub mod server;
 
 pub use self::market::{Frame, Market, MarketVenue};
 pub use self::matching::{Counts, Matching};
