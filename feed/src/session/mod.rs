@@ -58,8 +58,10 @@ impl Slot {
         }
     }
 
+    /// 0 or 1, for tables of both.
     #[inline]
-    const fn index(self) -> usize {
+    #[must_use]
+    pub const fn index(self) -> usize {
         self as usize
     }
 }

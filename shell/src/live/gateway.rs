@@ -1,6 +1,7 @@
 //! Where orders go: a venue, paper, or nowhere.
 
 mod paper;
+mod venues;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use reap_core::position::PositionSpec;
 use reap_core::units::Nanos;
 
 pub use self::paper::Paper;
+pub use self::venues::{VenueAccount, Venues};
 use super::wires::TableReader;
 
 /// What a gateway tells execution.

@@ -1,0 +1,402 @@
+//! Orders to venues: the accounts' trading state machines on their sockets.
+//!
+//! Protocol times (answers, heartbeats, back-off) are real time, also where a simulated market runs
+//! faster; only what venues are told is the market's wall clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reap_core::instrument::{AccountId, Instrument, InstrumentId, VenueId};
+use reap_core::log::NotSentWhy;
+use reap_core::order::Order;
+use reap_core::position::PositionSpec;
+use reap_core::units::Nanos;
+use reap_feed::session::{Backoff, Jitter};
+use reap_feed::trading::{
+    Channel, ChannelKind, NotReadyReason, NotSent, Output, RefusedWhat, Trading, TradingEvent,
+};
+use reap_feed::transport::{HttpConnection, Incoming, ReadState, Utf8Bytes, WsConnection};
+
+use super::{Gateway, GatewayEvent, TableReader};
+use crate::clock::{LiveClock, WallClock};
+use crate::live::connector::{ConnectRequest, Connected, ConnectorPort, Kind, Target};
+
+/// Messages of one connection at a time: the others are read between.
+const MESSAGES: usize = 64;
+/// Tokens of an account's channels.
+const CHANNELS: usize = 8;
+const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
+const BACKOFF_MAX: Nanos = Nanos::from_secs(30);
+/// A connection that lived for this long ends the back-off's growth.
+const STABLE: Nanos = Nanos::from_secs(60);
+/// RFC 6455: the purpose is fulfilled.
+const NORMAL_CLOSE: u16 = 1000;
+
+/// An account at a venue.
+pub struct VenueAccount {
+    /// The venue.
+    pub venue: VenueId,
+    /// The account.
+    pub account: AccountId,
+    /// For people: venue and account.
+    pub name: String,
+    /// Its trading.
+    pub trading: Box<dyn Trading>,
+    /// Where each of its channels connects to.
+    pub targets: Vec<Arc<Target>>,
+}
+
+enum Connection {
+    WebSocket(Box<WsConnection>),
+    Http(Box<HttpConnection>),
+}
+
+struct Wire {
+    target: Arc<Target>,
+    connection: Option<Connection>,
+    /// There may be something to read.
+    ready: bool,
+    /// Number of the newest wish for a connection; results of older ones are dropped.
+    wish: u32,
+    /// The path to connect at.
+    path: Arc<str>,
+    /// When to connect; real time.
+    connect_at: Option<Nanos>,
+    backoff: Backoff,
+    /// When it was opened; real time.
+    opened: Nanos,
+    /// It is gone and its trading has not been told yet.
+    gone: bool,
+}
+
+struct Desk {
+    of: VenueAccount,
+    wires: Vec<Wire>,
+}
+
+/// See the module.
+pub struct Venues {
+    desks: Vec<Desk>,
+    instruments: Vec<Instrument>,
+    connector: ConnectorPort,
+    registry: mio::Registry,
+    clock: LiveClock,
+    wall: WallClock,
+    jitter: Jitter,
+    alarms: Vec<Box<str>>,
+}
+
+impl Venues {
+    /// A gateway to these accounts.
+    #[must_use]
+    pub fn new(
+        accounts: Vec<VenueAccount>,
+        instruments: &[Instrument],
+        connector: ConnectorPort,
+        registry: mio::Registry,
+        clock: LiveClock,
+        wall: WallClock,
+    ) -> Self {
+        let wire = |target: &Arc<Target>| Wire {
+            target: Arc::clone(target),
+            connection: None,
+            ready: false,
+            wish: 0,
+            path: Arc::from("/"),
+            connect_at: None,
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
+            opened: Nanos(0),
+            gone: false,
+        };
+        let desk = |of: VenueAccount| Desk { wires: of.targets.iter().map(wire).collect(), of };
+        Self {
+            desks: accounts.into_iter().map(desk).collect(),
+            instruments: instruments.to_vec(),
+            connector,
+            registry,
+            clock,
+            wall,
+            jitter: Jitter::new(0x7265_6170),
+            alarms: Vec::new(),
+        }
+    }
+
+    fn real(&self) -> Nanos {
+        Nanos(self.clock.real())
+    }
+
+    /// The desk of an order.
+    fn desk_of(&self, instrument: InstrumentId, account: AccountId) -> Option<usize> {
+        let venue = self.instruments.get(usize::from(instrument.0))?.spec().venue;
+        self.desks.iter().position(|desk| desk.of.venue == venue && desk.of.account == account)
+    }
+
+    fn take_results(&mut self, real: Nanos) -> usize {
+        let mut work = 0;
+        while let Some(result) = self.connector.poll() {
+            work += 1;
+            let (token, wish) = ((result.key >> 32) as usize, result.key as u32);
+            let Some(desk) = self.desks.get_mut(token / CHANNELS) else { continue };
+            let Some(wire) = desk.wires.get_mut(token % CHANNELS) else { continue };
+            if wire.wish != wish {
+                continue;
+            }
+            let ch = Channel((token % CHANNELS) as u8);
+            match result.connected {
+                Ok(connected) => {
+                    let (registered, connection) = match connected {
+                        Connected::WebSocket(mut one) => {
+                            let done = one.register(&self.registry, mio::Token(token));
+                            (done, Connection::WebSocket(one))
+                        }
+                        Connected::Http(mut one) => {
+                            let done = one.register(&self.registry, mio::Token(token));
+                            (done, Connection::Http(one))
+                        }
+                    };
+                    if registered.is_err() {
+                        wire.gone = true;
+                        continue;
+                    }
+                    wire.connection = Some(connection);
+                    // What came with the handshake is no event of the socket.
+                    wire.ready = true;
+                    wire.opened = real;
+                    desk.of.trading.on_open(ch, real, self.wall.millis());
+                }
+                Err(failure) => {
+                    let text = format!("{}: connecting: {}", desk.of.name, failure.why);
+                    self.alarms.push(text.into_boxed_str());
+                    if let Some(wait) = failure.retry_after {
+                        wire.connect_at = Some(real.plus(wait));
+                    }
+                    desk.of.trading.on_closed(ch, real);
+                }
+            }
+        }
+        work
+    }
+
+    /// Reads what has come and tells the state machines; returns how much that was.
+    fn read(&mut self, real: Nanos) -> usize {
+        let wall = self.wall.millis();
+        let mut work = 0;
+        for Desk { of, wires } in &mut self.desks {
+            for (at, wire) in wires.iter_mut().enumerate() {
+                let ch = Channel(at as u8);
+                if std::mem::take(&mut wire.ready)
+                    && let Some(connection) = &mut wire.connection
+                {
+                    let trading = &mut of.trading;
+                    let state = match connection {
+                        Connection::WebSocket(one) => one.read(real, MESSAGES, &mut |incoming| {
+                            if let Incoming::Text(raw) | Incoming::Binary(raw) = incoming {
+                                work += 1;
+                                trading.on_message(ch, real, wall, raw);
+                            }
+                        }),
+                        Connection::Http(one) => one.read(real, &mut |response| {
+                            work += 1;
+                            trading.on_response(ch, real, wall, response.status, response.body);
+                        }),
+                    };
+                    match state {
+                        ReadState::Idle => {}
+                        ReadState::More => wire.ready = true,
+                        ReadState::Closed(_) => wire.gone = true,
+                    }
+                }
+                if std::mem::take(&mut wire.gone) {
+                    // A venue that accepts and hangs up is not connected to without a pause.
+                    if wire.connection.is_some() && real.since(wire.opened) > STABLE {
+                        wire.backoff.reset();
+                    }
+                    wire.connection = None;
+                    work += 1;
+                    of.trading.on_closed(ch, real);
+                }
+            }
+            if of.trading.next_timer().is_some_and(|due| due <= real) {
+                work += 1;
+                of.trading.on_timer(real, wall);
+            }
+        }
+        work
+    }
+
+    /// Does what a state machine wants done.
+    fn carry_out(&mut self, at: usize, real: Nanos) {
+        let Desk { of, wires } = &mut self.desks[at];
+        let kinds: [Option<ChannelKind>; CHANNELS] =
+            std::array::from_fn(|ch| of.trading.channels().get(ch).map(|plan| plan.kind));
+        while let Some(output) = of.trading.poll_output() {
+            match output {
+                Output::Open { ch, path } => {
+                    let wire = &mut wires[usize::from(ch.0)];
+                    if *wire.path != *path {
+                        wire.path = Arc::from(path);
+                    }
+                    wire.wish = wire.wish.wrapping_add(1);
+                    // A wish for patience of the venue itself stands.
+                    let first = wire.backoff.waits() == 0;
+                    let wait = wire.backoff.next(&mut self.jitter);
+                    let at = if first { real } else { real.plus(wait) };
+                    wire.connect_at = Some(wire.connect_at.map_or(at, |asked| asked.max(at)));
+                }
+                Output::Send { ch, text } => {
+                    let wire = &mut wires[usize::from(ch.0)];
+                    let sent = match &mut wire.connection {
+                        Some(Connection::WebSocket(one)) => one.send(Utf8Bytes::from(text)).is_ok(),
+                        Some(Connection::Http(one)) => one.request(text.as_bytes()).is_ok(),
+                        None => false,
+                    };
+                    wire.gone |= !sent;
+                }
+                Output::Close { ch } => {
+                    let wire = &mut wires[usize::from(ch.0)];
+                    wire.wish = wire.wish.wrapping_add(1);
+                    close(wire);
+                    wire.gone = true;
+                }
+            }
+        }
+        for (ch, wire) in wires.iter_mut().enumerate() {
+            if !wire.connect_at.is_some_and(|due| due <= real) {
+                continue;
+            }
+            wire.connect_at = None;
+            let kind = match kinds[ch] {
+                Some(ChannelKind::Http) => Kind::Http,
+                _ => Kind::WebSocket,
+            };
+            let key = ((at * CHANNELS + ch) as u64) << 32 | u64::from(wire.wish);
+            let request = ConnectRequest {
+                key,
+                target: Arc::clone(&wire.target),
+                kind,
+                path: Arc::clone(&wire.path),
+            };
+            if !self.connector.request(request) {
+                wire.gone = true;
+            }
+        }
+    }
+
+    fn take_events(&mut self, out: &mut Vec<GatewayEvent>) {
+        for desk in &mut self.desks {
+            let name = &desk.of.name;
+            while let Some(event) = desk.of.trading.poll_event() {
+                let text = match event {
+                    TradingEvent::Order(event) => {
+                        out.push(GatewayEvent::Order(event));
+                        continue;
+                    }
+                    TradingEvent::Ready => format!("{name}: ready for orders"),
+                    TradingEvent::NotReady(NotReadyReason::OrdersLost) => {
+                        format!(
+                            "{name}: no orders can be sent, the connection is lost; connecting again"
+                        )
+                    }
+                    TradingEvent::NotReady(NotReadyReason::StreamLost) => format!(
+                        "{name}: no orders are sent, the private stream is lost and fills would not \
+                         be seen; connecting again"
+                    ),
+                    TradingEvent::Unknown { id, why } => {
+                        format!("{name}: the fate of {id} is not known ({why:?}); asking the venue")
+                    }
+                    TradingEvent::Standing { id, standing } => {
+                        format!("{name}: the venue says of {id}: {standing:?}")
+                    }
+                    TradingEvent::Refused { what, code } => {
+                        format!("{name}: {} (code {code})", refusal(what))
+                    }
+                    TradingEvent::Position { .. }
+                    | TradingEvent::PositionsEnd
+                    | TradingEvent::PositionsFailed { .. } => continue,
+                };
+                out.push(GatewayEvent::Alarm(text.into_boxed_str()));
+            }
+        }
+        out.extend(self.alarms.drain(..).map(GatewayEvent::Alarm));
+    }
+}
+
+/// What was refused and what an operator can do.
+const fn refusal(what: RefusedWhat) -> &'static str {
+    match what {
+        RefusedWhat::Login => {
+            "the venue refuses the key: check key, secret, permissions and the addresses it allows"
+        }
+        RefusedWhat::ListenKey => {
+            "the venue gives no key for the private stream: check the key's permissions"
+        }
+        RefusedWhat::Subscription => "the venue refuses the private stream",
+        RefusedWhat::Clock => {
+            "the venue refuses our clock: synchronise this machine's time (reap doctor)"
+        }
+        RefusedWhat::PositionMode => "the account is in hedge mode: set it to one-way mode",
+    }
+}
+
+fn close(wire: &mut Wire) {
+    match wire.connection.take() {
+        Some(Connection::WebSocket(mut one)) => one.close(NORMAL_CLOSE),
+        Some(Connection::Http(mut one)) => one.close(),
+        None => {}
+    }
+}
+
+impl Gateway for Venues {
+    fn on_opened(&mut self, _: &PositionSpec) {}
+
+    fn send(&mut self, _: Nanos, order: &Order) -> Result<(), NotSentWhy> {
+        let at = self.desk_of(order.instrument, order.account).ok_or(NotSentWhy::Unencodable)?;
+        let (real, wall) = (self.real(), self.wall.millis());
+        let placed = self.desks[at].of.trading.place(real, wall, order);
+        placed.map_err(|error| match error {
+            NotSent::NotReady => NotSentWhy::NotReady,
+            NotSent::TooMany { .. } | NotSent::Busy => NotSentWhy::Busy,
+            _ => NotSentWhy::Unencodable,
+        })?;
+        self.carry_out(at, real);
+        Ok(())
+    }
+
+    fn on_ready(&mut self, token: mio::Token) {
+        let desk = self.desks.get_mut(token.0 / CHANNELS);
+        if let Some(wire) = desk.and_then(|desk| desk.wires.get_mut(token.0 % CHANNELS)) {
+            wire.ready = true;
+        }
+    }
+
+    fn poll(&mut self, _: Nanos, _: &TableReader, out: &mut Vec<GatewayEvent>) -> usize {
+        let real = self.real();
+        let mut work = self.take_results(real);
+        work += self.read(real);
+        for at in 0..self.desks.len() {
+            self.carry_out(at, real);
+        }
+        self.take_events(out);
+        work
+    }
+
+    fn next_timer(&self) -> Option<Nanos> {
+        let tradings = self.desks.iter().filter_map(|desk| desk.of.trading.next_timer());
+        let connects =
+            self.desks.iter().flat_map(|desk| &desk.wires).filter_map(|wire| wire.connect_at);
+        // In real time here; the engine's time is asked for.
+        tradings.chain(connects).min().map(|due| self.clock.at(due.0))
+    }
+
+    fn has_sockets(&self) -> bool {
+        true
+    }
+
+    fn is_ready(&self) -> bool {
+        self.desks.iter().all(|desk| desk.of.trading.is_ready())
+    }
+
+    fn stop(&mut self, _: Duration) {
+        self.desks.iter_mut().flat_map(|desk| &mut desk.wires).for_each(close);
+    }
+}
