@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reap_core::units::Nanos;
 
+use crate::sim::server::SimClock;
+
 /// A monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -132,6 +134,16 @@ impl LiveClock {
         let off = i64::try_from(off).unwrap_or(0);
         // Pairs with nothing, see `real`.
         self.correction.store(off, Ordering::Relaxed);
+    }
+}
+
+impl SimClock for LiveClock {
+    fn now(&self) -> Nanos {
+        self.now()
+    }
+
+    fn until(&self, at: Nanos) -> Duration {
+        self.until(at)
     }
 }
 

@@ -227,6 +227,14 @@ impl Sink for EngineDesk {
     }
 }
 
+impl EngineDesk {
+    /// The engine itself, when its thread has ended.
+    #[must_use]
+    pub fn into_engine(self) -> Engine {
+        self.engine
+    }
+}
+
 /// Where ticks of another thread come from.
 pub struct TickWires {
     /// Ticks.
@@ -258,6 +266,12 @@ impl EngineAgent {
     pub fn new(desk: EngineDesk, wires: TickWires, sources: usize, stop: Arc<AtomicBool>) -> Self {
         let backlog = Conflator::new(desk.instruments.len(), sources);
         Self { desk, wires, popped: 0, waiting: None, backlog, stop, done: false }
+    }
+
+    /// The engine itself, when its thread has ended.
+    #[must_use]
+    pub fn into_engine(self) -> Engine {
+        self.desk.into_engine()
     }
 
     /// Changes of sources that happened before the tick with this number.
@@ -369,6 +383,12 @@ impl<F: Feed> FusedAgent<F> {
     #[must_use]
     pub const fn new(feed: F, desk: EngineDesk, stop: Arc<AtomicBool>) -> Self {
         Self { feed, desk, stop, done: false }
+    }
+
+    /// The engine itself, when its thread has ended.
+    #[must_use]
+    pub fn into_engine(self) -> Engine {
+        self.desk.into_engine()
     }
 }
 

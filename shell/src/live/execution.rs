@@ -165,6 +165,12 @@ impl ExecutionAgent {
         }
     }
 
+    /// The executor itself, when its thread has ended.
+    #[must_use]
+    pub fn into_executor(self) -> Executor {
+        self.executor
+    }
+
     fn note(&mut self, note: Told) {
         if self.wires.notes.push(note).is_err() {
             let lost = &self.wires.view.notes_lost;
@@ -407,6 +413,8 @@ impl Agent for ExecutionAgent {
         for event in inbox.drain(..) {
             match event {
                 GatewayEvent::Order(event) => self.step(now, Input::Answer(event), stats),
+                // Nobody asks here; reconciliation is a start-up's matter.
+                GatewayEvent::Position { .. } | GatewayEvent::PositionsEnd { .. } => {}
                 GatewayEvent::Alarm(text) => self.note(Told::Alarm(now, text)),
             }
         }

@@ -5,6 +5,7 @@ mod venues;
 
 use std::time::Duration;
 
+use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::log::NotSentWhy;
 use reap_core::order::{Order, OrderEvent};
 use reap_core::position::PositionSpec;
@@ -19,6 +20,20 @@ use super::wires::TableReader;
 pub enum GatewayEvent {
     /// What a venue said of an order.
     Order(OrderEvent),
+    /// What an account holds of an instrument, when it was asked for.
+    Position {
+        /// The account.
+        account: AccountId,
+        /// The instrument.
+        instrument: InstrumentId,
+        /// Signed, at the instrument's quantity scale.
+        qty: i64,
+    },
+    /// An account has said everything that it holds.
+    PositionsEnd {
+        /// The account.
+        account: AccountId,
+    },
     /// Something that an operator should read.
     Alarm(Box<str>),
 }

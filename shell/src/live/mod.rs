@@ -1,11 +1,29 @@
 //! Live threads: agents that busy-poll, the rings between them, and what watches over them.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`layout`], [`runner`], [`stats`] | which thread runs where; the duty cycle, its idling, its measurements |
+//! | [`wires`] | the rings, the table of latest quotes, the doorbell, the halt |
+//! | [`feed`], [`engine`], [`execution`] | the agents |
+//! | [`connector`], [`reach`] | the cold side of connections; where and with which keys |
+//! | [`gateway`] | where orders go: venues, paper, nowhere |
+//! | [`simulated`] | the simulated venues of a run |
+//! | [`run`], [`watch`], [`books`] | a run from start to end, as main sees it |
 
+pub mod books;
 pub mod connector;
 pub mod engine;
+mod error;
 pub mod execution;
 pub mod feed;
 pub mod gateway;
 pub mod layout;
+pub mod reach;
+pub mod run;
 pub mod runner;
+pub mod simulated;
 pub mod stats;
+pub mod watch;
 pub mod wires;
+
+pub use self::error::LiveError;

@@ -16,7 +16,7 @@ use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Event, SourceChange};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
-use reap_core::instrument::{InstrumentId, InstrumentSpec, SourceId, VenueId};
+use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId};
 use reap_core::limits::SOURCES_MAX;
 use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::plan::PlanView;
@@ -100,19 +100,8 @@ impl Pipeline {
         let story = Story::new(config);
         let (config, instruments) = (story.config(), story.instruments());
         let count = config.positions.len();
-        let legs: usize = config.positions.iter().map(|position| position.legs.len()).sum();
-        let limits = EngineLimits {
-            positions: count.max(1),
-            policies: config.policies.len().max(1),
-            triggers: (count * reap_core::limits::TRIGGERS_MAX).max(1),
-        };
-        let mut engine = Engine::new(limits, instruments, sources.len(), config.gates);
-        for named in &config.policies {
-            let added = engine.add_policy(named.policy.clone());
-            added.map_err(|error| PipelineError::Refused(error.to_string()))?;
-        }
-        let limits = ExecutorLimits { positions: count.max(1), orders: legs.max(1) };
-        let executor = Executor::new(limits, instruments, 1);
+        let engine = engine(config, instruments, sources.len())?;
+        let executor = Executor::new(executor_limits(config), instruments, 1);
         let venues = venues(config);
         let mut codecs = Vec::new();
         for &venue in sources {
@@ -361,6 +350,36 @@ impl Driver for Pipeline {
     }
 }
 
+/// An engine with a configuration's policies and room for its positions.
+///
+/// # Errors
+/// When a policy is refused.
+pub fn engine(
+    config: &Config,
+    instruments: &[Instrument],
+    sources: usize,
+) -> Result<Engine, PipelineError> {
+    let count = config.positions.len();
+    let limits = EngineLimits {
+        positions: count.max(1),
+        policies: config.policies.len().max(1),
+        triggers: (count * reap_core::limits::TRIGGERS_MAX).max(1),
+    };
+    let mut engine = Engine::new(limits, instruments, sources, config.gates);
+    for named in &config.policies {
+        let added = engine.add_policy(named.policy.clone());
+        added.map_err(|error| PipelineError::Refused(error.to_string()))?;
+    }
+    Ok(engine)
+}
+
+/// Room for a configuration's positions and one order of each of their legs.
+#[must_use]
+pub fn executor_limits(config: &Config) -> ExecutorLimits {
+    let legs: usize = config.positions.iter().map(|position| position.legs.len()).sum();
+    ExecutorLimits { positions: config.positions.len().max(1), orders: legs.max(1) }
+}
+
 /// A matching core for each configured venue.
 #[must_use]
 pub fn venues(config: &Config) -> Vec<Matching> {
@@ -375,7 +394,10 @@ pub fn venues(config: &Config) -> Vec<Matching> {
 }
 
 /// The codec of a venue, with the configuration's symbols of that venue.
-fn codec(config: &Config, venue: VenueId) -> Result<Box<dyn MarketCodec>, PipelineError> {
+///
+/// # Errors
+/// When the symbols do not fit its table.
+pub fn codec(config: &Config, venue: VenueId) -> Result<Box<dyn MarketCodec>, PipelineError> {
     let kind = config.venues[usize::from(venue.0)].kind;
     let listed = config.instruments.iter().enumerate();
     let listed = listed.filter(|(_, named)| named.instrument.spec().venue == venue);

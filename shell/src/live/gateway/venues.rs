@@ -69,9 +69,18 @@ struct Wire {
     gone: bool,
 }
 
+/// Whether an account was asked what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    No,
+    Yes,
+    Answered,
+}
+
 struct Desk {
     of: VenueAccount,
     wires: Vec<Wire>,
+    asked: Asked,
 }
 
 /// See the module.
@@ -108,7 +117,11 @@ impl Venues {
             opened: Nanos(0),
             gone: false,
         };
-        let desk = |of: VenueAccount| Desk { wires: of.targets.iter().map(wire).collect(), of };
+        let desk = |of: VenueAccount| Desk {
+            wires: of.targets.iter().map(wire).collect(),
+            of,
+            asked: Asked::No,
+        };
         Self {
             desks: accounts.into_iter().map(desk).collect(),
             instruments: instruments.to_vec(),
@@ -123,6 +136,18 @@ impl Venues {
 
     fn real(&self) -> Nanos {
         Nanos(self.clock.real())
+    }
+
+    /// Asks every account that has not been asked what it holds, as soon as it can be asked.
+    pub fn ask_positions(&mut self) {
+        let (real, wall) = (self.real(), self.wall.millis());
+        for at in 0..self.desks.len() {
+            let desk = &mut self.desks[at];
+            if desk.asked == Asked::No && desk.of.trading.query_positions(real, wall).is_ok() {
+                desk.asked = Asked::Yes;
+                self.carry_out(at, real);
+            }
+        }
     }
 
     /// The desk of an order.
@@ -181,7 +206,7 @@ impl Venues {
     fn read(&mut self, real: Nanos) -> usize {
         let wall = self.wall.millis();
         let mut work = 0;
-        for Desk { of, wires } in &mut self.desks {
+        for Desk { of, wires, .. } in &mut self.desks {
             for (at, wire) in wires.iter_mut().enumerate() {
                 let ch = Channel(at as u8);
                 if std::mem::take(&mut wire.ready)
@@ -226,7 +251,7 @@ impl Venues {
 
     /// Does what a state machine wants done.
     fn carry_out(&mut self, at: usize, real: Nanos) {
-        let Desk { of, wires } = &mut self.desks[at];
+        let Desk { of, wires, .. } = &mut self.desks[at];
         let kinds: [Option<ChannelKind>; CHANNELS] =
             std::array::from_fn(|ch| of.trading.channels().get(ch).map(|plan| plan.kind));
         while let Some(output) = of.trading.poll_output() {
@@ -310,9 +335,20 @@ impl Venues {
                     TradingEvent::Refused { what, code } => {
                         format!("{name}: {} (code {code})", refusal(what))
                     }
-                    TradingEvent::Position { .. }
-                    | TradingEvent::PositionsEnd
-                    | TradingEvent::PositionsFailed { .. } => continue,
+                    TradingEvent::Position { instrument, qty } => {
+                        let account = desk.of.account;
+                        out.push(GatewayEvent::Position { account, instrument, qty });
+                        continue;
+                    }
+                    TradingEvent::PositionsEnd => {
+                        desk.asked = Asked::Answered;
+                        out.push(GatewayEvent::PositionsEnd { account: desk.of.account });
+                        continue;
+                    }
+                    TradingEvent::PositionsFailed { code } => {
+                        desk.asked = Asked::No;
+                        format!("{name}: what it holds cannot be read (code {code}); asking again")
+                    }
                 };
                 out.push(GatewayEvent::Alarm(text.into_boxed_str()));
             }

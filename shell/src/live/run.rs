@@ -1,0 +1,501 @@
+//! A live run from start to end: every part is made, wired, put on its thread, and in the end
+//! stopped in the order in which nothing is lost.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use reap_core::engine::Engine;
+use reap_core::event::Command;
+use reap_core::executor::Executor;
+use reap_core::instrument::{InstrumentId, SourceId, VenueId};
+use reap_core::log::{Record, Start};
+use reap_core::units::Nanos;
+use reap_feed::conflate::Conflator;
+use reap_feed::session::{BudgetSettings, ConnectBudget, Link, LinkSettings, Wanted};
+use reap_ring::{Consumer, Producer, ring};
+
+use super::LiveError;
+use super::connector::{Connector, ConnectorBuilder, ConnectorPort};
+use super::engine::{EngineAgent, EngineDesk, EngineView, EngineWires, FusedAgent, TickWires};
+use super::execution::{BELL, ExecutionAgent, ExecutionParts, ExecutionView, ExecutionWires};
+use super::feed::{FeedAgent, FeedNote, FeedView, Line, LiveFeed, RingSink};
+use super::gateway::{DryRun, Gateway, Paper, Venues};
+use super::layout::{Idle, Layout, LayoutWish, Shape, allowed};
+use super::reach::{Reach, real};
+use super::runner::{Pulse, RunnerSettings, spawn};
+use super::simulated::Simulated;
+use super::stats::{StatsPort, StatsReader, stats};
+use super::wires::{Doorbell, Halt, Opening, TableReader, Told, quote_table};
+use crate::clock::{LiveClock, WallClock};
+use crate::config::{self, Config, Mode, RunConfig, Waiting};
+use crate::order_log::{LogSettings, OrderLog, Sync};
+use crate::pipeline;
+
+/// Ticks between feed and engine: some milliseconds of the busiest market.
+const TICKS: usize = 1 << 14;
+/// Changes of sources.
+const SOURCES: usize = 1 << 8;
+/// Intents, reports, registrations, commands: never dropped.
+const MESSAGES: usize = 1 << 13;
+/// Notes to main, which looks every millisecond.
+const NOTES: usize = 1 << 13;
+
+/// A hot thread as main sees it.
+pub struct Watched {
+    /// Its name.
+    pub name: &'static str,
+    /// Its signs of life.
+    pub pulse: Arc<Pulse>,
+    /// Its measurements.
+    pub stats: StatsReader,
+}
+
+/// Main's ends of all wires.
+pub struct Ends {
+    /// What execution tells.
+    pub told: Consumer<Told>,
+    /// What the feed tells.
+    pub feed: Consumer<FeedNote>,
+    /// Positions to be opened.
+    pub openings: Producer<Opening>,
+    /// Commands to the engine.
+    pub commands: Producer<Command>,
+    /// Wakes execution.
+    pub bell: Arc<Doorbell>,
+    /// The latest quotes.
+    pub table: TableReader,
+    /// Whether something that must not be lost has no room.
+    pub halt: Arc<Halt>,
+    /// What is seen of the feed.
+    pub feed_view: Arc<FeedView>,
+    /// What is seen of the engine.
+    pub engine_view: Arc<EngineView>,
+    /// What is seen of execution.
+    pub execution_view: Arc<ExecutionView>,
+}
+
+/// The hot threads.
+enum Threads {
+    Split {
+        feed: JoinHandle<FeedAgent<LiveFeed>>,
+        engine: JoinHandle<EngineAgent>,
+        execution: JoinHandle<ExecutionAgent>,
+    },
+    Fused {
+        fused: JoinHandle<FusedAgent<LiveFeed>>,
+        execution: JoinHandle<ExecutionAgent>,
+    },
+}
+
+/// When each hot thread is to end.
+#[derive(Default)]
+struct Stops {
+    feed: Arc<AtomicBool>,
+    engine: Arc<AtomicBool>,
+    execution: Arc<AtomicBool>,
+}
+
+/// See the module.
+pub struct Run {
+    /// The configuration.
+    pub config: Config,
+    /// What it may do.
+    pub mode: Mode,
+    /// Where threads run.
+    pub layout: Layout,
+    /// The time.
+    pub clock: LiveClock,
+    /// What venues take for the time.
+    pub wall: WallClock,
+    /// The simulated venues, if any.
+    pub simulated: Option<Simulated>,
+    /// Names of the lines: venue and plan.
+    pub lines: Vec<String>,
+    /// Hot threads.
+    pub watched: Vec<Watched>,
+    /// Main's ends of the wires.
+    pub ends: Ends,
+    threads: Threads,
+    stops: Stops,
+    connector: Connector,
+}
+
+/// What is left when every thread has ended.
+pub struct Ended {
+    /// The engine.
+    pub engine: Engine,
+    /// The executor.
+    pub executor: Executor,
+    /// The simulated venues, if any.
+    pub simulated: Option<Simulated>,
+}
+
+impl Run {
+    /// Starts everything. Orders are logged below `log`.
+    ///
+    /// # Errors
+    /// See [`LiveError`]. Nothing is left running.
+    pub fn start(config: Config, mode: Mode, log: &Path) -> Result<Self, LiveError> {
+        let settings = config.run.clone().unwrap_or_default();
+        let layout = Layout::choose(&allowed(), &wish(&settings))?;
+        let simulated = match (&config.sim, mode) {
+            (Some(sim), Mode::Sim | Mode::Paper) => Some(Simulated::start(&config, sim)?),
+            _ => None,
+        };
+        let (clock, wall) = match &simulated {
+            Some(simulated) => {
+                (simulated.clock.clone(), WallClock::Market(simulated.clock.clone()))
+            }
+            None => (LiveClock::live(), WallClock::System),
+        };
+        let parts = Parts::make(&config, mode, &settings, log, &clock, &wall, simulated.as_ref())?;
+        let (threads, watched, stops) = parts.hot.start(&layout, &settings, &clock)?;
+        Ok(Self {
+            mode,
+            layout,
+            clock,
+            wall,
+            simulated,
+            lines: parts.lines,
+            watched,
+            ends: parts.ends,
+            threads,
+            stops,
+            connector: parts.connector,
+            config,
+        })
+    }
+
+    /// Stops the threads: first the feed, then the engine when it has decided everything that came,
+    /// then execution when it has taken up everything that was decided and the orders in flight
+    /// have ended or their time is up. `step` is called while that is waited for.
+    pub fn stop(self, step: &mut dyn FnMut(&mut Ends)) -> Ended {
+        let Self { threads, stops, mut ends, connector, simulated, .. } = self;
+        // Each pairs with the Acquire in its agent: what was pushed before is seen by it.
+        let (engine, execution) = match threads {
+            Threads::Split { feed, engine, execution } => {
+                stops.feed.store(true, Ordering::Release);
+                drop(join(feed, &mut ends, step));
+                stops.engine.store(true, Ordering::Release);
+                (join(engine, &mut ends, step).into_engine(), execution)
+            }
+            Threads::Fused { fused, execution } => {
+                stops.feed.store(true, Ordering::Release);
+                (join(fused, &mut ends, step).into_engine(), execution)
+            }
+        };
+        stops.execution.store(true, Ordering::Release);
+        ends.bell.ring();
+        let executor = join(execution, &mut ends, step).into_executor();
+        step(&mut ends);
+        drop(connector);
+        Ended { engine, executor, simulated }
+    }
+}
+
+fn join<A>(thread: JoinHandle<A>, ends: &mut Ends, step: &mut dyn FnMut(&mut Ends)) -> A {
+    while !thread.is_finished() {
+        step(ends);
+        crate::clock::rest(Duration::from_millis(1));
+    }
+    // In a release a panic ends the process at once.
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn wish(settings: &RunConfig) -> LayoutWish {
+    let cpu = |core: Option<u16>| core.map(usize::from);
+    LayoutWish {
+        shape: match settings.layout {
+            config::Layout::Auto => None,
+            config::Layout::Split => Some(Shape::Split),
+            config::Layout::Fused => Some(Shape::Fused),
+            config::Layout::Single => Some(Shape::Single),
+        },
+        feed: cpu(settings.cores.feed),
+        engine: cpu(settings.cores.engine),
+        execution: cpu(settings.cores.execution),
+        execution_idle: settings.execution.map(|waiting| match waiting {
+            Waiting::Spin => Idle::Spin,
+            Waiting::Park => Idle::Park,
+        }),
+    }
+}
+
+/// The agents and their rings, before they have threads.
+struct Hot {
+    feed: LiveFeed,
+    feed_view: Arc<FeedView>,
+    desk: EngineDesk,
+    execution: ExecutionAgent,
+    instruments: usize,
+    sources: usize,
+    stops: Stops,
+}
+
+struct Parts {
+    hot: Hot,
+    ends: Ends,
+    lines: Vec<String>,
+    connector: Connector,
+}
+
+impl Parts {
+    fn make(
+        config: &Config,
+        mode: Mode,
+        settings: &RunConfig,
+        log: &Path,
+        clock: &LiveClock,
+        wall: &WallClock,
+        simulated: Option<&Simulated>,
+    ) -> Result<Self, LiveError> {
+        let instruments: Vec<_> = config.instruments.iter().map(|named| named.instrument).collect();
+        let reach = Reach::new(config, simulated)?;
+        let mut connectors = ConnectorBuilder::default();
+        let poll = mio::Poll::new().map_err(LiveError::system("a poll of sockets"))?;
+        let bell = Doorbell::new(poll.registry(), BELL).map_err(LiveError::system("a waker"))?;
+        let stops = Stops::default();
+
+        let (lines, names, budgets) = lines(config, &reach)?;
+        let sources = lines.len();
+        let feed_view = Arc::new(FeedView::default());
+        let (feed_notes, feed_end) = ring(NOTES);
+        let feed = LiveFeed::new(
+            lines,
+            budgets,
+            connectors.client(None),
+            feed_notes,
+            Arc::clone(&feed_view),
+            clock.clone(),
+            mio::Poll::new().map_err(LiveError::system("a poll of sockets"))?,
+        );
+
+        let (table_in, table) = quote_table(instruments.len());
+        let (intents_in, intents) = ring(MESSAGES);
+        let (reports_in, reports) = ring(MESSAGES);
+        let (commands_in, commands) = ring(MESSAGES);
+        let (openings_in, openings) = ring(MESSAGES);
+        let (notes_in, told) = ring(NOTES);
+        let halt = Arc::new(Halt::default());
+        let engine_view = Arc::new(EngineView::default());
+        let execution_view = Arc::new(ExecutionView::default());
+        let engine = pipeline::engine(config, &instruments, sources)?;
+        let desk = EngineDesk::new(
+            engine,
+            clock.clone(),
+            &instruments,
+            EngineWires {
+                table: table_in,
+                to_execution: intents_in,
+                from_execution: reports,
+                commands,
+                bell: Arc::clone(&bell),
+                halt: Arc::clone(&halt),
+                view: Arc::clone(&engine_view),
+            },
+        );
+
+        let port = connectors.client(Some(Arc::clone(&bell)));
+        let registry =
+            poll.registry().try_clone().map_err(LiveError::system("a poll of sockets"))?;
+        let gateway: Box<dyn Gateway> = match mode {
+            Mode::Paper => Box::new(Paper::new(config)),
+            Mode::DryRun => Box::new(DryRun),
+            Mode::Sim | Mode::Live => {
+                Box::new(to_venues(&reach, &instruments, port, registry, clock, wall)?)
+            }
+        };
+        let log = order_log(config, settings, log, clock)?;
+        let limits = pipeline::executor_limits(config);
+        let executor = Executor::new(limits, &instruments, log.epoch());
+        let policies = config.policies.iter().map(|named| named.policy.exit.clone()).collect();
+        let execution = ExecutionAgent::new(
+            ExecutionParts {
+                executor,
+                policies,
+                gateway,
+                log,
+                positions: limits.positions,
+                instruments: instruments.len(),
+                clock: clock.clone(),
+                stop_timeout: Nanos(
+                    settings.stop_timeout.0.saturating_mul(u64::from(clock.rate())),
+                ),
+                poll,
+            },
+            ExecutionWires {
+                from_engine: intents,
+                to_engine: reports_in,
+                openings,
+                notes: notes_in,
+                table: table.clone(),
+                bell: Arc::clone(&bell),
+                halt: Arc::clone(&halt),
+                view: Arc::clone(&execution_view),
+                stop: Arc::clone(&stops.execution),
+            },
+        );
+        let connector = connectors.start().map_err(LiveError::system("the connector's thread"))?;
+        let ends = Ends {
+            told,
+            feed: feed_end,
+            openings: openings_in,
+            commands: commands_in,
+            bell,
+            table,
+            halt,
+            feed_view: Arc::clone(&feed_view),
+            engine_view,
+            execution_view,
+        };
+        let instruments = instruments.len();
+        let hot = Hot { feed, feed_view, desk, execution, instruments, sources, stops };
+        Ok(Self { hot, ends, lines: names, connector })
+    }
+}
+
+/// The market data connections that the configuration needs, their names, and a budget of connects
+/// for each venue.
+type Lines = (Vec<Line>, Vec<String>, Vec<ConnectBudget>);
+
+/// Makes them.
+///
+/// # Errors
+/// When a host or a table of symbols does not fit.
+pub fn lines(config: &Config, reach: &Reach<'_>) -> Result<Lines, LiveError> {
+    let (mut lines, mut names, mut budgets) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, venue) in config.venues.iter().enumerate() {
+        let id = VenueId(at as u8);
+        let listed = config.instruments.iter().enumerate();
+        let wanted: Vec<Wanted<'_>> = listed
+            .filter(|(_, named)| named.spec().venue == id)
+            .map(|(at, named)| Wanted {
+                instrument: InstrumentId(at as u16),
+                symbol: &named.symbol,
+            })
+            .collect();
+        for plan in (venue.kind.streams)(&wanted) {
+            let source = lines.len();
+            let target = reach.target(id, plan.host)?;
+            let part = if plan.part > 1 { format!(" {}", plan.part) } else { String::new() };
+            names.push(format!("{} {}{part}", venue.name, plan.name));
+            let silence = venue.connection.silence;
+            let settings = LinkSettings { silence, ..LinkSettings::default() };
+            lines.push(Line {
+                path: Arc::from(plan.path.as_str()),
+                link: Link::new(plan, settings, source as u64, Nanos(0)),
+                codecs: [pipeline::codec(config, id)?, pipeline::codec(config, id)?],
+                source: SourceId(source as u8),
+                target,
+                budget: at,
+            });
+        }
+        budgets.push(ConnectBudget::new(BudgetSettings::default()));
+    }
+    Ok((lines, names, budgets))
+}
+
+fn to_venues(
+    reach: &Reach<'_>,
+    instruments: &[reap_core::instrument::Instrument],
+    port: ConnectorPort,
+    registry: mio::Registry,
+    clock: &LiveClock,
+    wall: &WallClock,
+) -> Result<Venues, LiveError> {
+    let accounts = reach.accounts().into_iter().map(|account| reach.account(account));
+    let accounts = accounts.collect::<Result<Vec<_>, _>>()?;
+    Ok(Venues::new(accounts, instruments, port, registry, clock.clone(), wall.clone()))
+}
+
+fn order_log(
+    config: &Config,
+    settings: &RunConfig,
+    dir: &Path,
+    clock: &LiveClock,
+) -> Result<OrderLog, LiveError> {
+    let now = clock.now();
+    let sync = match settings.sync {
+        config::Sync::None => Sync::None,
+        config::Sync::BeforeSend => Sync::BeforeSend,
+    };
+    let mut log = OrderLog::open(dir, now, LogSettings { sync, ..LogSettings::default() })?;
+    let limits = pipeline::executor_limits(config);
+    let start = Start {
+        build: [0, 1, 0],
+        config: 0,
+        positions: limits.positions as u32,
+        orders: limits.orders as u32,
+    };
+    log.append(now, &Record::Start(start))?;
+    for (at, named) in config.instruments.iter().enumerate() {
+        let id = InstrumentId(at as u16);
+        log.append(now, &Record::Instrument { id, spec: *named.spec() })?;
+    }
+    Ok(log)
+}
+
+impl Hot {
+    fn start(
+        self,
+        layout: &Layout,
+        settings: &RunConfig,
+        clock: &LiveClock,
+    ) -> Result<(Threads, Vec<Watched>, Stops), LiveError> {
+        let late = real(settings.engine_late);
+        let mut watched = Vec::new();
+        let mut runner = |name, place| -> (RunnerSettings, Arc<Pulse>, StatsPort) {
+            let pulse = Arc::new(Pulse::default());
+            let (port, reader) = stats();
+            watched.push(Watched { name, pulse: Arc::clone(&pulse), stats: reader });
+            (RunnerSettings { name, place, late }, pulse, port)
+        };
+        // What was started is stopped again when the next does not start.
+        let stops = StopOnDrop(self.stops);
+        let (settings, pulse, port) = runner("execution", layout.execution);
+        let execution = spawn(self.execution, settings, clock.clone(), pulse, port)?;
+        let threads = match layout.engine {
+            Some(place) => {
+                let (ticks_in, ticks) = ring(TICKS);
+                let (sources_in, sources) = ring(SOURCES);
+                let wires = TickWires { ticks, sources };
+                let stop = Arc::clone(&stops.0.engine);
+                let engine = EngineAgent::new(self.desk, wires, self.sources, stop);
+                let (settings, pulse, port) = runner("engine", place);
+                let engine = spawn(engine, settings, clock.clone(), pulse, port)?;
+                let backlog = Conflator::new(self.instruments, self.sources);
+                let sink = RingSink::new(ticks_in, sources_in, backlog, self.feed_view);
+                let feed = FeedAgent::new(self.feed, sink, Arc::clone(&stops.0.feed));
+                let (settings, pulse, port) = runner("feed", layout.feed);
+                let feed = spawn(feed, settings, clock.clone(), pulse, port)?;
+                Threads::Split { feed, engine, execution }
+            }
+            None => {
+                let fused = FusedAgent::new(self.feed, self.desk, Arc::clone(&stops.0.feed));
+                let (settings, pulse, port) = runner("feed + engine", layout.feed);
+                let fused = spawn(fused, settings, clock.clone(), pulse, port)?;
+                Threads::Fused { fused, execution }
+            }
+        };
+        Ok((threads, watched, stops.keep()))
+    }
+}
+
+/// Ends threads that were started when others cannot be.
+struct StopOnDrop(Stops);
+
+impl StopOnDrop {
+    fn keep(mut self) -> Stops {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        let Stops { feed, engine, execution } = &self.0;
+        [feed, engine, execution].map(|stop| stop.store(true, Ordering::Release));
+    }
+}
