@@ -27,6 +27,8 @@ mod keys;
 pub(crate) mod orders;
 pub(crate) mod outbox;
 pub(crate) mod requests;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod text;
 pub(crate) mod verdict;
 pub(crate) mod walk;

@@ -198,7 +198,11 @@ impl Desk {
         if self.asking.is_some() || !self.outbox.is_open(self.rest) {
             return None;
         }
-        let follow = self.follow.take();
+        // The order may have ended, or been forgotten, since.
+        let follow = self.follow.take().filter(|ask| match ask {
+            Ask::Status { id, .. } | Ask::Trades { id, .. } => self.orders.get(*id).is_some(),
+            Ask::Position { .. } => true,
+        });
         let order = || {
             let (id, question) = self.orders.next_question(now)?;
             Some(match question {

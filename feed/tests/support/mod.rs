@@ -4,9 +4,11 @@
 
 use std::path::PathBuf;
 
-use reap_core::instrument::{InstrumentId, SourceId};
+use reap_core::instrument::{
+    ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId,
+};
 use reap_core::tick::{Tick, TickBody};
-use reap_core::units::Nanos;
+use reap_core::units::{Decimal, Nanos, Rate};
 use reap_feed::decoded::{Decoded, Kind, Outcome, Rejection};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::{MarketCodec, Venue};
@@ -34,6 +36,33 @@ pub fn symbols(rows: &[Row]) -> Symbols {
 
 pub fn codec(venue: &str, rows: &[Row]) -> Box<dyn MarketCodec> {
     (Venue::find(venue).unwrap().market)(symbols(rows))
+}
+
+/// An instrument with these scales.
+pub fn instrument(price_scale: u8, qty_scale: u8) -> Instrument {
+    let nought = Decimal { mantissa: 0, scale: 0 };
+    let spec = InstrumentSpec {
+        venue: VenueId(0),
+        currency: CurrencyId(0),
+        contract: ContractKind::Linear,
+        price_scale,
+        qty_scale,
+        multiplier: Decimal { mantissa: 1, scale: 0 },
+        tick: 1,
+        lot: 1,
+        min_qty: 1,
+        min_notional: nought,
+        taker: Rate::from_bps(5),
+        maker: Rate::from_bps(2),
+        min_fee: nought,
+        max_quote_age: Nanos::from_secs(5),
+        jump_limit: Rate::from_bps(1000),
+        jump_ticks: 5,
+        reduce_only: true,
+        min_notional_on_reduce: false,
+        peer: None,
+    };
+    Instrument::new(spec).unwrap()
 }
 
 /// One message and its ticks.

@@ -213,6 +213,12 @@ impl UsdmTrading {
         self.key_due = Some(now.plus(Nanos(pause + jitter)));
     }
 
+    fn on_stream(&mut self, now: Nanos, raw: &[u8]) {
+        if stream::on_message(&mut self.desk, now, raw) == stream::Stream::Expired {
+            self.lose_stream(now);
+        }
+    }
+
     /// The stream is dead although its connection may stand: another key, another connection.
     fn lose_stream(&mut self, now: Nanos) {
         self.desk.outbox.close(STREAM);
@@ -248,11 +254,7 @@ impl Trading for UsdmTrading {
         }
         match ch {
             ORDERS => self.on_answer(now, raw),
-            STREAM => {
-                if stream::on_message(&mut self.desk, now, raw) == stream::Stream::Expired {
-                    self.lose_stream(now);
-                }
-            }
+            STREAM => self.on_stream(now, raw),
             _ => {}
         }
         self.work(now, wall_ms);

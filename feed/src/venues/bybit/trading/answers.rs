@@ -3,7 +3,7 @@
 use reap_core::order::ClientOrderId;
 use reap_core::units::Nanos;
 
-use super::{codes, rows};
+use super::{codes, encode, rows};
 use crate::decimal;
 use crate::json::{JsonError, Token};
 use crate::trading::RefusedWhat;
@@ -55,8 +55,14 @@ fn read(
     match ask {
         Ask::Status { id, again } => on_status(desk, now, (id, again), raw, list),
         Ask::Trades { id, page } => {
-            walk::rows(raw, list, |row| rows::execution(desk, now, raw, row))?;
-            on_page(desk, now, (id, page), cursor.string(raw).unwrap_or_default(), next)
+            let mut rows = 0;
+            walk::rows(raw, list, |row| {
+                rows += 1;
+                rows::execution(desk, now, raw, row)
+            })?;
+            // The last page may have a cursor too.
+            let cursor = cursor.string(raw).filter(|_| rows >= encode::PAGE_ROWS);
+            on_page(desk, now, (id, page), cursor.unwrap_or_default(), next)
         }
         Ask::Position { index } => on_position(desk, raw, list, index),
     }

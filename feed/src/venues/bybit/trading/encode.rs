@@ -9,6 +9,8 @@ use crate::trading::{Keys, TradingInstrument};
 
 /// How late a request may arrive; the venue's default.
 const RECV_WINDOW: &str = "5000";
+/// Executions of one page, the most that the venue gives.
+pub(super) const PAGE_ROWS: u64 = 100;
 /// For how long a login's signature holds.
 const LOGIN_MS: u64 = 10_000;
 
@@ -149,7 +151,8 @@ pub(super) fn trades(
 ) {
     signed_get(out, keys, host, wall_ms, "/v5/execution/list", |out| {
         push_order(out, symbol, id);
-        out.push_str("&limit=100");
+        out.push_str("&limit=");
+        push_integer(out, PAGE_ROWS);
         if !cursor.is_empty() {
             out.push_str("&cursor=");
             out.push_str(cursor);
