@@ -53,6 +53,16 @@ fn golden_binance_spot() {
         ]
     );
     assert_eq!(plans("binance_spot", &symbols(1))[0].path, "/ws");
+    // The second instrument does not tick.
+    let mut rig = Rig::live("binance_spot", 2);
+    rig.advance_ticking(62, &[0]);
+    assert_eq!(
+        rig.sent(),
+        [
+            r#"{"method":"UNSUBSCRIBE","params":["c1usdt@bookTicker"],"id":2}"#,
+            r#"{"method":"SUBSCRIBE","params":["c1usdt@bookTicker"],"id":3}"#,
+        ]
+    );
 }
 
 #[test]
