@@ -148,7 +148,9 @@ fn timers_called_when_due_and_each_millisecond_are_the_same() {
         let instruments = 1 + random.next(4);
         let mut rig = Rig::with(venue, instruments as usize, plan, LinkSettings::default(), seed);
         let mut calls = 0u64;
-        for _ in 0..40 {
+        // Half of the venues are well but for instruments that stay silent.
+        let is_well = random.next(2) == 0;
+        for _ in 0..if is_well { 100 } else { 40 } {
             // Whole milliseconds between the things that happen.
             for _ in 0..random.next(3_000) {
                 rig.now = rig.now.plus(Nanos(STEP));
@@ -158,6 +160,13 @@ fn timers_called_when_due_and_each_millisecond_are_the_same() {
                     rig.link.on_timer(rig.now, &mut rig.budget);
                     rig.drain();
                 }
+            }
+            if is_well {
+                let last = if random.next(30) == 0 { instruments as usize } else { 1 };
+                if let Some(slot) = rig.link.forwarding() {
+                    (0..last).for_each(|instrument| rig.tick(slot, instrument));
+                }
+                continue;
             }
             for _ in 0..3 {
                 disturb_in_place(&mut rig, &mut random, instruments);
