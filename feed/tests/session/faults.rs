@@ -3,7 +3,7 @@
 use reap_core::instrument::InstrumentId;
 use reap_core::units::Nanos;
 use reap_feed::decoded::Rejection;
-use reap_feed::session::{LinkEvent, LinkReason, LinkSettings, LinkState, Slot};
+use reap_feed::session::{LinkAction, LinkEvent, LinkReason, LinkSettings, LinkState, Slot};
 
 use crate::rig::{Rig, SECOND};
 
@@ -101,6 +101,19 @@ fn f3_one_silent_instrument_is_told_subscribed_anew_and_recovers_alone() {
     assert_eq!(rig.events(), [mute, recovered]);
     assert_eq!(rig.link.mutes().count(), 0);
     assert_eq!(rig.closes(), []);
+}
+
+#[test]
+fn f3_a_silent_instrument_is_tried_exactly_when_its_pause_ends() {
+    let mut rig = Rig::live("bybit_linear", 2);
+    let last = rig.now;
+    rig.advance_ticking(60, &[0]);
+    let unsubscribed = rig.log.iter().filter_map(|(at, action)| match action {
+        LinkAction::Send(_, text) if text.contains("unsubscribe") => Some(at.since(last).0),
+        _ => None,
+    });
+    // Mute after seven seconds; then after pauses of seven, fourteen, twenty-eight.
+    assert_eq!(unsubscribed.collect::<Vec<_>>(), [7, 14, 28, 56].map(|at| at * SECOND));
 }
 
 #[test]
