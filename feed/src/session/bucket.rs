@@ -18,13 +18,25 @@ impl Bucket {
 
     /// Takes one, or says from when on one can be taken.
     pub(super) fn take(&mut self, now: Nanos) -> Result<(), Nanos> {
-        let room = Nanos(self.every.0.saturating_mul(u64::from(self.burst.max(1) - 1)));
-        let full_at = self.full_at.max(now);
-        if full_at.since(now) > room {
-            return Err(full_at.minus(room));
+        let at = self.next(now);
+        if at > now {
+            return Err(at);
         }
-        self.full_at = full_at.plus(self.every);
+        self.reserve(now);
         Ok(())
+    }
+
+    /// Takes one, now or at the time that is given back.
+    pub(super) fn reserve(&mut self, now: Nanos) -> Nanos {
+        let at = self.next(now);
+        self.full_at = self.full_at.max(now).plus(self.every);
+        at
+    }
+
+    /// From when on one can be taken.
+    fn next(&self, now: Nanos) -> Nanos {
+        let room = Nanos(self.every.0.saturating_mul(u64::from(self.burst.max(1) - 1)));
+        self.full_at.minus(room).max(now)
     }
 }
 

@@ -27,7 +27,7 @@ mod requests;
 mod settings;
 
 pub use backoff::{Backoff, Jitter};
-pub use budget::{BudgetSettings, ConnectBudget};
+pub use budget::{BudgetSettings, ConnectBudget, Turn};
 pub use counters::LinkCounters;
 pub use dialect::{Answer, Dialect, Heartbeat, Operation, quote_json};
 pub use event::{ChangeReason, LinkAction, LinkEvent, LinkReason, LinkState, Telling};

@@ -23,7 +23,7 @@ use super::connection::{Connection, Phase, Standing};
 use super::rejects::Breaker;
 use super::{
     Backoff, ChangeReason, ConnectBudget, Jitter, LinkAction, LinkCounters, LinkEvent, LinkReason,
-    LinkSettings, LinkState, Slot, StreamPlan, Telling,
+    LinkSettings, LinkState, Slot, StreamPlan, Telling, Turn,
 };
 use crate::decoded::{Decoded, Kind, Outcome, Rejection};
 
@@ -48,6 +48,7 @@ pub struct Link {
     connect_at: Nanos,
     /// … and the replacement.
     spare_at: Nanos,
+    turn: Turn,
     backoff: Backoff,
     change_backoff: Backoff,
     /// A ban that the next timer passes to the budget.
@@ -108,6 +109,7 @@ impl Link {
             change: None,
             connect_at: now,
             spare_at: now,
+            turn: Turn::default(),
             backoff: Backoff::new(settings.backoff_first, settings.backoff_max),
             change_backoff: Backoff::new(settings.backoff_first, settings.backoff_max),
             ban_until: None,
@@ -398,7 +400,7 @@ impl Link {
         } else {
             return;
         };
-        match budget.take(now) {
+        match budget.take_turn(now, &mut self.turn) {
             Ok(()) => {
                 self.counters.connects += 1;
                 self.connections[slot.index()].connect(now);

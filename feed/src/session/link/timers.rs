@@ -2,7 +2,7 @@
 
 use reap_core::units::Nanos;
 
-use super::super::connection::Phase;
+use super::super::connection::{Phase, TopicState};
 use super::{ChangeReason, ConnectBudget, Link, LinkAction, LinkEvent, LinkReason, NEVER, Slot};
 
 /// A topic is subscribed anew so often before its silence counts as the connection's.
@@ -87,11 +87,12 @@ impl Link {
 
     /// Tells of topics that fell silent and subscribes them anew, within the budget.
     fn check_mutes(&mut self, slot: Slot, now: Nanos) {
-        let (mut all_lost, mut any_due) = (true, false);
-        for (at, topic) in self.plan.topics.iter().enumerate().filter(|(_, topic)| topic.pulse) {
-            let connection = &mut self.connections[slot.index()];
-            let state = &mut connection.topics[at];
-            if !state.is_accepted() {
+        let mut all_lost = true;
+        let mut any_due = false;
+        for (topic, state) in
+            self.plan.topics.iter().zip(&mut self.connections[slot.index()].topics)
+        {
+            if !topic.pulse || !state.is_accepted() {
                 continue;
             }
             if !state.mute && now >= state.last.plus(self.mute) {
@@ -101,26 +102,32 @@ impl Link {
                 self.counters.mutes += 1;
                 self.actions.push_back(LinkAction::Changed(LinkEvent::Mute(topic.instrument)));
             }
-            let is_due = state.mute && now >= state.renew_at;
+            any_due |= state.mute && now >= state.renew_at;
             all_lost &= state.mute && state.renewed >= RENEWALS_BEFORE_RECONNECT;
-            any_due |= is_due;
-            if !is_due {
-                continue;
-            }
-            match self.renewals.take(now) {
-                Ok(()) => {
-                    let pause = self.mute.0.saturating_mul(1 << state.renewed.min(20));
-                    state.renewed += 1;
-                    state.renew_at = now.plus(Nanos(pause).min(self.settings.resubscribe_max));
-                    if connection.requests.renew(at as u16) {
-                        self.counters.resubscribed += 1;
-                    }
-                }
-                Err(later) => state.renew_at = later,
-            }
         }
         if any_due && all_lost {
-            self.end(slot, now, LinkReason::Mute, true);
+            return self.end(slot, now, LinkReason::Mute, true);
+        }
+        let connection = &mut self.connections[slot.index()];
+        let is_due =
+            |state: &TopicState| state.mute && state.is_accepted() && now >= state.renew_at;
+        // The topic that had the fewest turns is next, so that the budget reaches all.
+        while let Some((at, state)) = connection
+            .topics
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, state)| is_due(state))
+            .min_by_key(|(_, state)| state.renewed)
+        {
+            if let Err(later) = self.renewals.take(now) {
+                let due = connection.topics.iter_mut().filter(|state| is_due(state));
+                due.for_each(|state| state.renew_at = later);
+                break;
+            }
+            let pause = self.mute.0.saturating_mul(1 << state.renewed.min(20));
+            state.renewed += 1;
+            state.renew_at = now.plus(Nanos(pause).min(self.settings.resubscribe_max));
+            self.counters.resubscribed += u64::from(connection.requests.renew(at as u16));
         }
     }
 
