@@ -265,7 +265,7 @@ fn what_the_gateway_cannot_take_is_refused_by_its_code() {
         (json!({"orderLinkId": "a".repeat(37)}), 10001),
         (json!({"orderLinkId": "a.b"}), 10001),
     ] {
-        let refused = ask(&mut ws, &|_| (), order(&format!("id{number}"), changes.clone()));
+        let refused = ask(&mut ws, &|_| (), order("refused", changes.clone()));
         assert_eq!(refused, code, "{changes}");
     }
     let at = |at: u64| {

@@ -100,7 +100,10 @@ fn hostile_clients_disturb_nobody_else() {
     let (mut config, _root) = with_tls(config(SimKind::BinanceUsdm));
     config.options.output_max = 32 * 1024;
     let count = 20_000;
-    let quote = |number: u64| (1_000, binance_best("BTCUSDT", "100.00", "100.50", number));
+    // In batches that fit the buffers of a client which does read.
+    let batch = 200;
+    let quote =
+        |number: u64| (1_000 + number / batch, binance_best("BTCUSDT", "100.00", "100.50", number));
     let (venue, clock) = start_with(config, (0..count).map(quote).collect());
     let path = "/public/ws/btcusdt@bookTicker";
     let mut good = Ws::open(venue.addr(), path);
@@ -155,8 +158,8 @@ fn hostile_clients_disturb_nobody_else() {
     let mut deaf = TcpStream::connect(venue.addr()).unwrap();
     upgrade(&mut deaf, path);
     assert_eq!(good.ask(LIST)["id"], 1);
-    clock.set(Nanos::from_secs(1));
     for number in 0..count {
+        clock.set(Nanos::from_millis(1_000 + number / batch));
         let quote = good.json();
         assert_eq!(quote["u"], number);
     }
