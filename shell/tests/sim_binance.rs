@@ -1,5 +1,7 @@
 //! The simulated Binance USD-M venue, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod venue_client;
 
 use std::collections::BTreeMap;
@@ -118,11 +120,13 @@ fn market_data_arrives_on_its_own_path_only() {
 fn requests_that_a_stream_does_not_know_are_refused_by_code() {
     let (venue, _clock) = venue();
     let mut ws = Ws::open(venue.addr(), "/public/ws");
+    let long = json!({"method": "SUBSCRIBE", "params": ["x".repeat(101)], "id": 1}).to_string();
     for (text, code) in [
         (r#"{"method":"NOTHING","id":1}"#, 2),
         (r#"{"id":1}"#, 2),
         (r#"{"method":"SUBSCRIBE","params":"x","id":1}"#, 2),
         (r#"{"method":"SUBSCRIBE","params":[],"id":{}}"#, 2),
+        (&long, 2),
         ("{", 3),
         (r#"{"method":"SET_PROPERTY","params":["x",1],"id":1}"#, 0),
         (r#"{"method":"SET_PROPERTY","params":["combined",1],"id":1}"#, 1),
@@ -403,7 +407,7 @@ fn rest_places_orders_and_tells_the_market() {
     let (status, body) = http.request("POST", "/fapi/v1/order", "", &signed);
     assert_eq!((status, &body["code"]), (401, &json!(-2014)));
     let mut tampered = headers.clone();
-    tampered.insert_str(14, "x");
+    tampered.insert(14, 'x');
     assert_eq!(http.request("POST", "/fapi/v1/order", &tampered, &signed).1["code"], -2015);
 }
 

@@ -1,5 +1,7 @@
 //! The simulated Bybit v5 venue, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod venue_client;
 
 use std::sync::Arc;

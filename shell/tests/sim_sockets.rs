@@ -1,5 +1,7 @@
 //! The simulated venues' sockets: TLS beside plain, cuts, and clients that mean no good.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod venue_client;
 
 use std::io::{Read, Write};
