@@ -11,7 +11,9 @@ use reap_core::units::{Nanos, Price, Qty};
 use serde_json::Value;
 
 use super::orders::{Orders, Wish};
-use super::{SimCounts, SimFaults, SimInstrument, SimKeys, SimOptions, SimVenueConfig, decimal};
+use super::{
+    SimCounts, SimFaults, SimInstrument, SimKeys, SimKind, SimOptions, SimVenueConfig, decimal,
+};
 use crate::sim::Matching;
 
 /// A connection; never used twice.
@@ -128,7 +130,15 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(config: SimVenueConfig, now: Nanos) -> Self {
         let mut matching = Matching::new(config.latency);
+        let is_binance = config.kind == SimKind::BinanceUsdm;
         let list = |SimInstrument { symbol, id, instrument, spot }| {
+            // Binance exempts what reduces, whatever the configuration says.
+            let spec = *instrument.spec();
+            let exempt = InstrumentSpec { min_notional_on_reduce: false, ..spec };
+            let instrument = match Instrument::new(exempt) {
+                Ok(exempt) if is_binance => exempt,
+                _ => instrument,
+            };
             matching.list(id, instrument, spot);
             Listed { symbol, id, instrument, best: None }
         };

@@ -300,10 +300,9 @@ impl SimVenue {
 
     fn halt(&mut self) {
         self.shared.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            // The panic was printed where it happened.
+        if let Some(thread) = self.thread.take() {
+            // An error is a panic, which was printed where it happened.
+            let _ = thread.join();
         }
     }
 }

@@ -164,6 +164,8 @@ impl Reactor {
                 return;
             }
             self.take_commands();
+            // What a client does now meets the market of now.
+            self.take_feed();
             let mut ready = std::mem::take(&mut self.hot);
             for event in &events {
                 match event.token() {

@@ -9,6 +9,9 @@ use crate::sim::server::desk::{ConnId, Desk, Out};
 /// Streams of one connection, at most.
 const STREAMS_MAX: usize = 200;
 
+/// Bytes of a stream's name, at most.
+const NAME_MAX: usize = 100;
+
 /// Which streams a path serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Category {
@@ -114,7 +117,11 @@ impl Subscriber {
         };
         let result = match method {
             Some("SUBSCRIBE") => {
-                for name in names()? {
+                let names = names()?;
+                if names.iter().any(|name| name.len() > NAME_MAX) {
+                    return Err(invalid("a stream name is too long"));
+                }
+                for name in names {
                     if !self.names.contains(&name) {
                         self.names.push(name);
                     }

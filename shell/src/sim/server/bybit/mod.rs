@@ -210,8 +210,9 @@ fn private(
         "auth" => login(desk, request).map(|owner| *account = Some(owner)),
         _ if account.is_none() => Err(Refused::new(10005, "Request not authorized")),
         "subscribe" | "unsubscribe" => names(request).and_then(|names| {
-            let unknown =
-                names.iter().find(|name| !known.contains(&name.trim_end_matches(".linear")));
+            let unknown = names
+                .iter()
+                .find(|name| !known.contains(&name.strip_suffix(".linear").unwrap_or(name)));
             match unknown {
                 Some(name) => {
                     Err(Refused::new(10404, format!("error:handler not found,topic:{name}")))
