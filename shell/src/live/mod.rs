@@ -8,10 +8,11 @@
 //! | [`connector`], [`reach`] | the cold side of connections; where and with which keys |
 //! | [`gateway`] | where orders go: venues, paper, nowhere |
 //! | [`simulated`] | the simulated venues of a run |
-//! | [`run`], [`watch`], [`books`] | a run from start to end, as main sees it |
+//! | [`run`], [`watch`], [`drive`], [`books`] | a run from start to end, as main sees it |
 
 pub mod books;
 pub mod connector;
+pub mod drive;
 pub mod engine;
 mod error;
 pub mod execution;

@@ -172,7 +172,7 @@ impl Run {
     /// Stops the threads: first the feed, then the engine when it has decided everything that came,
     /// then execution when it has taken up everything that was decided and the orders in flight
     /// have ended or their time is up. `step` is called while that is waited for.
-    pub fn stop(self, step: &mut dyn FnMut(&mut Ends)) -> Ended {
+    pub fn stop(self, step: &mut dyn FnMut(&mut Ends)) -> (Ended, Ends) {
         let Self { threads, stops, mut ends, connector, simulated, .. } = self;
         // Each pairs with the Acquire in its agent: what was pushed before is seen by it.
         let (engine, execution) = match threads {
@@ -192,7 +192,7 @@ impl Run {
         let executor = join(execution, &mut ends, step).into_executor();
         step(&mut ends);
         drop(connector);
-        Ended { engine, executor, simulated }
+        (Ended { engine, executor, simulated }, ends)
     }
 }
 
@@ -496,6 +496,8 @@ impl StopOnDrop {
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         let Stops { feed, engine, execution } = &self.0;
-        [feed, engine, execution].map(|stop| stop.store(true, Ordering::Release));
+        for stop in [feed, engine, execution] {
+            stop.store(true, Ordering::Release);
+        }
     }
 }

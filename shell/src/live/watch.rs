@@ -62,6 +62,8 @@ pub struct Watch {
     corrected: u64,
     troubles: Vec<Trouble>,
     behind: bool,
+    /// Whether each instrument has a fresh price; `None` before its first.
+    fresh: Vec<Option<bool>>,
     halted: bool,
     /// Lines that are live, by index.
     live: Vec<bool>,
@@ -98,6 +100,7 @@ impl Watch {
             corrected: 0,
             troubles: vec![Trouble::default(); run.watched.len()],
             behind: false,
+            fresh: vec![None; config.instruments.len()],
             halted: false,
             live: vec![false; run.lines.len()],
             all_live: false,
@@ -265,6 +268,7 @@ impl Watch {
                 tell(now, &format!("{name}: late, the system kept it away for {ms:.0} ms"));
             }
         }
+        self.look_at_prices(now, run, tell);
         let behind = run.ends.engine_view.behind.load(Ordering::Relaxed);
         if behind != self.behind {
             self.behind = behind;
@@ -283,6 +287,29 @@ impl Watch {
             self.halted = true;
             self.alarms += 1;
             tell(now, reason.text());
+        }
+    }
+
+    /// Tells when an instrument has no price any more that may be believed, and when it has again.
+    fn look_at_prices(&mut self, now: Nanos, run: &Run, tell: Tell<'_>) {
+        for (at, named) in self.config.instruments.iter().enumerate() {
+            let top = run.ends.table.top(InstrumentId(at as u16));
+            let age_max = named.spec().max_quote_age;
+            let fresh = top.is_some_and(|top| now.since(top.received) <= age_max);
+            let was = self.fresh[at];
+            if was == Some(fresh) || was.is_none() && !fresh {
+                continue;
+            }
+            self.fresh[at] = Some(fresh);
+            if was.is_none() {
+                continue;
+            }
+            let text = if fresh {
+                "fresh again; what waited for it is looked at anew"
+            } else {
+                "no fresh price: profit rules on it wait, protective ones follow their ladder"
+            };
+            tell(now, &format!("{}: {text}", named.name));
         }
     }
 
