@@ -86,7 +86,7 @@ fn f28_of_several_failures_the_furthest_is_told() {
 
 #[test]
 fn f28_a_name_is_resolved_or_refused() {
-    let server = Server::ws(false, net::close_code);
+    let server = Server::ws(false, |wire| net::close_code(wire));
     let stop = AtomicBool::new(false);
     let endpoint = Endpoint { host: "localhost".into(), ..server.endpoint() };
     let connect = |endpoint: &Endpoint, settings: &TransportSettings| {
