@@ -1,4 +1,5 @@
 //! Connecting to servers that are absent, silent, slow, endless or wrong.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod net;
 

@@ -1,4 +1,5 @@
 //! HTTP/1.1 answers, right and wrong, without a socket and with one.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod net;
 

@@ -1,4 +1,5 @@
 //! F27: what is wrong with TLS is refused by name; nothing falls back to less.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod net;
 

@@ -1,4 +1,5 @@
 //! What reading allocates: nothing per message without TLS, a constant per record with it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod net;
 

@@ -1,4 +1,5 @@
 //! WebSocket frames of a server that cuts, floods and lies.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod net;
 

@@ -1,4 +1,5 @@
 //! Pings, pongs and writes against a peer that floods, stalls or is gone.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod net;
 
@@ -18,6 +19,7 @@ fn jam(
     orders: &[&str],
 ) -> (Vec<u32>, Vec<String>) {
     let last = (*orders.last().unwrap_or(&"")).to_owned();
+    let (drain, drained) = std::sync::mpsc::channel();
     let server = Server::ws(secure, move |wire| {
         SockRef::from(wire.tcp()).set_recv_buffer_size(4_096).unwrap();
         for number in 0..pings {
@@ -25,6 +27,9 @@ fn jam(
         }
         wire.write_all(&text("pinged")).unwrap();
         wire.flush().unwrap();
+        drained.recv().unwrap();
+        // Through the small window it would take seconds.
+        SockRef::from(wire.tcp()).set_recv_buffer_size(1 << 20).unwrap();
         let (mut pongs, mut texts) = (Vec::new(), Vec::new());
         while let Some((opcode @ (1 | 10), payload)) = read_frame(wire) {
             let payload = String::from_utf8(payload).unwrap();
@@ -52,6 +57,7 @@ fn jam(
     for order in orders {
         assert_eq!(client.ws.send((*order).into()), Ok(Flushed::Pending), "the socket is full");
     }
+    drain.send(()).unwrap();
     assert_eq!(client.take(1), [Got::Text("done".into())]);
     assert_eq!(client.ws.counters().pings, u64::from(pings));
     assert!(client.ws.counters().partial_writes > 0);
@@ -64,9 +70,9 @@ fn jam(
 fn f23_pongs_and_orders_queued_behind_a_full_socket_leave_when_it_drains() {
     for secure in [false, true] {
         let orders = ["order 1", "order 2", "order 3"];
-        let (pongs, texts) = jam(secure, 1_500, 256 * 1024, &orders);
+        let (pongs, texts) = jam(secure, 600, 256 * 1024, &orders);
         assert_eq!(texts, orders, "each once, in order");
-        assert_eq!(pongs, (0..1_500).collect::<Vec<_>>());
+        assert_eq!(pongs, (0..600).collect::<Vec<_>>());
     }
 }
 
@@ -75,8 +81,8 @@ fn f23_pongs_and_orders_queued_behind_a_full_socket_leave_when_it_drains() {
 #[test]
 fn f23_the_last_ping_is_answered_when_the_queue_was_full() {
     for secure in [false, true] {
-        let (pongs, _) = jam(secure, 1_500, 16 * 1024, &[]);
-        assert!(pongs.len() < 1_500 && pongs.last() == Some(&1_499), "{}", pongs.len());
+        let (pongs, _) = jam(secure, 600, 16 * 1024, &[]);
+        assert!(pongs.len() < 600 && pongs.last() == Some(&599), "{}", pongs.len());
         assert!(pongs.windows(2).all(|pair| pair[0] < pair[1]), "none twice");
     }
 }
@@ -211,7 +217,7 @@ fn a_stopped_server_refuses_the_next_connection() {
     let server = Server::ws(false, |_| ());
     let mut client = server.client(&TransportSettings::default());
     assert_eq!(client.rest().1, Closed::Ended);
-    // The listener is gone with the thread.
+    // The listener was gone before the goodbye.
     let again = server.try_ws(&TransportSettings::default());
     assert!(matches!(again, Err(ConnectError::Refused { addr }) if addr == server.addr));
 }

@@ -96,7 +96,11 @@ impl<T: Send + 'static> Server<T> {
     pub fn raw(serve: impl FnOnce(TcpStream) -> T + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let thread = thread::spawn(move || serve(accept(&listener)));
+        let thread = thread::spawn(move || {
+            let tcp = accept(&listener);
+            drop(listener); // one connection: the next is refused from here on
+            serve(tcp)
+        });
         Self { addr, trust: Trust::webpki(), secure: false, thread }
     }
 
