@@ -17,8 +17,8 @@ fn allocations(client: &mut Client, ack: &std::sync::mpsc::Sender<()>) -> u64 {
         while seen < MESSAGES {
             let state = client.ws.read(Nanos(1), 64, &mut |_| seen += 1);
             match state {
-                ReadState::Idle => client.wait(net::PATIENCE),
-                ReadState::More => {}
+                ReadState::Idle if seen < MESSAGES => client.wait(net::PATIENCE),
+                ReadState::Idle | ReadState::More => {}
                 ReadState::Closed(closed) => panic!("{closed}"),
             }
         }
