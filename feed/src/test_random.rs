@@ -16,6 +16,12 @@ impl Random {
         Self(seed)
     }
 
+    /// The generator of this seed.
+    #[allow(dead_code, reason = "each test file uses its part")]
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

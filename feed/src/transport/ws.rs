@@ -173,7 +173,13 @@ impl WsConnection {
     /// [`Closed`]: the connection is over.
     pub fn flush(&mut self) -> Result<Flushed, Closed> {
         self.check_open()?;
-        match self.socket.flush() {
+        // A pong that found the library's buffer full is put back and still there after a flush that
+        // emptied the buffer: the second one, which costs nothing otherwise, takes it along.
+        let flushed = match self.socket.flush() {
+            Ok(()) if self.pending => self.socket.flush(),
+            flushed => flushed,
+        };
+        match flushed {
             Ok(()) => {
                 self.pending = false;
                 Ok(Flushed::All)
