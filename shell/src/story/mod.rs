@@ -174,13 +174,14 @@ impl Story {
         if !plan.is_exit() {
             // A market that touches a target all day misses all day: count, do not keep.
             standing.missed += 1;
-            self.forget_last(at);
+            self.forget_misses();
         }
     }
 
-    /// Drops a plan without fills when it is the newest record.
-    fn forget_last(&mut self, at: usize) {
-        if self.plans.last().is_some_and(|plan| plan.position == at && !plan.is_exit()) {
+    /// Drops the newest records as far as they have missed. One that is kept because another plan
+    /// began after it goes when that one has gone: what stays is bounded by the exits.
+    fn forget_misses(&mut self) {
+        while self.plans.last().is_some_and(|plan| plan.ended.is_some() && !plan.is_exit()) {
             self.plans.pop();
         }
     }
