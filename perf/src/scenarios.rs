@@ -2,6 +2,7 @@
 
 mod codec;
 mod engine;
+mod order_log;
 
 use crate::figures::Figures;
 
@@ -34,5 +35,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "engine",
         about: "one quote through the engine: 10,000 positions on its symbol against one, five markets",
         run: engine::run,
+    },
+    Scenario {
+        name: "order_log",
+        about: "one order into the order log, against the bare write of as many bytes",
+        run: order_log::run,
     },
 ];
