@@ -2,6 +2,7 @@
 
 mod codec;
 mod engine;
+mod order_log;
 mod ring;
 
 use crate::figures::Figures;
@@ -40,5 +41,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "ring",
         about: "56 bytes from thread to thread: throughput and hand-off, against rtrb; needs two cores",
         run: ring::run,
+    },
+    Scenario {
+        name: "order_log",
+        about: "one order into the order log, against the bare write of as many bytes",
+        run: order_log::run,
     },
 ];

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
-use crate::{check, demo, replay};
+use crate::{check, demo, doctor, replay};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -37,6 +37,9 @@ enum Command {
     /// Explain a configuration, or everything that is wrong with it
     #[command(after_help = EXIT_CODES)]
     Check(check::Args),
+    /// Look whether this machine is fit to run with pinned, spinning threads
+    #[command(after_help = doctor::HEALTHY)]
+    Doctor(doctor::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -50,6 +53,7 @@ fn run(cli: Cli, mut out: Output) -> Outcome {
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Replay(args)) => replay::run(&args, &mut out),
         Some(Command::Explain(args)) => replay::run_explain(&args, &mut out),
+        Some(Command::Doctor(args)) => doctor::run(&args, &mut out),
         Some(Command::Demo(args)) => demo::run(&args, &mut out),
         None => demo::run(&demo::Args::default(), &mut out),
     };

@@ -173,6 +173,35 @@ pub fn rest(span: Duration) {
     std::thread::sleep(span);
 }
 
+/// A clock for measuring spans of some hundred nanoseconds: the processor's time stamp counter
+/// where it can be trusted, else the system's monotonic clock.
+#[derive(Clone, Debug)]
+pub struct Stopwatch {
+    clock: quanta::Clock,
+}
+
+impl Stopwatch {
+    /// Calibrates; takes some ten milliseconds the first time.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { clock: quanta::Clock::new() }
+    }
+
+    /// The counter now, in its own unit.
+    #[must_use]
+    #[inline]
+    pub fn raw(&self) -> u64 {
+        self.clock.raw()
+    }
+
+    /// Nanoseconds between two readings of [`Self::raw`].
+    #[must_use]
+    #[inline]
+    pub fn nanos_between(&self, start: u64, end: u64) -> u64 {
+        self.clock.delta_as_nanos(start, end)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

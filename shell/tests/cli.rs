@@ -73,6 +73,22 @@ fn help_names_the_exit_codes() {
 }
 
 #[test]
+fn the_doctor_gives_one_object_and_exits_by_its_verdict() {
+    let output = reap(&["doctor", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let healthy = json["healthy"].as_bool().unwrap();
+    assert_eq!(output.status.code(), Some(if healthy { 0 } else { 1 }));
+    let findings = json["findings"].as_array().unwrap();
+    assert!(findings.len() > 19, "{json}");
+    for one in findings {
+        let good = one["verdict"] == "good";
+        assert_eq!(good, one["remedy"] == "", "{one}");
+    }
+    let help = reap(&["doctor", "--help"]);
+    assert!(text(&help.stdout).contains("Healthy means"));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let file = data("base.toml");
     let run = Command::new(env!("CARGO_BIN_EXE_reap"))

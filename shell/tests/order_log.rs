@@ -1,5 +1,6 @@
 //! Order logs on real files: what is written is read back, and what must not be is refused by name.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
