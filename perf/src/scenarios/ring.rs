@@ -7,8 +7,8 @@
 //!   bare       core A ──▶ one atomic ──▶ core B ──▶ one atomic ──▶ core A   the least it can be
 //! ```
 //!
-//! All sides spin. Ours and rtrb's run by turns; each ratio is the median of those of the pairs.
-//! A round trip that the machine interrupts counts: it is why the median is taken.
+//! All sides spin. Ours and rtrb's run by turns; each ratio is the median of those of the pairs. A
+//! run's figure is the median of its blocks, so that one interrupted by the machine does not decide.
 
 use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
@@ -24,11 +24,13 @@ use crate::timing::{Steps, Stopwatch};
 
 const PAIRS: u64 = 20;
 /// Items of one run at the usual work.
-const ITEMS: u64 = 1_000_000;
+const ITEMS: u64 = 400_000;
+/// Items between two looks at the clock.
+const BLOCK: u64 = 2_000;
 const ROUND_TRIPS: u64 = 50_000;
 /// Round trips whose mean is taken: the clock ticks too slowly for one.
 const GROUP: u64 = 25;
-const CAPACITIES: [usize; 2] = [1024, 16_384];
+const CAPACITIES: [usize; 3] = [64, 1024, 16_384];
 const THROUGHPUT_GOAL: f64 = 1.0 / 1.5;
 const HAND_OFF_GOAL: f64 = 1.1;
 
@@ -97,7 +99,7 @@ pub(crate) fn run(work: u64) -> Result<Figures, ScenarioError> {
     let mut figures = Figures::default();
     figures.figure("cost of measuring, ns", bench.stopwatch.cost as f64);
     for capacity in CAPACITIES {
-        let count = share(ITEMS).next_multiple_of(capacity as u64);
+        let count = share(ITEMS).max(4 * capacity as u64);
         let name = format!("stream {capacity}");
         let mut runs = Pairs::new(pairs, || {
             [stream::<Ours>(capacity, count, &bench), stream::<Theirs>(capacity, count, &bench)]
@@ -217,17 +219,20 @@ fn checked(tick: Tick, number: u64) {
     assert_eq!([tick[0], tick[6]], [number; 2], "what arrives is what was sent");
 }
 
-/// Nanoseconds per item from the first pop's wait to the last pop, both sides at full speed.
+/// Nanoseconds per item with both sides at full speed: the median of the receiver's blocks.
 fn stream<R: Ring>(capacity: usize, count: u64, bench: &Bench) -> f64 {
     let (mut sender, mut receiver) = R::new(capacity);
     let stopwatch = bench.stopwatch.clone();
     let receive = move || {
-        let nanos = stopwatch.time(|| {
-            for number in 0..count {
-                checked(black_box(pop::<R>(&mut receiver)), number);
-            }
-        });
-        nanos as f64 / count as f64
+        let mut blocks = Steps::new();
+        for block in 0..count / BLOCK {
+            blocks.record(stopwatch.time(|| {
+                for number in block * BLOCK..(block + 1) * BLOCK {
+                    checked(black_box(pop::<R>(&mut receiver)), number);
+                }
+            }));
+        }
+        blocks.percentile(50.0) / BLOCK as f64
     };
     let send = move || {
         for number in 0..count {
@@ -237,7 +242,8 @@ fn stream<R: Ring>(capacity: usize, count: u64, bench: &Bench) -> f64 {
     on_two_cores(bench.cores, receive, send)
 }
 
-/// Nanoseconds per item when one side fills the whole ring, then the other empties it.
+/// Nanoseconds per item when one side fills the whole ring, then the other empties it: the median of
+/// the batches, from the end of one to the end of the next.
 fn batches<R: Ring>(capacity: usize, count: u64, bench: &Bench) -> f64 {
     let (mut sender, mut receiver) = R::new(capacity);
     let capacity = capacity as u64;
@@ -251,16 +257,17 @@ fn batches<R: Ring>(capacity: usize, count: u64, bench: &Bench) -> f64 {
     };
     let stopwatch = bench.stopwatch.clone();
     let receive = move || {
-        let nanos = stopwatch.time(|| {
-            for batch in 0..count / capacity {
+        let mut batches = Steps::new();
+        for batch in 0..count / capacity {
+            batches.record(stopwatch.time(|| {
                 reached(&sent, (batch + 1) * capacity);
                 for number in 0..capacity {
                     checked(black_box(pop::<R>(&mut receiver)), batch * capacity + number);
                 }
                 taken.store((batch + 1) * capacity, Ordering::Release);
-            }
-        });
-        nanos as f64 / count as f64
+            }));
+        }
+        batches.percentile(50.0) / capacity as f64
     };
     let send = move || {
         for batch in 0..count / capacity {
@@ -276,8 +283,8 @@ fn batches<R: Ring>(capacity: usize, count: u64, bench: &Bench) -> f64 {
 
 /// p50 and p99 of half a round trip through two rings, in nanoseconds.
 fn hand_off<R: Ring>(rounds: u64, bench: &Bench) -> (f64, f64) {
-    let (mut there, mut arrives) = R::new(CAPACITIES[0]);
-    let (mut back, mut returns) = R::new(CAPACITIES[0]);
+    let (mut there, mut arrives) = R::new(CAPACITIES[1]);
+    let (mut back, mut returns) = R::new(CAPACITIES[1]);
     let stopwatch = bench.stopwatch.clone();
     let ask = move || {
         half_round_trips(&stopwatch, rounds, |number| {
