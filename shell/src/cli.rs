@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
-use crate::{check, demo, doctor, replay};
+use crate::{check, demo, doctor, replay, run};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -34,6 +34,9 @@ enum Command {
     /// Tell the exits of a replay in words
     #[command(after_help = EXIT_CODES)]
     Explain(replay::ExplainArgs),
+    /// Watch live venues and close positions: simulated, on paper, or for real
+    #[command(after_help = EXIT_CODES)]
+    Run(run::Args),
     /// Explain a configuration, or everything that is wrong with it
     #[command(after_help = EXIT_CODES)]
     Check(check::Args),
@@ -45,11 +48,12 @@ enum Command {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    run(Cli::parse(), Output::stdout()).into()
+    carry_out(Cli::parse(), Output::stdout()).into()
 }
 
-fn run(cli: Cli, mut out: Output) -> Outcome {
+fn carry_out(cli: Cli, mut out: Output) -> Outcome {
     let outcome = match cli.command {
+        Some(Command::Run(args)) => run::run(&args, &mut out),
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Replay(args)) => replay::run(&args, &mut out),
         Some(Command::Explain(args)) => replay::run_explain(&args, &mut out),

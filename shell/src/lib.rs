@@ -16,6 +16,7 @@ pub mod output;
 pub mod pipeline;
 pub mod replay;
 pub mod report;
+pub mod run;
 pub mod sim;
 pub mod story;
 pub mod table;

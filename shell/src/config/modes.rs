@@ -21,7 +21,7 @@ pub(super) struct Held<'k> {
 
 /// Whether orders can be sent to venues of this kind.
 fn trades(kind: &Kind) -> bool {
-    matches!(kind.name, "binance_usdm" | "bybit_linear")
+    kind.trading.is_some()
 }
 
 /// Whether there are simulated venues of this kind.

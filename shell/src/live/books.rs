@@ -63,7 +63,7 @@ pub fn ask(
                         answered[at] = true;
                     }
                 }
-                GatewayEvent::Alarm(text) => said = Some(text.into()),
+                GatewayEvent::Alarm(text) | GatewayEvent::News(text) => said = Some(text.into()),
                 GatewayEvent::Position { .. } | GatewayEvent::Order(_) => {}
             }
         }

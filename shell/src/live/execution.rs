@@ -85,6 +85,7 @@ pub struct ExecutionAgent {
     gateway: Box<dyn Gateway>,
     log: OrderLog,
     log_failed: bool,
+    prepare_failed: bool,
     sights: Sights,
     wires: ExecutionWires,
     clock: LiveClock,
@@ -148,6 +149,7 @@ impl ExecutionAgent {
             gateway: parts.gateway,
             log: parts.log,
             log_failed: false,
+            prepare_failed: false,
             sights: Sights::new(parts.instruments),
             wires,
             clock: parts.clock,
@@ -365,8 +367,27 @@ impl ExecutionAgent {
         }
     }
 
+    /// Reserves the log's next segment, while there is nothing else to do.
+    fn prepare_log(&mut self, now: Nanos) {
+        if self.log_failed || self.prepare_failed {
+            return;
+        }
+        if let Err(error) = self.log.prepare() {
+            // It goes on in what is left of the segment; said once.
+            self.prepare_failed = true;
+            let text = format!("order log: {error}; what is left of its segment is used up first");
+            self.note(Told::Alarm(now, text.into_boxed_str()));
+        }
+    }
+
     fn end(&mut self, now: Nanos) {
         self.append(now, &Record::Stop(StopWhy::Asked));
+        if let Err(error) = self.log.sync()
+            && !self.log_failed
+        {
+            let text = format!("order log: {error}; its last records may be missing");
+            self.note(Told::Alarm(now, text.into_boxed_str()));
+        }
         self.gateway.stop(Duration::from_millis(200));
         // Read after the thread was joined.
         self.wires.view.hash.store(self.executor.hash(), Ordering::Relaxed);
@@ -415,6 +436,7 @@ impl Agent for ExecutionAgent {
                 GatewayEvent::Order(event) => self.step(now, Input::Answer(event), stats),
                 // Nobody asks here; reconciliation is a start-up's matter.
                 GatewayEvent::Position { .. } | GatewayEvent::PositionsEnd { .. } => {}
+                GatewayEvent::News(text) => self.note(Told::News(now, text)),
                 GatewayEvent::Alarm(text) => self.note(Told::Alarm(now, text)),
             }
         }
@@ -428,6 +450,9 @@ impl Agent for ExecutionAgent {
             self.step(now, Input::NotSent(id, why), stats);
         }
         self.wires.view.ready.store(self.gateway.is_ready(), Ordering::Relaxed);
+        if work == 0 {
+            self.prepare_log(now);
+        }
         if let Some(stop_by) = self.stop_by
             && work == 0
             && (now >= stop_by || self.live_orders() == 0)

@@ -1,4 +1,7 @@
 //! The feed's agent: reads sockets, decodes, keeps the links, hands ticks on.
+//!
+//! Links live in real time, also where a simulated market runs faster: heartbeats, silence and
+//! back-off are matters of the connection. Only ticks carry the market's time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -91,7 +94,9 @@ pub struct LiveFeed {
     events: mio::Events,
     polled: bool,
     ticks: Vec<Tick>,
-    counted_at: u64,
+    /// Real time of this duty cycle.
+    real: Nanos,
+    counted_at: Nanos,
 }
 
 impl LiveFeed {
@@ -124,7 +129,8 @@ impl LiveFeed {
             events: mio::Events::with_capacity(256),
             polled: false,
             ticks: Vec::with_capacity(TICKS),
-            counted_at: 0,
+            real: Nanos(0),
+            counted_at: Nanos(0),
         }
     }
 
@@ -155,21 +161,21 @@ impl LiveFeed {
                 Ok(Connected::WebSocket(mut connection)) => {
                     let token = mio::Token(at * 2 + slot.index());
                     if connection.register(self.poll.registry(), token).is_err() {
-                        wire.line.link.on_failed(slot, now, None);
+                        wire.line.link.on_failed(slot, self.real, None);
                         continue;
                     }
                     wire.connections[slot.index()] = Some(connection);
                     // What came with the handshake is no event of the socket.
                     wire.ready[slot.index()] = true;
                     wire.line.codecs[slot.index()].reset();
-                    wire.line.link.on_open(slot, now);
+                    wire.line.link.on_open(slot, self.real);
                 }
                 Ok(Connected::Http(_)) => wire.line.link.on_failed(slot, now, None),
                 Err(failure) => {
                     if let Some(wait) = failure.retry_after {
-                        self.budgets[wire.line.budget].ban(now, now.plus(wait));
+                        self.budgets[wire.line.budget].ban(self.real, self.real.plus(wait));
                     }
-                    wire.line.link.on_failed(slot, now, failure.retry_after);
+                    wire.line.link.on_failed(slot, self.real, failure.retry_after);
                     // Said here: the link itself only counts.
                     let event = LinkEvent::Failed(1);
                     self.note(FeedNote { at: now, line: at, event, detail: Some(failure.why) });
@@ -200,21 +206,21 @@ impl LiveFeed {
                         path: Arc::clone(&wire.line.path),
                     };
                     if !self.connector.request(request) {
-                        wire.line.link.on_failed(slot, now, None);
+                        wire.line.link.on_failed(slot, self.real, None);
                     }
                 }
                 LinkAction::Send(slot, text) => {
                     let connection = &mut wire.connections[slot.index()];
                     if connection.as_mut().is_some_and(|one| one.send(text).is_err()) {
                         *connection = None;
-                        wire.line.link.on_closed(slot, now);
+                        wire.line.link.on_closed(slot, self.real);
                     }
                 }
                 LinkAction::Ping(slot) => {
                     let connection = &mut wire.connections[slot.index()];
                     if connection.as_mut().is_some_and(|one| one.ping().is_err()) {
                         *connection = None;
-                        wire.line.link.on_closed(slot, now);
+                        wire.line.link.on_closed(slot, self.real);
                     }
                 }
                 LinkAction::Close(slot, _) => {
@@ -265,11 +271,12 @@ impl LiveFeed {
             let Line { link, codecs, source, .. } = &mut wire.line;
             let codec = &mut codecs[slot.index()];
             let (clock, ticks, counts) = (&self.clock, &mut self.ticks, &mut wire.counts);
-            let state = connection.read(now, MESSAGES, &mut |incoming| {
+            let real = self.real;
+            let state = connection.read(real, MESSAGES, &mut |incoming| {
                 work += 1;
                 let raw = match incoming {
                     Incoming::Text(raw) | Incoming::Binary(raw) => raw,
-                    Incoming::Ping | Incoming::Pong => return link.on_frame(slot, now),
+                    Incoming::Ping | Incoming::Pong => return link.on_frame(slot, real),
                 };
                 let received = clock.real();
                 let time = clock.at(received).max(now);
@@ -279,7 +286,7 @@ impl LiveFeed {
                 stats.stages.record(Stage::Decode, decoded_at.saturating_sub(received));
                 let mut forwarded = false;
                 for tick in ticks.drain(..) {
-                    if link.on_tick(slot, time, &tick) {
+                    if link.on_tick(slot, Nanos(received), &tick) {
                         sink.tick(time, &tick);
                         forwarded = true;
                     }
@@ -287,7 +294,7 @@ impl LiveFeed {
                 if forwarded {
                     sink.message_done(received, decoded_at, stats);
                 }
-                link.on_message(slot, time, raw, decoded);
+                link.on_message(slot, Nanos(received), raw, decoded);
             });
             match state {
                 ReadState::Idle => wire.ready[slot.index()] = false,
@@ -295,19 +302,20 @@ impl LiveFeed {
                 ReadState::Closed(_) => {
                     wire.ready[slot.index()] = false;
                     wire.connections[slot.index()] = None;
-                    wire.line.link.on_closed(slot, now);
+                    wire.line.link.on_closed(slot, self.real);
                 }
             }
         }
         work
     }
 
-    fn count(&mut self, real: u64) {
-        const SECOND: u64 = 1_000_000_000;
-        if real.saturating_sub(self.counted_at) < SECOND {
+    fn count(&mut self) {
+        if self.real.since(self.counted_at) < Nanos::from_secs(1) {
             return;
         }
-        self.counted_at = real;
+        self.counted_at = self.real;
+        // A message that never ends is noticed by reading, and raises no event.
+        self.wires.iter_mut().for_each(|wire| wire.ready = [true; 2]);
         // Whoever reads holds it for a moment; the next second will do as well.
         if let Some(mut counts) = self.view.counts.try_lock() {
             *counts = self.total();
@@ -326,13 +334,14 @@ const NORMAL_CLOSE: u16 = 1000;
 
 impl Feed for LiveFeed {
     fn read(&mut self, now: Nanos, sink: &mut dyn Sink, stats: &mut Stats) -> usize {
+        self.real = Nanos(self.clock.real());
         self.look_at_sockets();
         let mut work = 0;
         for at in 0..self.wires.len() {
             work += self.read_line(at, now, sink, stats);
             let wire = &mut self.wires[at];
-            if wire.line.link.next_timer().is_some_and(|due| due <= now) {
-                wire.line.link.on_timer(now, &mut self.budgets[wire.line.budget]);
+            if wire.line.link.next_timer().is_some_and(|due| due <= self.real) {
+                wire.line.link.on_timer(self.real, &mut self.budgets[wire.line.budget]);
                 work += 1;
             }
             self.act(at, now, sink);
@@ -340,9 +349,7 @@ impl Feed for LiveFeed {
         if self.connector.has_next() {
             work += self.take_results(now);
         }
-        if work == 0 {
-            self.count(self.clock.real());
-        }
+        self.count();
         work
     }
 
@@ -353,7 +360,8 @@ impl Feed for LiveFeed {
     }
 
     fn next_timer(&self) -> Option<Nanos> {
-        self.wires.iter().filter_map(|wire| wire.line.link.next_timer()).min()
+        let due = self.wires.iter().filter_map(|wire| wire.line.link.next_timer()).min();
+        due.map(|due| self.clock.at(due.0))
     }
 }
 

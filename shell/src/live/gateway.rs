@@ -34,7 +34,9 @@ pub enum GatewayEvent {
         /// The account.
         account: AccountId,
     },
-    /// Something that an operator should read.
+    /// Something that an operator may want to know.
+    News(Box<str>),
+    /// Something that an operator should act on.
     Alarm(Box<str>),
 }
 

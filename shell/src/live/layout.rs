@@ -255,7 +255,10 @@ pub fn allowed() -> Vec<usize> {
 /// # Errors
 /// What the thread may run on instead.
 pub fn pin(cpu: usize) -> Result<(), String> {
-    core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+    // Beyond the system's set the crate would end the process.
+    if cpu < rustix::thread::CpuSet::MAX_CPU {
+        core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+    }
     let got = allowed();
     if got == [cpu] {
         return Ok(());

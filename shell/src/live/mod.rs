@@ -8,7 +8,7 @@
 //! | [`connector`], [`reach`] | the cold side of connections; where and with which keys |
 //! | [`gateway`] | where orders go: venues, paper, nowhere |
 //! | [`simulated`] | the simulated venues of a run |
-//! | [`run`], [`watch`], [`drive`], [`books`] | a run from start to end, as main sees it |
+//! | [`run`], [`watch`], [`drive`], [`books`], [`summary`] | a run from start to end, as main sees it |
 
 pub mod books;
 pub mod connector;
@@ -24,6 +24,7 @@ pub mod run;
 pub mod runner;
 pub mod simulated;
 pub mod stats;
+pub mod summary;
 pub mod watch;
 pub mod wires;
 

@@ -65,7 +65,7 @@ impl Simulated {
         let clock = LiveClock::starting_at(begins.minus(lead), sim.speed);
         let mut venues = Vec::new();
         for ((at, kind), feed) in kinds.into_iter().enumerate().zip(feeds) {
-            let config = venue(config, at, kind, tls.clone());
+            let config = venue(config, at, kind, tls.clone(), sim.speed);
             venues.push(SimVenue::start(config, feed, Arc::new(clock.clone()))?);
         }
         let simulated = Self { venues, clock, begins, trust, secure: sim.tls };
@@ -140,7 +140,24 @@ fn sim_keys(account: AccountId) -> SimKeys {
     }
 }
 
-fn venue(config: &Config, at: usize, kind: SimKind, tls: Option<SimTls>) -> SimVenueConfig {
+fn venue(
+    config: &Config,
+    at: usize,
+    kind: SimKind,
+    tls: Option<SimTls>,
+    speed: u32,
+) -> SimVenueConfig {
+    // Heartbeats and lives of connections are real time, as they are on our side.
+    let real = |span: Nanos| Nanos(span.0.saturating_mul(u64::from(speed)));
+    let sheet = SimOptions::default();
+    let options = SimOptions {
+        ping_every: real(sheet.ping_every),
+        pong_within: real(sheet.pong_within),
+        connection_life: real(sheet.connection_life),
+        listen_key_life: real(sheet.listen_key_life),
+        idle_limit: real(sheet.idle_limit),
+        ..sheet
+    };
     let id = VenueId(at as u8);
     let listed = config.instruments.iter().enumerate();
     let listed = listed.filter(|(_, named)| named.spec().venue == id);
@@ -163,7 +180,7 @@ fn venue(config: &Config, at: usize, kind: SimKind, tls: Option<SimTls>) -> SimV
         instruments: instruments.collect(),
         accounts: accounts.collect(),
         latency: config.venues[at].latency,
-        options: SimOptions::default(),
+        options,
     }
 }
 

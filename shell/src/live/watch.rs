@@ -175,6 +175,7 @@ impl Watch {
                 Told::Refused(at, position, why) => {
                     self.story.refused(at, position, why.into(), &mut watch);
                 }
+                Told::News(at, text) => tell(at, &text),
                 Told::Alarm(at, text) => {
                     self.alarms += 1;
                     tell(at, &text);

@@ -74,7 +74,9 @@ pub enum Told {
     Note(Nanos, Note),
     /// A position was refused.
     Refused(Nanos, usize, Box<str>),
-    /// Something that an operator should read.
+    /// Something that an operator may want to know.
+    News(Nanos, Box<str>),
+    /// Something that an operator should act on.
     Alarm(Nanos, Box<str>),
 }
 

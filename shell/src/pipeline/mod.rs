@@ -29,7 +29,7 @@ use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::MarketCodec;
 
 use self::funding::Funding;
-pub use self::stages::{Stage, Stages};
+pub use self::stages::{Stage, Stages, span};
 use crate::clock::Clock;
 use crate::config::{CloseConfig, Config, Opened};
 use crate::report::{Driver, VenueBook};

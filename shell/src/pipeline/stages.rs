@@ -119,7 +119,8 @@ impl Stages {
 }
 
 /// A span for people: three digits and a unit.
-fn span(nanos: u64) -> String {
+#[must_use]
+pub fn span(nanos: u64) -> String {
     match nanos {
         0..1_000 => format!("{nanos} ns"),
         1_000..1_000_000 => format!("{:.1} µs", nanos as f64 / 1e3),

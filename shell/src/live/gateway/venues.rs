@@ -13,7 +13,8 @@ use reap_core::position::PositionSpec;
 use reap_core::units::Nanos;
 use reap_feed::session::{Backoff, Jitter};
 use reap_feed::trading::{
-    Channel, ChannelKind, NotReadyReason, NotSent, Output, RefusedWhat, Trading, TradingEvent,
+    Channel, ChannelKind, NotReadyReason, NotSent, Output, RefusedWhat, Standing, Trading,
+    TradingEvent,
 };
 use reap_feed::transport::{HttpConnection, Incoming, ReadState, Utf8Bytes, WsConnection};
 
@@ -29,6 +30,8 @@ const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
 const BACKOFF_MAX: Nanos = Nanos::from_secs(30);
 /// A connection that lived for this long ends the back-off's growth.
 const STABLE: Nanos = Nanos::from_secs(60);
+/// A message that never ends is noticed by reading, and raises no event.
+const READ_ALL_EVERY: Nanos = Nanos::from_secs(1);
 /// RFC 6455: the purpose is fulfilled.
 const NORMAL_CLOSE: u16 = 1000;
 
@@ -92,7 +95,9 @@ pub struct Venues {
     clock: LiveClock,
     wall: WallClock,
     jitter: Jitter,
-    alarms: Vec<Box<str>>,
+    /// Why connecting failed.
+    news: Vec<Box<str>>,
+    read_all_at: Nanos,
 }
 
 impl Venues {
@@ -130,7 +135,8 @@ impl Venues {
             clock,
             wall,
             jitter: Jitter::new(0x7265_6170),
-            alarms: Vec::new(),
+            news: Vec::new(),
+            read_all_at: Nanos(0),
         }
     }
 
@@ -191,7 +197,7 @@ impl Venues {
                 }
                 Err(failure) => {
                     let text = format!("{}: connecting: {}", desk.of.name, failure.why);
-                    self.alarms.push(text.into_boxed_str());
+                    self.news.push(text.into_boxed_str());
                     if let Some(wait) = failure.retry_after {
                         wire.connect_at = Some(real.plus(wait));
                     }
@@ -350,10 +356,21 @@ impl Venues {
                         format!("{name}: what it holds cannot be read (code {code}); asking again")
                     }
                 };
-                out.push(GatewayEvent::Alarm(text.into_boxed_str()));
+                let alarming = matches!(
+                    event,
+                    TradingEvent::Unknown { .. }
+                        | TradingEvent::Standing { standing: Standing::NotFound, .. }
+                        | TradingEvent::Refused { .. }
+                );
+                let text = text.into_boxed_str();
+                out.push(if alarming {
+                    GatewayEvent::Alarm(text)
+                } else {
+                    GatewayEvent::News(text)
+                });
             }
         }
-        out.extend(self.alarms.drain(..).map(GatewayEvent::Alarm));
+        out.extend(self.news.drain(..).map(GatewayEvent::News));
     }
 }
 
@@ -407,6 +424,10 @@ impl Gateway for Venues {
 
     fn poll(&mut self, _: Nanos, _: &TableReader, out: &mut Vec<GatewayEvent>) -> usize {
         let real = self.real();
+        if real.since(self.read_all_at) > READ_ALL_EVERY {
+            self.read_all_at = real;
+            self.desks.iter_mut().flat_map(|desk| &mut desk.wires).for_each(|w| w.ready = true);
+        }
         let mut work = self.take_results(real);
         work += self.read(real);
         for at in 0..self.desks.len() {
