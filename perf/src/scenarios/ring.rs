@@ -109,7 +109,7 @@ pub(crate) fn run(work: u64) -> Result<Figures, ScenarioError> {
         runs = Pairs::new(pairs, || {
             [batches::<Ours>(capacity, count, &bench), batches::<Theirs>(capacity, count, &bench)]
         });
-        runs.report(&mut figures, &name, "per item", None);
+        runs.report(&mut figures, &name, "per item", Some(THROUGHPUT_GOAL));
     }
     hand_offs(pairs, share(ROUND_TRIPS), &bench, &mut figures);
     Ok(figures)

@@ -64,9 +64,12 @@ fn r3_a_reader_never_sees_half_a_value() {
     explore(20, || {
         let (mut writer, reader) = table::<2>(1);
         let count = sized(50_000, 2);
-        let writing = thread::spawn(move || write_all(&mut writer, 0, count));
-        read_until(&reader, 0, count, sized(u64::MAX, 2));
-        writing.join().expect("the writer does not panic");
+        let reading = thread::spawn({
+            let reader = reader.clone();
+            move || read_until(&reader, 0, count, sized(u64::MAX, 2))
+        });
+        write_all(&mut writer, 0, count);
+        reading.join().expect("the reader does not panic");
         assert_eq!(read_until(&reader, 0, count, 1), count, "the last write stays");
     });
 }
