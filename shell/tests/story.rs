@@ -95,7 +95,11 @@ impl Told {
     }
 
     fn plan_ended(&mut self, at: usize, outcome: Outcome, realised: i128, open: i64) {
-        self.report(Said::PlanEnded { position: id(at), outcome }, realised, open);
+        self.report(
+            Said::PlanEnded { position: id(at), intent: u64::MAX, outcome },
+            realised,
+            open,
+        );
     }
 
     fn fill(&mut self, at: usize, qty: i64, open: i64) {
