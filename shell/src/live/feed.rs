@@ -68,6 +68,8 @@ struct Wire {
     ready: [bool; 2],
     /// Number of the newest wish for a connection: results of older ones are dropped.
     wishes: [u32; 2],
+    /// Attempts to connect that failed since the last that did not.
+    failures: u32,
     counts: Counts,
 }
 
@@ -116,6 +118,7 @@ impl LiveFeed {
             connections: [None, None],
             ready: [false; 2],
             wishes: [0; 2],
+            failures: 0,
             counts: Counts::default(),
         };
         Self {
@@ -167,6 +170,7 @@ impl LiveFeed {
                     wire.connections[slot.index()] = Some(connection);
                     // What came with the handshake is no event of the socket.
                     wire.ready[slot.index()] = true;
+                    wire.failures = 0;
                     wire.line.codecs[slot.index()].reset();
                     wire.line.link.on_open(slot, self.real);
                 }
@@ -176,9 +180,13 @@ impl LiveFeed {
                         self.budgets[wire.line.budget].ban(self.real, self.real.plus(wait));
                     }
                     wire.line.link.on_failed(slot, self.real, failure.retry_after);
-                    // Said here: the link itself only counts.
-                    let event = LinkEvent::Failed(1);
-                    self.note(FeedNote { at: now, line: at, event, detail: Some(failure.why) });
+                    // Said here, and once until it is open again: the link itself only counts.
+                    wire.failures += 1;
+                    if wire.failures == 1 {
+                        let event = LinkEvent::Failed(1);
+                        let detail = Some(format!("{}; trying again", failure.why).into());
+                        self.note(FeedNote { at: now, line: at, event, detail });
+                    }
                 }
             }
         }
