@@ -119,7 +119,7 @@ pub fn drive(
         if !read {
             break Ending::Unread;
         }
-        let passed = Duration::from_nanos(run.clock.real() - begun);
+        let passed = Duration::from_nanos(run.clock.real().saturating_sub(begun));
         if until.span.is_some_and(|span| passed >= span) {
             break Ending::TimeUp;
         }

@@ -151,7 +151,7 @@ impl LiveFeed {
         self.events.clear();
     }
 
-    fn take_results(&mut self, now: Nanos) -> usize {
+    fn take_results(&mut self, now: Nanos, sink: &mut dyn Sink) -> usize {
         let mut work = 0;
         while let Some(result) = self.connector.poll() {
             work += 1;
@@ -173,8 +173,10 @@ impl LiveFeed {
                     wire.failures = 0;
                     wire.line.codecs[slot.index()].reset();
                     wire.line.link.on_open(slot, self.real);
+                    // The engine hears of the connection before it hears anything from it.
+                    self.act(at, now, sink);
                 }
-                Ok(Connected::Http(_)) => wire.line.link.on_failed(slot, now, None),
+                Ok(Connected::Http(_)) => wire.line.link.on_failed(slot, self.real, None),
                 Err(failure) => {
                     if let Some(wait) = failure.retry_after {
                         self.budgets[wire.line.budget].ban(self.real, self.real.plus(wait));
@@ -337,6 +339,8 @@ impl LiveFeed {
     }
 }
 
+/// Longest sleep: results of the connector ring no bell here.
+const PARK_MOST: Duration = Duration::from_millis(5);
 /// RFC 6455: the purpose is fulfilled.
 const NORMAL_CLOSE: u16 = 1000;
 
@@ -355,7 +359,7 @@ impl Feed for LiveFeed {
             self.act(at, now, sink);
         }
         if self.connector.has_next() {
-            work += self.take_results(now);
+            work += self.take_results(now, sink);
         }
         self.count();
         work
@@ -363,8 +367,17 @@ impl Feed for LiveFeed {
 
     fn park(&mut self, most: Duration) {
         // A socket ends it, or the time; results of the connector wait at most that long.
-        drop(self.poll.poll(&mut self.events, Some(most.min(Duration::from_millis(5)))));
+        let most = if self.has_more() { Duration::ZERO } else { most.min(PARK_MOST) };
+        drop(self.poll.poll(&mut self.events, Some(most)));
         self.polled = true;
+    }
+
+    fn has_more(&self) -> bool {
+        let waits = |wire: &Wire| {
+            let mut slots = wire.ready.iter().zip(&wire.connections);
+            slots.any(|(ready, connection)| *ready && connection.is_some())
+        };
+        self.connector.has_next() || self.wires.iter().any(waits)
     }
 
     fn next_timer(&self) -> Option<Nanos> {
@@ -424,7 +437,7 @@ impl RingSink {
         }
         while let Some(tick) = self.backlog.take() {
             if let Err(full) = self.ticks.push(tick) {
-                self.backlog.put(full.0);
+                self.backlog.put_back(full.0);
                 break;
             }
             self.pushed += 1;

@@ -443,6 +443,11 @@ impl Outcome {
 }
 
 impl Driver for Outcome {
+    fn holds_unopened(&self) -> bool {
+        // Simulated venues know from the beginning what is configured.
+        self.ended.simulated.is_some()
+    }
+
     fn quote(&self, instrument: InstrumentId) -> Option<Quote> {
         self.ended.engine.quote(instrument).map(|(quote, _)| quote)
     }
