@@ -14,6 +14,7 @@ pub mod order_log;
 pub mod outcome;
 pub mod output;
 pub mod pipeline;
+pub mod record;
 pub mod replay;
 pub mod report;
 pub mod run;

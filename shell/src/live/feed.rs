@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use reap_core::event::SourceChange;
-use reap_core::instrument::SourceId;
+use reap_core::instrument::{InstrumentId, SourceId};
 use reap_core::tick::Tick;
 use reap_core::units::Nanos;
 use reap_feed::conflate::Conflator;
-use reap_feed::decoded::Counts;
+use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::session::{ConnectBudget, Link, LinkAction, LinkEvent, Slot};
 use reap_feed::transport::{Incoming, ReadState, WsConnection};
 use reap_feed::venues::MarketCodec;
@@ -25,6 +25,7 @@ use super::runner::Agent;
 use super::stats::Stats;
 use super::wires::SourceNote;
 use crate::clock::LiveClock;
+use crate::config::Config;
 use crate::pipeline::Stage;
 
 /// Messages of one connection in one duty cycle: the others are read between.
@@ -43,6 +44,29 @@ pub struct FeedNote {
     pub event: LinkEvent,
     /// More than the event says: names of topics, why a connect failed.
     pub detail: Option<Box<str>>,
+}
+
+impl FeedNote {
+    /// In words, with the names of the line and of the instrument that it is about.
+    #[must_use]
+    pub fn text(&self, lines: &[String], config: &Config) -> String {
+        let line = &lines[self.line];
+        let name = |id: InstrumentId| &config.instruments[usize::from(id.0)].name;
+        match (&self.detail, self.event) {
+            (Some(detail), _) => format!("{line}: {detail}"),
+            (None, LinkEvent::Mute(id)) => {
+                format!("{line}: {} is silent; subscribing it anew", name(id))
+            }
+            (None, LinkEvent::Recovered(id)) => format!("{line}: {} delivers again", name(id)),
+            (None, event) => format!("{line}: {event}"),
+        }
+    }
+}
+
+/// Sees every message beside the codecs, on the feed's thread: it never waits.
+pub trait Tap: Send {
+    /// A message came on this line, and was decoded.
+    fn on_message(&mut self, line: usize, received: Nanos, raw: &[u8], decoded: Decoded);
 }
 
 /// One connection of market data that is wanted, with its replacement.
@@ -96,6 +120,7 @@ pub struct LiveFeed {
     events: mio::Events,
     polled: bool,
     ticks: Vec<Tick>,
+    tap: Option<Box<dyn Tap>>,
     /// Real time of this duty cycle.
     real: Nanos,
     counted_at: Nanos,
@@ -132,9 +157,15 @@ impl LiveFeed {
             events: mio::Events::with_capacity(256),
             polled: false,
             ticks: Vec::with_capacity(TICKS),
+            tap: None,
             real: Nanos(0),
             counted_at: Nanos(0),
         }
+    }
+
+    /// Lets somebody see every message.
+    pub fn tap(&mut self, tap: Box<dyn Tap>) {
+        self.tap = Some(tap);
     }
 
     fn look_at_sockets(&mut self) {
@@ -281,7 +312,7 @@ impl LiveFeed {
             let Line { link, codecs, source, .. } = &mut wire.line;
             let codec = &mut codecs[slot.index()];
             let (clock, ticks, counts) = (&self.clock, &mut self.ticks, &mut wire.counts);
-            let real = self.real;
+            let (real, tap) = (self.real, &mut self.tap);
             let state = connection.read(real, MESSAGES, &mut |incoming| {
                 work += 1;
                 let raw = match incoming {
@@ -293,6 +324,9 @@ impl LiveFeed {
                 let decoded = codec.decode(raw, time, *source, &mut |tick| ticks.push(tick));
                 let decoded_at = clock.real();
                 counts.record(decoded);
+                if let Some(tap) = tap {
+                    tap.on_message(at, time, raw, decoded);
+                }
                 stats.stages.record(Stage::Decode, decoded_at.saturating_sub(received));
                 let mut forwarded = false;
                 for tick in ticks.drain(..) {

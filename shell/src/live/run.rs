@@ -206,7 +206,8 @@ fn join<A>(thread: JoinHandle<A>, ends: &mut Ends, step: &mut dyn FnMut(&mut End
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn wish(settings: &RunConfig) -> LayoutWish {
+/// What a configuration asks for.
+pub(crate) fn wish(settings: &RunConfig) -> LayoutWish {
     let cpu = |core: Option<u16>| core.map(usize::from);
     LayoutWish {
         shape: match settings.layout {
