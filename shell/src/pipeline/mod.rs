@@ -28,10 +28,10 @@ use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::MarketCodec;
 
-use self::funding::Funding;
 pub use self::stages::{Stage, Stages, span};
 use crate::clock::Clock;
 use crate::config::{CloseConfig, Config, Opened};
+use crate::funding::Funding;
 use crate::report::{Driver, VenueBook};
 use crate::sim::Matching;
 pub use crate::story::Happening;
