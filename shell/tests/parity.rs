@@ -100,7 +100,11 @@ fn live(config: Config, scratch: &Scratch) -> (Fates, Lines) {
 fn both(name: &str, recordings: &[PathBuf], speed: u32, scratch: &Scratch) -> Fates {
     let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut text = read(&data(&format!("data/{name}")));
-    write!(text, "\n[sim]\nspeed = {speed}\ntls = false\nrecordings = {recordings:?}\n").unwrap();
+    write!(
+        text,
+        "\n[sim]\nspeed = {speed}\ntls = false\nlead = \"3s\"\nrecordings = {recordings:?}\n"
+    )
+    .unwrap();
     let config = || Config::parse(name, &text).unwrap_or_else(|error| panic!("{error}"));
     let replayed = replayed(config(), recordings);
     let (live, lines) = live(config(), scratch);
