@@ -121,6 +121,15 @@ pub struct OrderEvent {
     pub what: OrderChange,
 }
 
+impl OrderEvent {
+    /// What an executor is told of an order that did not leave our hands, whatever kept it: certain,
+    /// and it may go later.
+    #[must_use]
+    pub const fn not_sent(id: ClientOrderId) -> Self {
+        Self { id, what: OrderChange::Rejected(RejectClass::Unavailable) }
+    }
+}
+
 /// A change of an order at its venue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderChange {

@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod funding;
 pub mod live;
 pub mod merge;
 pub mod order_log;

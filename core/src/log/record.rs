@@ -130,6 +130,19 @@ pub enum NotSentWhy {
     Stopped,
 }
 
+impl NotSentWhy {
+    /// In words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NotReady => "the connection is not logged in",
+            Self::Busy => "too many requests are in flight",
+            Self::Unencodable => "the venue's protocol cannot say it",
+            Self::Stopped => "nothing is sent any more",
+        }
+    }
+}
+
 /// A quote that the executor read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {

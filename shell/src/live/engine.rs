@@ -20,6 +20,7 @@ use super::wires::{
     Doorbell, Halt, HaltReason, Opening, SourceNote, TableWriter, ToEngine, ToExecution,
 };
 use crate::clock::LiveClock;
+use crate::funding::Funding;
 use crate::pipeline::Stage;
 
 /// Where ticks go: into a ring, or straight to the engine in the same loop.
@@ -46,6 +47,8 @@ pub struct EngineDesk {
     bell: Arc<Doorbell>,
     halt: Arc<Halt>,
     view: Arc<EngineView>,
+    /// By instrument.
+    funding: Vec<Funding>,
     /// The latest time that the engine was told; never decreases.
     now: Nanos,
 }
@@ -103,6 +106,7 @@ impl EngineDesk {
             bell,
             halt,
             view,
+            funding: vec![Funding::default(); instruments.len()],
             now: Nanos(0),
         }
     }
@@ -147,6 +151,7 @@ impl EngineDesk {
             match message {
                 ToEngine::Report(report) => self.on_event(now, &Event::Report(report)),
                 ToEngine::Register(opening) => self.register(now, opening),
+                ToEngine::Amounts(command) => self.on_event(now, &Event::Command(command)),
             }
             work += 1;
         }
@@ -209,6 +214,12 @@ impl Sink for EngineDesk {
                 }
                 let quotes = &self.view.quotes;
                 quotes.store(quotes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            }
+            TickKind::Mark | TickKind::Funding => {
+                let funding = self.funding.get_mut(usize::from(tick.instrument().0));
+                if let Some(settlement) = funding.and_then(|funding| funding.on_tick(tick)) {
+                    self.push(ToExecution::Settled(tick.instrument(), settlement));
+                }
             }
             _ => {}
         }

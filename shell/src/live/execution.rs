@@ -5,26 +5,30 @@
 //! the log cannot be written nothing is sent any more: an order without its record would be lost in
 //! a crash.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use reap_core::executor::Executor;
+use reap_core::executor::{Executor, ExecutorLimits};
+use reap_core::instrument::{Instrument, InstrumentId};
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
-use reap_core::log::{NotSentWhy, Record, Sights, StopWhy};
-use reap_core::order::{ClientOrderId, Order, OrderChange, OrderEvent, RejectClass};
+use reap_core::log::{Named, NotSentWhy, Record, Sights, StopWhy, Text};
+use reap_core::order::{ClientOrderId, Order, OrderChange, OrderEvent};
 use reap_core::policy::ExitSettings;
 use reap_core::position::PositionId;
 use reap_core::units::Nanos;
 use reap_ring::{Consumer, Producer};
 
 use super::gateway::{Gateway, GatewayEvent};
+use super::journal::Journal;
 use super::runner::Agent;
 use super::stats::Stats;
 use super::wires::{Doorbell, Halt, HaltReason, Opening, TableReader, ToEngine, ToExecution, Told};
 use crate::clock::LiveClock;
+use crate::funding::{Booking, Settlement};
 use crate::order_log::OrderLog;
 use crate::pipeline::Stage;
 use crate::story::Note;
@@ -78,14 +82,22 @@ struct Watched {
     filled: bool,
 }
 
+/// A position that is watched.
+struct Held {
+    id: PositionId,
+    opening: Opening,
+    /// Funding settled since it was opened, by leg.
+    settled: [i128; LEGS_MAX],
+}
+
 /// See the module.
 pub struct ExecutionAgent {
     executor: Executor,
     policies: Vec<ExitSettings>,
+    names: Vec<Text>,
+    instruments: Vec<Instrument>,
     gateway: Box<dyn Gateway>,
-    log: OrderLog,
-    log_failed: bool,
-    prepare_failed: bool,
+    journal: Journal,
     sights: Sights,
     wires: ExecutionWires,
     clock: LiveClock,
@@ -97,10 +109,14 @@ pub struct ExecutionAgent {
     orders: ArrayVec<Order, STEP_ORDERS>,
     /// By position slot and leg.
     watched: Vec<[Watched; LEGS_MAX]>,
+    /// By position slot.
+    positions: Vec<Option<Held>>,
     /// Reports for which the ring to the engine had no room: never any, or the process is in alarm.
-    held: std::collections::VecDeque<ToEngine>,
-    /// Orders that were not sent, to be told to the executor after the step.
-    unsent: Vec<(ClientOrderId, NotSentWhy)>,
+    held: VecDeque<ToEngine>,
+    /// Orders that were not sent, of which the executor hears right after the step.
+    unsent: VecDeque<(ClientOrderId, NotSentWhy)>,
+    /// Why no order could be sent, once that was told; until one is.
+    silenced: Option<NotSentWhy>,
     /// How long orders in flight are waited for in the end.
     stop_timeout: Nanos,
     /// Set when it was asked to stop: nothing is sent any more, and answers are waited for until
@@ -115,14 +131,16 @@ pub struct ExecutionParts {
     pub executor: Executor,
     /// Exit settings by policy.
     pub policies: Vec<ExitSettings>,
+    /// Names of the configured positions, for the log.
+    pub names: Vec<Text>,
     /// Where orders go.
     pub gateway: Box<dyn Gateway>,
     /// The order log.
     pub log: OrderLog,
-    /// Positions and instruments there is room for.
-    pub positions: usize,
+    /// What the executor has room for.
+    pub limits: ExecutorLimits,
     /// Instruments.
-    pub instruments: usize,
+    pub instruments: Vec<Instrument>,
     /// The time.
     pub clock: LiveClock,
     /// How long orders in flight are waited for in the end.
@@ -132,6 +150,7 @@ pub struct ExecutionParts {
 }
 
 /// An input of the executor.
+#[expect(clippy::large_enum_variant, reason = "it is handed down and forgotten")]
 enum Input {
     Intent(Intent),
     Answer(OrderEvent),
@@ -146,11 +165,11 @@ impl ExecutionAgent {
         Self {
             executor: parts.executor,
             policies: parts.policies,
+            names: parts.names,
             gateway: parts.gateway,
-            log: parts.log,
-            log_failed: false,
-            prepare_failed: false,
-            sights: Sights::new(parts.instruments),
+            journal: Journal::new(parts.log),
+            sights: Sights::new(parts.instruments.len()),
+            instruments: parts.instruments,
             wires,
             clock: parts.clock,
             poll: parts.poll,
@@ -158,9 +177,12 @@ impl ExecutionAgent {
             polled: false,
             inbox: Vec::with_capacity(256),
             orders: ArrayVec::new(),
-            watched: vec![[Watched::default(); LEGS_MAX]; parts.positions],
-            held: std::collections::VecDeque::new(),
-            unsent: Vec::with_capacity(STEP_ORDERS),
+            watched: vec![[Watched::default(); LEGS_MAX]; parts.limits.positions],
+            positions: std::iter::repeat_with(|| None).take(parts.limits.positions).collect(),
+            held: VecDeque::new(),
+            // A leg has at most one order that may still trade.
+            unsent: VecDeque::with_capacity(parts.limits.orders),
+            silenced: None,
             stop_timeout: parts.stop_timeout,
             stop_by: None,
             stopped: false,
@@ -182,6 +204,9 @@ impl ExecutionAgent {
 
     /// Orders that may still trade, as far as venues have said.
     fn live_orders(&self) -> usize {
+        if !self.gateway.answers() {
+            return 0;
+        }
         let live = |watched: &&Watched| {
             watched.id.is_some_and(|id| {
                 let leg = self.executor.leg(id.position, usize::from(id.leg));
@@ -192,18 +217,18 @@ impl ExecutionAgent {
         self.watched.iter().flatten().filter(live).count()
     }
 
-    fn append(&mut self, now: Nanos, record: &Record) {
-        if self.log_failed {
-            return;
-        }
-        if let Err(error) = self.log.append(now, record) {
-            self.log_failed = true;
-            let text = format!("order log: {error}; nothing is sent any more");
-            self.note(Told::Alarm(now, text.into_boxed_str()));
+    fn alarm(&mut self, now: Nanos, alarm: Option<Box<str>>) {
+        if let Some(text) = alarm {
+            self.note(Told::Alarm(now, text));
         }
     }
 
-    fn register(&mut self, now: Nanos, id: PositionId, opening: &Opening) {
+    fn append(&mut self, now: Nanos, record: &Record) {
+        let alarm = self.journal.append(now, record);
+        self.alarm(now, alarm);
+    }
+
+    fn register(&mut self, now: Nanos, id: PositionId, opening: Opening) {
         let exit = &self.policies[usize::from(opening.spec.policy.0)];
         let taken = self.executor.register(id, &opening.spec, exit);
         match taken {
@@ -212,7 +237,11 @@ impl ExecutionAgent {
                     Record::Position { id, spec: (*opening.spec).clone(), exit: exit.clone() };
                 self.gateway.on_opened(&opening.spec);
                 self.append(now, &record);
+                if let Some(&text) = self.names.get(opening.at) {
+                    self.append(now, &Record::Name { of: Named::Position(id), text });
+                }
                 self.note(Told::Note(now, Note::Opened { at: opening.at, id }));
+                self.positions[id.slot()] = Some(Held { id, opening, settled: [0; LEGS_MAX] });
             }
             // It was admitted before the engine saw it, and this thread alone takes room.
             Err(error) => {
@@ -251,8 +280,16 @@ impl ExecutionAgent {
         }
     }
 
-    /// One input of the executor, and everything that comes of it.
+    /// One input of the executor, and everything that comes of it, down to the orders that could
+    /// not be sent.
     fn step(&mut self, now: Nanos, input: Input, stats: &mut Stats) {
+        self.step_once(now, input, stats);
+        while let Some((id, why)) = self.unsent.pop_front() {
+            self.step_once(now, Input::NotSent(id, why), stats);
+        }
+    }
+
+    fn step_once(&mut self, now: Nanos, input: Input, stats: &mut Stats) {
         let decided = match &input {
             Input::Intent(intent) => {
                 self.note(Told::Note(now, Note::Intent(*intent)));
@@ -279,17 +316,13 @@ impl ExecutionAgent {
             Input::Intent(intent) => self.executor.on_intent(now, intent, &quotes),
             Input::Answer(event) => self.executor.on_order_event(now, event, &quotes),
             Input::NotSent(id, _) => {
-                // Nothing of it left our hands: certain, and it may go later.
-                let what = OrderChange::Rejected(RejectClass::Unavailable);
-                self.executor.on_order_event(now, &OrderEvent { id: *id, what }, &quotes);
+                self.executor.on_order_event(now, &OrderEvent::not_sent(*id), &quotes);
             }
             Input::Timer => self.executor.on_timer(now, &quotes),
         }
         drop(quotes);
-        let saw: ArrayVec<Record, 16> = self.sights.saw().take(16).map(Record::Saw).collect();
-        for record in &saw {
-            self.append(now, record);
-        }
+        let alarm = self.journal.append_sights(now, &mut self.sights);
+        self.alarm(now, alarm);
         self.carry_out(now, decided, stats);
     }
 
@@ -301,12 +334,11 @@ impl ExecutionAgent {
             self.note(Told::Note(now, note));
         }
         loop {
-            while let Some(order) = self.executor.poll_order() {
+            while !self.orders.is_full()
+                && let Some(order) = self.executor.poll_order()
+            {
                 self.append(now, &Record::Order(order));
                 self.orders.push(order);
-                if self.orders.is_full() {
-                    break;
-                }
             }
             if self.orders.is_empty() {
                 return;
@@ -317,21 +349,51 @@ impl ExecutionAgent {
         }
     }
 
-    fn send(&mut self, now: Nanos, order: &Order, decided: Option<Nanos>, stats: &mut Stats) {
-        if self.stop_by.is_some() {
-            self.unsent.push((order.id, NotSentWhy::Stopped));
+    /// Books what a settlement of funding brings to every leg of an instrument.
+    fn settle(&mut self, now: Nanos, instrument: InstrumentId, due: Settlement) {
+        if !self.gateway.books_funding() {
             return;
         }
-        if self.log_failed {
+        for slot in 0..self.positions.len() {
+            for nth in 0..LEGS_MAX {
+                let Some(Held { id, opening, settled }) = &self.positions[slot] else { continue };
+                let of = &self.instruments[usize::from(instrument.0)];
+                let booking = self.executor.open(*id).and_then(|open| {
+                    let position = (*id, &*opening.spec);
+                    due.booking((instrument, of), position, nth, open[nth], settled[nth])
+                });
+                let Some(booking) = booking else { continue };
+                let Booking { position, leg, fees_paid, funding, .. } = booking;
+                self.append(now, &Record::Amounts { position, leg, fees_paid, funding });
+                let (note, taken) = booking.book(&mut self.executor);
+                if let Some(held) = &mut self.positions[slot] {
+                    held.settled[nth] = booking.settled;
+                }
+                self.note(Told::Note(now, note));
+                if taken {
+                    self.tell_engine(ToEngine::Amounts(booking.command()));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, now: Nanos, order: &Order, decided: Option<Nanos>, stats: &mut Stats) {
+        if self.journal.has_failed() {
             let unlogged = &self.wires.view.unlogged;
             unlogged.store(unlogged.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            self.unsent.push((order.id, NotSentWhy::Stopped));
+            self.unsent.push_back((order.id, NotSentWhy::Stopped));
+            return;
+        }
+        if self.stop_by.is_some() {
+            self.unsent.push_back((order.id, NotSentWhy::Stopped));
             return;
         }
         if let Err(why) = self.gateway.send(now, order) {
-            self.unsent.push((order.id, why));
+            self.unsent.push_back((order.id, why));
+            self.tell_unsent(now, order.id, why);
             return;
         }
+        self.silenced = None;
         let sent = self.clock.real();
         if let Some(decided) = decided {
             let waited = self.clock.at(sent).since(decided);
@@ -340,6 +402,14 @@ impl ExecutionAgent {
         let watched = &mut self.watched[order.id.position.slot()][usize::from(order.id.leg)];
         *watched = Watched { id: Some(order.id), sent, acked: false, filled: false };
         self.note(Told::Note(now, Note::Sent(*order)));
+    }
+
+    /// Says that orders are not sent and why, not each time that one is tried again.
+    fn tell_unsent(&mut self, now: Nanos, id: ClientOrderId, why: NotSentWhy) {
+        if self.silenced.replace(why) != Some(why) {
+            let text = format!("{id} is not sent: {}; it is tried again", why.text());
+            self.note(Told::Alarm(now, text.into_boxed_str()));
+        }
     }
 
     fn watch_answer(&mut self, event: &OrderEvent, stats: &mut Stats) {
@@ -367,27 +437,10 @@ impl ExecutionAgent {
         }
     }
 
-    /// Reserves the log's next segment, while there is nothing else to do.
-    fn prepare_log(&mut self, now: Nanos) {
-        if self.log_failed || self.prepare_failed {
-            return;
-        }
-        if let Err(error) = self.log.prepare() {
-            // It goes on in what is left of the segment; said once.
-            self.prepare_failed = true;
-            let text = format!("order log: {error}; what is left of its segment is used up first");
-            self.note(Told::Alarm(now, text.into_boxed_str()));
-        }
-    }
-
     fn end(&mut self, now: Nanos) {
         self.append(now, &Record::Stop(StopWhy::Asked));
-        if let Err(error) = self.log.sync()
-            && !self.log_failed
-        {
-            let text = format!("order log: {error}; its last records may be missing");
-            self.note(Told::Alarm(now, text.into_boxed_str()));
-        }
+        let alarm = self.journal.sync();
+        self.alarm(now, alarm);
         self.gateway.stop(Duration::from_millis(200));
         // Read after the thread was joined.
         self.wires.view.hash.store(self.executor.hash(), Ordering::Relaxed);
@@ -419,7 +472,8 @@ impl Agent for ExecutionAgent {
             work += 1;
             match message {
                 ToExecution::Intent(intent) => self.step(now, Input::Intent(intent), stats),
-                ToExecution::Registered(id, opening) => self.register(now, id, &opening),
+                ToExecution::Registered(id, opening) => self.register(now, id, opening),
+                ToExecution::Settled(instrument, due) => self.settle(now, instrument, due),
                 ToExecution::Refused(opening, why) => {
                     self.note(Told::Refused(now, opening.at, why));
                 }
@@ -445,13 +499,10 @@ impl Agent for ExecutionAgent {
             work += 1;
             self.step(now, Input::Timer, stats);
         }
-        while let Some((id, why)) = self.unsent.pop() {
-            work += 1;
-            self.step(now, Input::NotSent(id, why), stats);
-        }
         self.wires.view.ready.store(self.gateway.is_ready(), Ordering::Relaxed);
         if work == 0 {
-            self.prepare_log(now);
+            let alarm = self.journal.prepare();
+            self.alarm(now, alarm);
         }
         if let Some(stop_by) = self.stop_by
             && work == 0

@@ -72,6 +72,17 @@ pub trait Gateway: Send {
     /// Whether orders for this order's account could be sent now.
     fn is_ready(&self) -> bool;
 
+    /// Whether funding is booked when the market shows that it was settled: where no venue will say
+    /// it.
+    fn books_funding(&self) -> bool {
+        false
+    }
+
+    /// Whether anything is ever heard of an order.
+    fn answers(&self) -> bool {
+        true
+    }
+
     /// No more orders will come: connections are closed. At most this long.
     fn stop(&mut self, most: Duration);
 }
@@ -105,6 +116,10 @@ impl Gateway for DryRun {
 
     fn is_ready(&self) -> bool {
         true
+    }
+
+    fn answers(&self) -> bool {
+        false
     }
 
     fn stop(&mut self, _: Duration) {}

@@ -5,6 +5,7 @@
 //! | [`layout`], [`runner`], [`stats`] | which thread runs where; the duty cycle, its idling, its measurements |
 //! | [`wires`] | the rings, the table of latest quotes, the doorbell, the halt |
 //! | [`feed`], [`engine`], [`execution`] | the agents |
+//! | [`journal`] | the order log as execution writes it |
 //! | [`connector`], [`reach`] | the cold side of connections; where and with which keys |
 //! | [`gateway`] | where orders go: venues, paper, nowhere |
 //! | [`simulated`] | the simulated venues of a run |
@@ -18,6 +19,7 @@ mod error;
 pub mod execution;
 pub mod feed;
 pub mod gateway;
+pub mod journal;
 pub mod layout;
 pub mod reach;
 pub mod run;

@@ -12,7 +12,7 @@ use reap_core::event::Command;
 use reap_core::executor::Executor;
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
-use reap_core::log::{Record, Start};
+use reap_core::log::Text;
 use reap_core::units::Nanos;
 use reap_feed::conflate::Conflator;
 use reap_feed::session::{BudgetSettings, ConnectBudget, Link, LinkSettings, Wanted};
@@ -24,6 +24,7 @@ use super::engine::{EngineAgent, EngineDesk, EngineView, EngineWires, FusedAgent
 use super::execution::{BELL, ExecutionAgent, ExecutionParts, ExecutionView, ExecutionWires};
 use super::feed::{FeedAgent, FeedNote, FeedView, Line, LiveFeed, RingSink};
 use super::gateway::{DryRun, Gateway, Paper, Venues};
+use super::journal;
 use super::layout::{Idle, Layout, LayoutWish, Shape, allowed};
 use super::reach::{Reach, real};
 use super::runner::{Pulse, RunnerSettings, spawn};
@@ -318,10 +319,11 @@ impl Parts {
             ExecutionParts {
                 executor,
                 policies,
+                names: config.positions.iter().map(|one| Text::cut(&one.name)).collect(),
                 gateway,
                 log,
-                positions: limits.positions,
-                instruments: instruments.len(),
+                limits,
+                instruments: instruments.clone(),
                 clock: clock.clone(),
                 stop_timeout: Nanos(
                     settings.stop_timeout.0.saturating_mul(u64::from(clock.rate())),
@@ -435,18 +437,7 @@ fn order_log(
     }
     let settings = LogSettings { sync, fingerprint: whose.value(), ..LogSettings::default() };
     let mut log = OrderLog::open(&dir.join(mode.name()), now, settings)?;
-    let limits = pipeline::executor_limits(config);
-    let start = Start {
-        build: [0, 1, 0],
-        config: 0,
-        positions: limits.positions as u32,
-        orders: limits.orders as u32,
-    };
-    log.append(now, &Record::Start(start))?;
-    for (at, named) in config.instruments.iter().enumerate() {
-        let id = InstrumentId(at as u16);
-        log.append(now, &Record::Instrument { id, spec: *named.spec() })?;
-    }
+    journal::begin(&mut log, now, config)?;
     Ok(log)
 }
 

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 
-use reap_core::event::{Report, SourceChange};
+use reap_core::event::{Command, Report, SourceChange};
 use reap_core::instrument::{InstrumentId, SourceId};
 use reap_core::intent::Intent;
 use reap_core::position::{PositionId, PositionSpec};
@@ -24,6 +24,7 @@ use reap_core::tick::Quote;
 use reap_core::units::{Nanos, Price, Qty};
 use reap_ring::latest::{Reader, Writer};
 
+use crate::funding::Settlement;
 use crate::story::Note;
 
 /// A configured position on its way to being watched. Main keeps a handle of its own, so that no
@@ -38,6 +39,7 @@ pub struct Opening {
 
 /// To execution, from the engine.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it goes into a ring as it is: no allocation")]
 pub enum ToExecution {
     /// A position has its id from now on.
     Registered(PositionId, Opening),
@@ -45,6 +47,8 @@ pub enum ToExecution {
     Refused(Opening, Box<str>),
     /// A decision.
     Intent(Intent),
+    /// The market shows that an instrument's funding has been settled.
+    Settled(InstrumentId, Settlement),
 }
 
 /// To the engine, from execution.
@@ -54,6 +58,8 @@ pub enum ToEngine {
     Report(Report),
     /// A position that execution admits.
     Register(Opening),
+    /// What became known of a leg's amounts.
+    Amounts(Command),
 }
 
 /// A change of a source. It happened after `after` ticks were pushed into the ring beside it.
@@ -69,6 +75,7 @@ pub struct SourceNote {
 
 /// What execution tells main: the story's notes, in their order, and what is no part of a story.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it goes into a ring as it is: no allocation")]
 pub enum Told {
     /// A note of the story.
     Note(Nanos, Note),

@@ -28,10 +28,10 @@ use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::MarketCodec;
 
-use self::funding::Funding;
 pub use self::stages::{Stage, Stages, span};
 use crate::clock::Clock;
 use crate::config::{CloseConfig, Config, Opened};
+use crate::funding::Funding;
 use crate::report::{Driver, VenueBook};
 use crate::sim::Matching;
 pub use crate::story::Happening;
@@ -77,6 +77,8 @@ pub struct Pipeline {
     quoted: Vec<bool>,
     /// Positions that wait for a time or a quote.
     waiting: Vec<usize>,
+    /// Openings up to here have been looked at.
+    opened_until: Nanos,
     /// What an operator closes, by time; those to come.
     closes: VecDeque<(Nanos, CloseConfig)>,
     started: bool,
@@ -110,6 +112,7 @@ impl Pipeline {
         Ok(Self {
             quoted: vec![false; instruments.len()],
             waiting: (0..count).collect(),
+            opened_until: Nanos(0),
             closes: VecDeque::new(),
             started: false,
             funding: vec![Funding::default(); instruments.len()],
@@ -208,7 +211,8 @@ impl Pipeline {
         let venues = self.venues.iter().filter_map(Matching::next_due);
         let openings =
             self.waiting.iter().filter_map(|&at| match self.story.config().positions[at].opened {
-                Opened::At(at) if at > self.now => Some(at),
+                // At the very time of a message as well, whichever comes first.
+                Opened::At(at) if at > self.opened_until => Some(at),
                 _ => None,
             });
         let close = self.closes.front().map(|(due, _)| *due);

@@ -43,6 +43,7 @@ impl Pipeline {
 
     /// Registers every position whose time has come and whose prices are known.
     pub(super) fn open_ready(&mut self, watch: Watcher<'_>) {
+        self.opened_until = self.opened_until.max(self.now);
         let waiting = std::mem::take(&mut self.waiting);
         for at in waiting {
             let config = self.story.config();

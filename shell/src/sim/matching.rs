@@ -110,6 +110,15 @@ impl Matching {
         while self.arriving.front().is_some_and(|(due, _)| *due < now) {
             self.arrive();
         }
+        self.show(id, quote);
+    }
+
+    /// The displayed best prices of an instrument as somebody knows them who does not hear of every
+    /// change: every order that has not met a book yet meets these, whenever it arrived.
+    ///
+    /// # Panics
+    /// When the instrument is not listed.
+    pub fn show(&mut self, id: InstrumentId, quote: Quote) {
         let book = self.books.get_mut(&id).expect("a quoted instrument is listed");
         let new = [Best::new(quote.bid, quote.bid_qty), Best::new(quote.ask, quote.ask_qty)];
         let unchanged = |new: &Best, old: &Best| new.price == old.price && new.shown == old.shown;

@@ -7,7 +7,6 @@ use reap_core::log::NotSentWhy;
 use reap_core::order::Order;
 use reap_core::position::{PositionSpec, Side};
 use reap_core::pricing::Quotes;
-use reap_core::tick::Quote;
 use reap_core::units::Nanos;
 
 use super::{Gateway, GatewayEvent, TableReader};
@@ -18,8 +17,8 @@ use crate::sim::Matching;
 #[derive(Debug)]
 pub struct Paper {
     venues: Vec<Matching>,
-    /// Venue of each instrument, and the quote that it was last shown.
-    listed: Vec<(usize, Option<Quote>)>,
+    /// Venue of each instrument.
+    listed: Vec<usize>,
 }
 
 impl Paper {
@@ -28,28 +27,20 @@ impl Paper {
     pub fn new(config: &Config) -> Self {
         let venue =
             |at: &InstrumentId| usize::from(config.instruments[usize::from(at.0)].spec().venue.0);
-        let listed =
-            (0..config.instruments.len()).map(|at| (venue(&InstrumentId(at as u16)), None));
+        let listed = (0..config.instruments.len()).map(|at| venue(&InstrumentId(at as u16)));
         Self { listed: listed.collect(), venues: crate::pipeline::venues(config) }
     }
 
     fn venue(&mut self, instrument: InstrumentId) -> &mut Matching {
-        let (venue, _) = self.listed[usize::from(instrument.0)];
-        &mut self.venues[venue]
+        &mut self.venues[self.listed[usize::from(instrument.0)]]
     }
 
-    /// Shows a venue the newest quotes of its instruments, before an order meets them.
-    fn show(&mut self, venue: usize, now: Nanos, quotes: &TableReader) {
-        for (at, (of, shown)) in self.listed.iter_mut().enumerate() {
+    /// Shows a venue the newest quotes of its instruments, for the orders that have arrived.
+    fn show(&mut self, venue: usize, quotes: &TableReader) {
+        for (at, of) in self.listed.iter().enumerate() {
             let id = InstrumentId(at as u16);
-            if *of != venue {
-                continue;
-            }
-            if let Some(top) = quotes.top(id)
-                && *shown != Some(top.quote)
-            {
-                *shown = Some(top.quote);
-                self.venues[venue].on_quote(now, id, top.quote);
+            if let Some(top) = quotes.top(id).filter(|_| *of == venue) {
+                self.venues[venue].show(id, top.quote);
             }
         }
     }
@@ -79,7 +70,7 @@ impl Gateway for Paper {
             if self.venues[at].next_due().is_none_or(|due| due > now) {
                 continue;
             }
-            self.show(at, now, quotes);
+            self.show(at, quotes);
             while let Some(event) = self.venues[at].poll_event(now) {
                 out.push(GatewayEvent::Order(event));
             }
@@ -96,6 +87,10 @@ impl Gateway for Paper {
     }
 
     fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn books_funding(&self) -> bool {
         true
     }
 
