@@ -182,6 +182,9 @@ impl ExecutionAgent {
 
     /// Orders that may still trade, as far as venues have said.
     fn live_orders(&self) -> usize {
+        if !self.gateway.answers() {
+            return 0;
+        }
         let live = |watched: &&Watched| {
             watched.id.is_some_and(|id| {
                 let leg = self.executor.leg(id.position, usize::from(id.leg));
@@ -453,9 +456,9 @@ impl Agent for ExecutionAgent {
         if work == 0 {
             self.prepare_log(now);
         }
+        // All intents have been taken up above: a venue that never falls silent delays no end.
         if let Some(stop_by) = self.stop_by
-            && work == 0
-            && (now >= stop_by || self.live_orders() == 0)
+            && (now >= stop_by || work == 0 && self.live_orders() == 0)
         {
             self.end(now);
         }

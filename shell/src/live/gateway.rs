@@ -63,6 +63,11 @@ pub trait Gateway: Send {
     /// Whether there are sockets to look at.
     fn has_sockets(&self) -> bool;
 
+    /// Whether anyone will ever say what became of an order.
+    fn answers(&self) -> bool {
+        true
+    }
+
     /// Whether orders for this order's account could be sent now.
     fn is_ready(&self) -> bool;
 
@@ -94,6 +99,10 @@ impl Gateway for DryRun {
     }
 
     fn has_sockets(&self) -> bool {
+        false
+    }
+
+    fn answers(&self) -> bool {
         false
     }
 
