@@ -472,6 +472,10 @@ impl Driver for Outcome {
         (0..self.config().venues.len()).map(book).collect()
     }
 
+    fn holds_from_the_beginning(&self) -> bool {
+        self.ended.simulated.is_some()
+    }
+
     fn counts(&self) -> Counts {
         self.counts
     }
