@@ -70,6 +70,8 @@ struct Wire {
     wishes: [u32; 2],
     /// Why the last connection ended, until its loss is told.
     ended: Option<Closed>,
+    /// Attempts to connect that failed since the last that did not.
+    failures: u32,
     counts: Counts,
 }
 
@@ -128,6 +130,7 @@ impl LiveFeed {
             ready: [false; 2],
             wishes: [0; 2],
             ended: None,
+            failures: 0,
             counts: Counts::default(),
         };
         Self {
@@ -179,6 +182,7 @@ impl LiveFeed {
                     wire.connections[slot.index()] = Some(connection);
                     // What came with the handshake is no event of the socket.
                     wire.ready[slot.index()] = true;
+                    wire.failures = 0;
                     wire.line.codecs[slot.index()].reset();
                     wire.line.link.on_open(slot, self.real);
                 }
@@ -188,9 +192,13 @@ impl LiveFeed {
                         self.budgets[wire.line.budget].ban(self.real, self.real.plus(wait));
                     }
                     wire.line.link.on_failed(slot, self.real, failure.retry_after);
-                    // Said here: the link itself only counts.
-                    let event = LinkEvent::Failed(1);
-                    self.note(FeedNote { at: now, line: at, event, detail: Some(failure.why) });
+                    // Said here, and once until it is open again: the link itself only counts.
+                    wire.failures += 1;
+                    if wire.failures == 1 {
+                        let event = LinkEvent::Failed(1);
+                        let detail = Some(format!("{}; trying again", failure.why).into());
+                        self.note(FeedNote { at: now, line: at, event, detail });
+                    }
                 }
             }
         }

@@ -84,6 +84,8 @@ struct Desk {
     of: VenueAccount,
     wires: Vec<Wire>,
     asked: Asked,
+    /// Connecting failed and that was said; not again before it is ready.
+    said: bool,
 }
 
 /// See the module.
@@ -126,6 +128,7 @@ impl Venues {
             wires: of.targets.iter().map(wire).collect(),
             of,
             asked: Asked::No,
+            said: false,
         };
         Self {
             desks: accounts.into_iter().map(desk).collect(),
@@ -196,8 +199,10 @@ impl Venues {
                     desk.of.trading.on_open(ch, real, self.wall.millis());
                 }
                 Err(failure) => {
-                    let text = format!("{}: connecting: {}", desk.of.name, failure.why);
-                    self.news.push(text.into_boxed_str());
+                    if !std::mem::replace(&mut desk.said, true) {
+                        let text = format!("{}: {}; trying again", desk.of.name, failure.why);
+                        self.news.push(text.into_boxed_str());
+                    }
                     if let Some(wait) = failure.retry_after {
                         wire.connect_at = Some(real.plus(wait));
                     }
@@ -322,7 +327,10 @@ impl Venues {
                         out.push(GatewayEvent::Order(event));
                         continue;
                     }
-                    TradingEvent::Ready => format!("{name}: ready for orders"),
+                    TradingEvent::Ready => {
+                        desk.said = false;
+                        format!("{name}: ready for orders")
+                    }
                     TradingEvent::NotReady(NotReadyReason::OrdersLost) => {
                         format!(
                             "{name}: no orders can be sent, the connection is lost; connecting again"
