@@ -36,6 +36,7 @@ impl Random {
     }
 
     /// One of `choices`.
+    #[allow(dead_code, reason = "each test file uses its part")]
     pub(crate) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len() as u64) as usize]
     }

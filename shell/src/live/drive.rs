@@ -178,7 +178,8 @@ fn finish(
             tell(at, line);
         });
     });
-    let in_flight = watch.in_flight();
+    // In a dry run none has left.
+    let in_flight = if mode == Mode::DryRun { Vec::new() } else { watch.in_flight() };
     let mut outcome = watch.finish(ended, watched, ends);
     let asks = matches!(mode, Mode::Sim | Mode::Live);
     let books = if asks { ask(config, &mut outcome, &clock, &wall) } else { Ok(()) };

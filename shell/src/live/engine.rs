@@ -193,6 +193,11 @@ impl EngineDesk {
         self.table.write(instrument, self.engine.quote(instrument));
     }
 
+    /// Whether execution has, or can have, everything that was decided; who is gone takes nothing.
+    fn all_passed_on(&self) -> bool {
+        self.held.is_empty() || self.to_execution.is_abandoned()
+    }
+
     fn publish_end(&self) {
         // Read after the thread was joined.
         self.view.hash.store(self.engine.hash(), Ordering::Relaxed);
@@ -259,6 +264,8 @@ pub struct TickWires {
 const LAG_MAX: Duration = Duration::from_millis(5);
 /// Ticks of one duty cycle: reports are looked at between them.
 const BURST: usize = 256;
+/// Late ticks of one duty cycle: they cost far less, and whoever is behind should catch up.
+const BURST_LATE: usize = 1 << 14;
 
 /// The engine on a thread of its own.
 pub struct EngineAgent {
@@ -322,6 +329,9 @@ impl EngineAgent {
                 lagged.store(lagged.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
                 self.desk.view.behind.store(true, Ordering::Relaxed);
                 self.backlog.put(tick);
+                if work >= BURST_LATE {
+                    break;
+                }
                 continue;
             }
             self.flush(time);
@@ -351,7 +361,7 @@ impl Agent for EngineAgent {
         // Looked at before the round: everything that was pushed before it was set is decided.
         let stop = self.stop.load(Ordering::Acquire);
         let work = self.take_ticks(now, stats) + self.desk.work(now);
-        if stop && work == 0 {
+        if stop && work == 0 && self.desk.all_passed_on() {
             self.desk.publish_end();
             self.done = true;
         }
@@ -475,7 +485,7 @@ impl<F: Feed> Agent for FusedAgent<F> {
     fn do_work(&mut self, now: Nanos, stats: &mut Stats) -> usize {
         let stop = self.stop.load(Ordering::Acquire);
         let work = self.read(now, stats) + self.desk.work(now);
-        if stop && work == 0 {
+        if stop && work == 0 && self.desk.all_passed_on() {
             self.desk.publish_end();
             self.done = true;
         }

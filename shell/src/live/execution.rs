@@ -504,9 +504,9 @@ impl Agent for ExecutionAgent {
             let alarm = self.journal.prepare();
             self.alarm(now, alarm);
         }
+        // All intents have been taken up above: a venue that never falls silent delays no end.
         if let Some(stop_by) = self.stop_by
-            && work == 0
-            && (now >= stop_by || self.live_orders() == 0)
+            && (now >= stop_by || work == 0 && self.live_orders() == 0)
         {
             self.end(now);
         }

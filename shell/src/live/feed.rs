@@ -14,8 +14,8 @@ use reap_core::tick::Tick;
 use reap_core::units::Nanos;
 use reap_feed::conflate::Conflator;
 use reap_feed::decoded::{Counts, Decoded};
-use reap_feed::session::{ConnectBudget, Link, LinkAction, LinkEvent, Slot};
-use reap_feed::transport::{Incoming, ReadState, WsConnection};
+use reap_feed::session::{ConnectBudget, Link, LinkAction, LinkEvent, LinkReason, Slot};
+use reap_feed::transport::{Closed, Incoming, ReadState, WsConnection};
 use reap_feed::venues::MarketCodec;
 use reap_ring::Producer;
 
@@ -92,9 +92,20 @@ struct Wire {
     ready: [bool; 2],
     /// Number of the newest wish for a connection: results of older ones are dropped.
     wishes: [u32; 2],
+    /// Why the last connection ended, until its loss is told.
+    ended: Option<Closed>,
     /// Attempts to connect that failed since the last that did not.
     failures: u32,
     counts: Counts,
+}
+
+impl Wire {
+    /// A connection has ended.
+    fn lose(&mut self, slot: Slot, real: Nanos, closed: Closed) {
+        self.connections[slot.index()] = None;
+        self.ended = Some(closed);
+        self.line.link.on_closed(slot, real);
+    }
 }
 
 /// What others see of the feed.
@@ -143,6 +154,7 @@ impl LiveFeed {
             connections: [None, None],
             ready: [false; 2],
             wishes: [0; 2],
+            ended: None,
             failures: 0,
             counts: Counts::default(),
         };
@@ -251,17 +263,16 @@ impl LiveFeed {
                     }
                 }
                 LinkAction::Send(slot, text) => {
-                    let connection = &mut wire.connections[slot.index()];
-                    if connection.as_mut().is_some_and(|one| one.send(text).is_err()) {
-                        *connection = None;
-                        wire.line.link.on_closed(slot, self.real);
+                    let connection = wire.connections[slot.index()].as_mut();
+                    let sent = connection.map_or(Ok(()), |one| one.send(text).map(drop));
+                    if let Err(closed) = sent {
+                        wire.lose(slot, self.real, closed);
                     }
                 }
                 LinkAction::Ping(slot) => {
-                    let connection = &mut wire.connections[slot.index()];
-                    if connection.as_mut().is_some_and(|one| one.ping().is_err()) {
-                        *connection = None;
-                        wire.line.link.on_closed(slot, self.real);
+                    let connection = wire.connections[slot.index()].as_mut();
+                    if let Err(closed) = connection.map_or(Ok(()), |one| one.ping().map(drop)) {
+                        wire.lose(slot, self.real, closed);
                     }
                 }
                 LinkAction::Close(slot, _) => {
@@ -286,9 +297,16 @@ impl LiveFeed {
             LinkEvent::Failed(_) => return,
             _ => {}
         }
-        let link = &self.wires[at].line.link;
-        let detail = matches!(event, LinkEvent::Partial { .. })
-            .then(|| link.tell(event).to_string().into_boxed_str());
+        let wire = &mut self.wires[at];
+        let detail = match event {
+            LinkEvent::Partial { .. } => Some(wire.line.link.tell(event).to_string()),
+            // What the transport saw says more than that it is gone.
+            LinkEvent::Lost(LinkReason::Closed) => {
+                wire.ended.take().map(|closed| format!("lost: {closed}; connecting again"))
+            }
+            _ => None,
+        };
+        let detail = detail.map(String::into_boxed_str);
         self.note(FeedNote { at: now, line: at, event, detail });
     }
 
@@ -343,10 +361,9 @@ impl LiveFeed {
             match state {
                 ReadState::Idle => wire.ready[slot.index()] = false,
                 ReadState::More => {}
-                ReadState::Closed(_) => {
+                ReadState::Closed(closed) => {
                     wire.ready[slot.index()] = false;
-                    wire.connections[slot.index()] = None;
-                    wire.line.link.on_closed(slot, self.real);
+                    wire.lose(slot, self.real, closed);
                 }
             }
         }
@@ -466,7 +483,8 @@ impl RingSink {
         while let Some(note) = self.held.pop_front() {
             if let Err(full) = self.sources.push(note) {
                 self.held.push_front(full.0);
-                break;
+                // Ticks that came after the change must not arrive before it.
+                return;
             }
         }
         while let Some(tick) = self.backlog.take() {
@@ -484,7 +502,7 @@ impl Sink for RingSink {
     #[inline]
     fn tick(&mut self, _: Nanos, tick: &Tick) {
         // What waits is older: it goes first, or is replaced.
-        if !self.backlog.is_empty() {
+        if !self.backlog.is_empty() || !self.held.is_empty() {
             self.backlog.put(*tick);
         } else if let Err(full) = self.ticks.push(*tick) {
             self.backlog.put(full.0);

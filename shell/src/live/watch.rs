@@ -429,11 +429,6 @@ impl Outcome {
 }
 
 impl Driver for Outcome {
-    fn holds_unopened(&self) -> bool {
-        // Simulated venues know from the beginning what is configured.
-        self.ended.simulated.is_some()
-    }
-
     fn quote(&self, instrument: InstrumentId) -> Option<Quote> {
         self.ended.engine.quote(instrument).map(|(quote, _)| quote)
     }
@@ -461,6 +456,10 @@ impl Driver for Outcome {
             }
         };
         (0..self.config().venues.len()).map(book).collect()
+    }
+
+    fn holds_from_the_beginning(&self) -> bool {
+        self.ended.simulated.is_some()
     }
 
     fn counts(&self) -> Counts {

@@ -105,20 +105,19 @@ impl Report<'_> {
     #[must_use]
     pub fn books_agree(&self) -> bool {
         let mut expected = BTreeMap::new();
-        let positions = &self.story.config().positions;
-        for (standing, position) in self.story.standings().iter().zip(positions) {
-            let Some(spec) = &standing.spec else {
-                let held = position.legs.iter().filter(|_| self.driver.holds_unopened());
-                for leg in held {
-                    let sign = if leg.side == Side::Long { 1 } else { -1 };
+        let sign = |side| if side == Side::Long { 1 } else { -1 };
+        for (at, standing) in self.story.standings().iter().enumerate() {
+            if standing.id.is_none() && self.driver.holds_from_the_beginning() {
+                for leg in &self.story.config().positions[at].legs {
                     *expected.entry((leg.account, leg.instrument)).or_insert(0) +=
-                        sign * leg.qty.raw();
+                        sign(leg.side) * leg.qty.raw();
                 }
                 continue;
-            };
+            }
+            let Some(spec) = &standing.spec else { continue };
             for (leg, open) in spec.legs.iter().zip(standing.open) {
-                let sign = if leg.side == Side::Long { 1 } else { -1 };
-                *expected.entry((leg.account, leg.instrument)).or_insert(0) += sign * open.raw();
+                *expected.entry((leg.account, leg.instrument)).or_insert(0) +=
+                    sign(leg.side) * open.raw();
             }
         }
         let mut held = BTreeMap::new();

@@ -30,17 +30,17 @@ pub trait Driver {
     fn plan(&self, id: PositionId) -> Option<PlanView>;
     /// The venues' own books, by [`reap_core::instrument::VenueId`].
     fn books(&self) -> Vec<VenueBook>;
+    /// Whether the venues hold what a configured position says from the beginning, or only from its
+    /// opening on.
+    fn holds_from_the_beginning(&self) -> bool {
+        false
+    }
     /// What became of the messages of all sources.
     fn counts(&self) -> Counts;
     /// What the engine's price gates did.
     fn gates(&self) -> GateCounters;
     /// Latency by stage.
     fn stages(&self) -> &Stages;
-
-    /// Whether accounts hold what is configured from the beginning, opened here or not.
-    fn holds_unopened(&self) -> bool {
-        false
-    }
 }
 
 /// A venue's own books.
