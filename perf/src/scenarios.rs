@@ -5,6 +5,7 @@ mod engine;
 mod order_log;
 mod ring;
 mod socket;
+mod wire;
 
 use crate::figures::Figures;
 
@@ -65,5 +66,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "socket",
         about: "a frame on a socket to an intent, in one loop: beside its warm parts and a bare reader; two cores",
         run: socket::run,
+    },
+    Scenario {
+        name: "wire",
+        about: "a decision to the order's bytes on a venue's socket, log and signature included; two cores",
+        run: wire::run,
     },
 ];
