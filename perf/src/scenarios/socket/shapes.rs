@@ -29,6 +29,8 @@ const WARM_UP: usize = 300;
 /// A thousand a second: what several liquid instruments bring.
 const INTERVAL: u64 = 1_000_000;
 const TURNS: usize = 3;
+/// Below this share of the work it is a smoke run: one turn.
+const SMOKE: u64 = 10;
 const GOAL: f64 = 0.01;
 /// The product collects its histograms by swapping them; what is asked for is there a moment later.
 const COLLECT: Duration = Duration::from_millis(50);
@@ -42,9 +44,10 @@ pub(super) fn measure(
     let chosen = Layout::choose(cores, &LayoutWish::default());
     let chosen = chosen.map_err(|error| ScenarioError::missing(&error))?;
     let frames = (FRAMES * work.min(100) / 100).max(200) as usize;
+    let turns = if work < SMOKE { 1 } else { TURNS };
     let mut chosen_seen = empty();
     if chosen.shape == Shape::Split {
-        for _ in 0..TURNS {
+        for _ in 0..turns {
             add(&mut chosen_seen, &once(&chosen, frames)?);
         }
         figures.histogram("split in hand to decided", &chosen_seen);
@@ -59,7 +62,7 @@ pub(super) fn measure(
         allowed: cores.to_vec(),
     };
     let mut spinners_seen = empty();
-    for _ in 0..TURNS {
+    for _ in 0..turns {
         add(&mut chosen_seen, &once(&chosen, frames)?);
         add(&mut spinners_seen, &once(&spinners, frames)?);
     }

@@ -22,7 +22,7 @@ use reap_shell::live::execution::{
     BELL, ExecutionAgent, ExecutionParts, ExecutionView, ExecutionWires,
 };
 use reap_shell::live::gateway::{Gateway, GatewayEvent, Venues};
-use reap_shell::live::layout::{Idle, Place};
+use reap_shell::live::layout::{Idle, Place, pin};
 use reap_shell::live::reach::Reach;
 use reap_shell::live::runner::{RunnerSettings, spawn};
 use reap_shell::live::simulated::Simulated;
@@ -107,9 +107,11 @@ fn gateway(
     Ok(Venues::new(accounts, &instruments, port, registry, clock, wall))
 }
 
-/// The gateway's own way of an order, warm: encoded, signed, written.
+/// The gateway's own way of an order, warm: encoded, signed, written. Moves the calling thread to
+/// `cpu` when everything else has been started where it was.
 pub(super) fn sends(
     venue: &str,
+    cpu: usize,
     orders: usize,
     stopwatch: &Stopwatch,
 ) -> Result<Steps, ScenarioError> {
@@ -120,6 +122,7 @@ pub(super) fn sends(
     let mut connectors = ConnectorBuilder::default();
     let mut venues = gateway(&config, &simulated, &mut connectors, None, &poll)?;
     let connector = connectors.start().map_err(|error| failed(&error))?;
+    pin(cpu).map_err(|why| ScenarioError::missing(&why))?;
     let (_, quotes) = quote_table(1);
     let mut events = mio::Events::with_capacity(64);
     let mut inbox = Vec::new();
@@ -302,9 +305,7 @@ fn measured(
         Paced { clock: clock.clone(), start: Arc::clone(&start), sent: 0, count, connected: false };
     let (execution_stats, mut reader) = stats();
     let (engine_stats, _engine_reader) = stats();
-    // Parked, it is where the system puts it, as in the product.
-    let cpu = (idle == Idle::Spin).then_some(cpu);
-    let place = settings("execution", Place { cpu, idle });
+    let place = settings("execution", Place { cpu: Some(cpu), idle });
     let execution = spawn(execution, place, clock.clone(), Arc::default(), execution_stats)
         .map_err(|error| failed(&error))?;
     let agent = FusedAgent::new(paced, desk, Arc::clone(&stops[1]));
