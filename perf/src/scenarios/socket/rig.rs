@@ -23,7 +23,6 @@ use super::market::{self, Market};
 use super::probe::{Control, Phase, Probed, Sample};
 use super::venue::{Schedule, Venue, Wire};
 use crate::scenarios::ScenarioError;
-use crate::timing::Steps;
 
 /// As in the product.
 const MESSAGES: usize = 1 << 13;
@@ -42,6 +41,23 @@ pub(super) struct Rig {
     taken: u64,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<FusedAgent<Probed>>,
+}
+
+/// What became of one turn.
+pub(super) struct Played {
+    /// When the first frame was due; real time.
+    start: u64,
+    interval: u64,
+    /// When the write of each began.
+    pub(super) written: Vec<u64>,
+    /// What the hot thread saw.
+    pub(super) samples: Vec<Sample>,
+}
+
+impl Played {
+    pub(super) fn due(&self, at: usize) -> u64 {
+        self.start + at as u64 * self.interval
+    }
 }
 
 impl Rig {
@@ -131,15 +147,13 @@ impl Rig {
         self.market.next_id()
     }
 
-    /// Sends so many frames to whom the phase concerns. Gives when the first was due, and what the
-    /// hot thread saw.
+    /// Sends so many frames to whom the phase concerns.
     pub(super) fn play(
         &mut self,
         phase: Phase,
         frames: usize,
         interval: u64,
-        late: &mut Steps,
-    ) -> Result<(u64, Vec<Sample>), ScenarioError> {
+    ) -> Result<Played, ScenarioError> {
         let (wire, frames) = if phase == Phase::Bare {
             (&mut self.bare, Market::calm().frames(frames))
         } else {
@@ -154,15 +168,16 @@ impl Rig {
                 *taken += 1;
             }
         });
-        late.add(&sent.map_err(|error| ScenarioError::failed(&error))?);
+        let written = sent.map_err(|error| ScenarioError::failed(&error))?;
         rest(SETTLE);
-        Ok((start, self.control.change(Phase::Rest)))
+        let samples = self.control.change(Phase::Rest);
+        Ok(Played { start, interval, written, samples })
     }
 
     /// Allocations of the hot thread while it takes these many messages.
     pub(super) fn count(&mut self, frames: usize, interval: u64) -> Result<u64, ScenarioError> {
         let before = self.control.allocations.load(Ordering::Relaxed);
-        self.play(Phase::Count, frames, interval, &mut Steps::new())?;
+        self.play(Phase::Count, frames, interval)?;
         Ok(self.control.allocations.load(Ordering::Relaxed) - before)
     }
 

@@ -14,8 +14,6 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use rustls::{Stream, StreamOwned};
 use tungstenite::handshake::derive_accept_key;
 
-use crate::timing::Steps;
-
 /// What TLS 1.3 adds to each record: its header, the inner type, the tag.
 const RECORD_EXTRA: usize = 5 + 1 + 16;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -211,14 +209,14 @@ impl Schedule<'_> {
     }
 
     /// Sends each frame when it is due; what is late is not waited for, and nothing is left out.
-    /// `after` is called behind each. Gives how late they were written.
+    /// `after` is called behind each. Gives when each write began.
     pub(super) fn send(
         &self,
         wire: &mut Wire,
         frames: &[Vec<u8>],
         mut after: impl FnMut(),
-    ) -> io::Result<Steps> {
-        let mut late = Steps::new();
+    ) -> io::Result<Vec<u64>> {
+        let mut written = Vec::with_capacity(frames.len());
         for (at, frame) in frames.iter().enumerate() {
             let due = self.due(at);
             loop {
@@ -232,10 +230,10 @@ impl Schedule<'_> {
                     rest(Duration::from_nanos(Nanos(left).0));
                 }
             }
-            late.record(self.clock.real() - due);
+            written.push(self.clock.real());
             wire.send(frame)?;
             after();
         }
-        Ok(late)
+        Ok(written)
     }
 }
