@@ -22,7 +22,7 @@ const POSITIONS_MAX: u64 = 30_000;
 /// Update ids of ten digits: every frame has the same length.
 const FIRST_ID: u64 = 1_000_000_000;
 const _: () = assert!(FIRST_ID.is_multiple_of(EVERY));
-const _: () = assert!(6_000_00 > POSITIONS_MAX * 10 + 100_000);
+const _: () = assert!(600_000 > POSITIONS_MAX * 10 + 100_000);
 
 /// A configuration of one instrument at an endpoint, and these many positions.
 pub(super) fn config(
