@@ -3,7 +3,10 @@
 use std::fmt::Write;
 use std::process::Command;
 
+use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
+
+use crate::timing::Steps;
 
 /// The result of one scenario.
 #[derive(Default)]
@@ -16,6 +19,20 @@ impl Figures {
     /// Adds a figure; its unit is the last word of its name.
     pub(crate) fn figure(&mut self, name: impl Into<String>, value: f64) {
         self.figures.push((name.into(), value));
+    }
+
+    /// Adds what single steps took, in nanoseconds.
+    pub(crate) fn steps(&mut self, name: &str, steps: &Steps) {
+        self.histogram(name, steps.histogram());
+    }
+
+    /// Adds what a histogram of nanoseconds holds.
+    pub(crate) fn histogram(&mut self, name: &str, of: &Histogram<u64>) {
+        for percent in [50.0, 90.0, 99.0, 99.9] {
+            self.figure(format!("{name} p{percent}, ns"), of.value_at_percentile(percent) as f64);
+        }
+        self.figure(format!("{name} max, ns"), of.max() as f64);
+        self.figure(format!("{name}, count"), of.len() as f64);
     }
 
     /// Adds a ratio; it is good when `value ≤ goal`.

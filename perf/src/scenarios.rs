@@ -4,6 +4,8 @@ mod codec;
 mod engine;
 mod order_log;
 mod ring;
+mod socket;
+mod wire;
 
 use crate::figures::Figures;
 
@@ -16,6 +18,19 @@ pub(crate) enum ScenarioError {
     /// The reference decodes a message otherwise: there is nothing to compare.
     #[error("codec and reference disagree on {0}")]
     Disagree(String),
+    /// What was measured went wrong.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl ScenarioError {
+    fn missing(what: &dyn std::fmt::Display) -> Self {
+        Self::Missing(what.to_string())
+    }
+
+    fn failed(what: &dyn std::fmt::Display) -> Self {
+        Self::Failed(what.to_string())
+    }
 }
 
 /// A scenario: a name, what it measures, and how to run it at a share of its usual work.
@@ -46,5 +61,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "order_log",
         about: "one order into the order log, against the bare write of as many bytes",
         run: order_log::run,
+    },
+    Scenario {
+        name: "socket",
+        about: "a frame on a socket to an intent, in one loop: beside its warm parts and a bare reader; two cores",
+        run: socket::run,
+    },
+    Scenario {
+        name: "wire",
+        about: "a decision to the order's bytes on a venue's socket, log and signature included; two cores",
+        run: wire::run,
     },
 ];

@@ -24,6 +24,14 @@ impl Steps {
         self.histogram.saturating_record(nanos);
     }
 
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("all have the same bounds");
+    }
+
+    pub(crate) const fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
     pub(crate) fn percentile(&self, percent: f64) -> f64 {
         self.histogram.value_at_percentile(percent) as f64
     }

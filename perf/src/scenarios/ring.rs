@@ -130,9 +130,9 @@ fn hand_offs(pairs: u64, rounds: u64, bench: &Bench, figures: &mut Figures) {
 }
 
 /// Where runs take place and how they are timed.
-struct Bench {
-    cores: [CoreId; 2],
-    stopwatch: Stopwatch,
+pub(super) struct Bench {
+    pub(super) cores: [CoreId; 2],
+    pub(super) stopwatch: Stopwatch,
 }
 
 /// What pairs of runs gave, ours and theirs, in nanoseconds.
@@ -302,7 +302,7 @@ fn hand_off<R: Ring>(rounds: u64, bench: &Bench) -> (f64, f64) {
 }
 
 /// The same with nothing but an atomic in each direction.
-fn bare(rounds: u64, bench: &Bench) -> (f64, f64) {
+pub(super) fn bare(rounds: u64, bench: &Bench) -> (f64, f64) {
     /// One cache line, and the one that the processor fetches with it.
     #[repr(align(128))]
     struct Line(AtomicU64);

@@ -293,7 +293,7 @@ impl EngineAgent {
     }
 
     /// Changes of sources that happened before the tick with this number.
-    fn sources_before(&mut self, now: Nanos, tick: u64) {
+    fn sources_before(&mut self, now: Nanos, tick: u64, stats: &mut Stats) {
         loop {
             if self.waiting.is_none() {
                 self.waiting = self.wires.sources.pop();
@@ -302,15 +302,22 @@ impl EngineAgent {
             if note.change == SourceChange::Connected {
                 self.backlog.forget(note.source);
             }
-            self.flush(now);
+            self.flush(now, stats);
             self.desk.source(now, note.source, note.change);
         }
     }
 
-    fn flush(&mut self, now: Nanos) {
+    fn flush(&mut self, now: Nanos, stats: &mut Stats) {
         while let Some(tick) = self.backlog.take() {
             self.desk.tick(now, &tick);
+            // The late ones belong to the latencies more than any other.
+            self.note_tick(tick.stamp().received, self.desk.clock.real(), stats);
         }
+    }
+
+    fn note_tick(&self, received: Nanos, decided: u64, stats: &mut Stats) {
+        let whole = self.desk.clock.at(decided).since(received);
+        stats.stages.record(Stage::Tick, self.desk.clock.real_span(whole));
     }
 
     fn take_ticks(&mut self, now: Nanos, stats: &mut Stats) -> usize {
@@ -318,7 +325,7 @@ impl EngineAgent {
         let mut work = 0;
         while let Some(tick) = self.wires.ticks.pop() {
             // What was pushed before this tick is visible since the tick is.
-            self.sources_before(now, self.popped);
+            self.sources_before(now, self.popped, stats);
             self.popped += 1;
             work += 1;
             let begun = self.desk.clock.real();
@@ -334,23 +341,24 @@ impl EngineAgent {
                 }
                 continue;
             }
-            self.flush(time);
+            if !self.backlog.is_empty() {
+                self.flush(time, stats);
+            }
             self.desk.tick(time, &tick);
             let decided = self.desk.clock.real();
             stats.stages.record(Stage::Decide, decided.saturating_sub(begun));
-            let whole = self.desk.clock.at(decided).since(received);
-            stats.stages.record(Stage::Tick, self.desk.clock.real_span(whole));
+            self.note_tick(received, decided, stats);
             if work >= BURST {
                 return work;
             }
         }
         // Nothing is behind any more.
         if !self.backlog.is_empty() {
-            self.flush(now);
+            self.flush(now, stats);
         }
         if work == 0 {
             self.desk.view.behind.store(false, Ordering::Relaxed);
-            self.sources_before(now, self.popped);
+            self.sources_before(now, self.popped, stats);
         }
         work
     }

@@ -143,6 +143,21 @@ impl Run {
     pub fn start(config: Config, mode: Mode, log: &Path) -> Result<Self, LiveError> {
         let settings = config.run.clone().unwrap_or_default();
         let layout = Layout::choose(&allowed(), &wish(&settings))?;
+        Self::start_on(layout, config, mode, log)
+    }
+
+    /// As [`Self::start`], with its threads where `layout` has them: one that nobody would choose
+    /// may be measured too.
+    ///
+    /// # Errors
+    /// See [`LiveError`]. Nothing is left running.
+    pub fn start_on(
+        layout: Layout,
+        config: Config,
+        mode: Mode,
+        log: &Path,
+    ) -> Result<Self, LiveError> {
+        let settings = config.run.clone().unwrap_or_default();
         let simulated = match (&config.sim, mode) {
             (Some(sim), Mode::Sim | Mode::Paper) => Some(Simulated::start(&config, sim)?),
             _ => None,

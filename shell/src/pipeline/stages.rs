@@ -64,6 +64,12 @@ impl Stages {
         self.histograms[stage as usize].saturating_record(nanos);
     }
 
+    /// What was taken in of a stage, in nanoseconds.
+    #[must_use]
+    pub const fn histogram(&self, stage: Stage) -> &Histogram<u64> {
+        &self.histograms[stage as usize]
+    }
+
     /// Adds what another measured.
     pub fn add(&mut self, other: &Self) {
         for (to, from) in self.histograms.iter_mut().zip(&other.histograms) {

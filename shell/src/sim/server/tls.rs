@@ -34,6 +34,12 @@ impl SimTls {
         Self::make().map_err(|error| SimError::Tls(error.to_string()))
     }
 
+    /// What a server of its own needs.
+    #[must_use]
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
     fn make() -> Result<(Self, Vec<u8>), Box<dyn std::error::Error>> {
         let mut root = CertificateParams::new(Vec::new())?;
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
