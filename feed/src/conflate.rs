@@ -95,6 +95,17 @@ impl Conflator {
         None
     }
 
+    /// Takes back what [`Self::take`] gave when there was no room for it yet: it is the next again,
+    /// and nothing is counted a second time.
+    pub fn put_back(&mut self, tick: Tick) {
+        let Some(at) = self.slot(&tick) else { return };
+        // Something newer of its kind needs nothing older.
+        if let Some(empty @ None) = self.slots.get_mut(at) {
+            *empty = Some(tick);
+            self.order.push_front(at as u32);
+        }
+    }
+
     /// Drops what waits of a source: its connection has ended.
     pub fn forget(&mut self, source: SourceId) {
         for at in &self.order {

@@ -2,11 +2,14 @@
 //! one reader that also opens captures (see [`crate::capture`]) and plain files, told apart by
 //! their content.
 //!
+//! A recording is written as one gzip member after the other, each of them whole: wherever the
+//! writing process ends, the file is readable up to its last flush.
+//!
 //! The receive time is written in nanoseconds since the epoch. Old recordings have microseconds:
 //! the first line's magnitude decides for its file (see [`NANOS_FROM`]).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -263,12 +266,31 @@ fn read_fault(error: LineError, line: u64, is_gzip: bool) -> RecordingFault {
     }
 }
 
+/// Bytes of lines in one gzip member, at most about.
+const MEMBER_MAX: usize = 1 << 20;
+
+/// What is in a file for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
 /// A recording being written.
 #[derive(Debug)]
 pub struct RecordingWriter {
     path: PathBuf,
-    output: GzEncoder<BufWriter<File>>,
-    line: u64,
+    file: File,
+    /// The gzip member that is not in the file yet.
+    member: GzEncoder<Vec<u8>>,
+    /// Bytes of lines in it.
+    pending: usize,
+    /// Lines so far, with those in it.
+    lines: u64,
+    /// What of the file is whole members.
+    flushed: Flushed,
 }
 
 impl RecordingWriter {
@@ -277,52 +299,114 @@ impl RecordingWriter {
     /// # Errors
     /// When the file exists or cannot be made.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, RecordingError> {
-        let path = path.as_ref().to_owned();
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => Ok(Self::on(file, path)),
+        Self::open(path.as_ref(), OpenOptions::new().write(true).create_new(true))
+    }
+
+    /// Starts a recording in place of whatever the file holds.
+    ///
+    /// # Errors
+    /// When the file cannot be made or emptied.
+    pub fn replace(path: impl AsRef<Path>) -> Result<Self, RecordingError> {
+        Self::open(path.as_ref(), OpenOptions::new().write(true).create(true).truncate(true))
+    }
+
+    fn open(path: &Path, options: &OpenOptions) -> Result<Self, RecordingError> {
+        let path = path.to_owned();
+        match options.open(&path) {
+            Ok(file) => Ok(Self {
+                path,
+                file,
+                member: GzEncoder::new(Vec::new(), Compression::default()),
+                pending: 0,
+                lines: 0,
+                flushed: Flushed::default(),
+            }),
             Err(error) => Err(RecordingError { path, fault: RecordingFault::Io(error) }),
         }
     }
 
-    fn on(file: File, path: PathBuf) -> Self {
-        let output = GzEncoder::new(BufWriter::new(file), Compression::default());
-        Self { path, output, line: 0 }
-    }
-
-    /// Writes one message.
+    /// Writes one message. Now and then that flushes.
     ///
     /// # Errors
-    /// When it contains a line end, is longer than any message may be, has a time below
-    /// [`NANOS_FROM`], or cannot be written.
+    /// When it contains a line end, is longer than any message may be, or has a time below
+    /// [`NANOS_FROM`]: the next message may be written all the same. When the file cannot be
+    /// written, see [`Self::flush`].
     pub fn write(&mut self, received: Nanos, raw: &[u8]) -> Result<(), RecordingError> {
-        self.line += 1;
-        let written = if raw.contains(&b'\n') {
-            Err(bad_line(self.line, LineFault::LineEnd))
+        let fault = if raw.contains(&b'\n') {
+            Some(LineFault::LineEnd)
         } else if raw.len() > crate::json::MESSAGE_MAX {
-            Err(bad_line(self.line, LineFault::TooLong))
+            Some(LineFault::TooLong)
         } else if received.0 < NANOS_FROM {
-            Err(bad_line(self.line, LineFault::Time))
+            Some(LineFault::Time)
         } else {
-            self.write_line(received, raw).map_err(RecordingFault::Io)
+            None
         };
-        written.map_err(|fault| RecordingError { path: self.path.clone(), fault })
+        if let Some(fault) = fault {
+            let fault = bad_line(self.lines + 1, fault);
+            return Err(RecordingError { path: self.path.clone(), fault });
+        }
+        self.lines += 1;
+        self.pending += raw.len() + 1;
+        self.write_line(received, raw).map_err(|error| self.failed(error))?;
+        if self.pending >= MEMBER_MAX { self.flush() } else { Ok(()) }
     }
 
     fn write_line(&mut self, received: Nanos, raw: &[u8]) -> io::Result<()> {
-        write!(self.output, "{} ", received.0)?;
-        self.output.write_all(raw)?;
-        self.output.write_all(b"\n")
+        write!(self.member, "{} ", received.0)?;
+        self.member.write_all(raw)?;
+        self.member.write_all(b"\n")
     }
 
-    /// Writes what is left and the end of the gzip stream. A writer that is dropped instead leaves
-    /// a file whose last messages may be missing.
+    /// Hands everything to the system, as a whole: from here on it is in the file whatever becomes
+    /// of this process.
+    ///
+    /// # Errors
+    /// When it cannot be written. What was written since the flush before is lost then, and taken
+    /// out of the file as far as the system allows.
+    pub fn flush(&mut self) -> Result<(), RecordingError> {
+        if self.pending == 0 { Ok(()) } else { self.end_member() }
+    }
+
+    fn end_member(&mut self) -> Result<(), RecordingError> {
+        let next = GzEncoder::new(Vec::new(), Compression::default());
+        let member = std::mem::replace(&mut self.member, next).finish();
+        let written = member.and_then(|member| {
+            self.file.write_all(&member)?;
+            Ok(member.len())
+        });
+        match written {
+            Ok(bytes) => {
+                self.pending = 0;
+                self.flushed.messages = self.lines;
+                self.flushed.bytes += bytes as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // The error is told; a device or a broken disk may refuse this too.
+                drop(self.file.set_len(self.flushed.bytes));
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    /// Writes what is left. A writer that is dropped instead leaves a file without the messages
+    /// since its last flush.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn finish(self) -> Result<(), RecordingError> {
-        let Self { path, output, .. } = self;
-        let finished = output.finish().and_then(|mut file| file.flush());
-        finished.map_err(|error| RecordingError { path, fault: RecordingFault::Io(error) })
+    pub fn finish(mut self) -> Result<(), RecordingError> {
+        // A recording without messages is an empty member: gzip tools take it for what it is.
+        if self.pending > 0 || self.flushed.bytes == 0 { self.end_member() } else { Ok(()) }
+    }
+
+    /// What is in the file for good.
+    #[must_use]
+    pub const fn flushed(&self) -> Flushed {
+        self.flushed
+    }
+
+    fn failed(&self, error: io::Error) -> RecordingError {
+        RecordingError { path: self.path.clone(), fault: RecordingFault::Io(error) }
     }
 }
 
@@ -330,20 +414,17 @@ impl RecordingWriter {
 mod tests {
     use super::*;
 
-    /// A full disk is an error at the latest when the recording is finished.
+    /// A full disk is an error when the recording is flushed, and when it is finished.
     #[test]
     #[cfg(target_os = "linux")]
     fn a_full_disk_is_not_silent() {
-        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut writer = RecordingWriter::on(file, PathBuf::from("/dev/full"));
-        let error = loop {
-            if let Err(error) = writer.write(Nanos(NANOS_FROM), b"{}") {
-                break error;
-            }
-            if writer.line == 10 {
-                break writer.finish().unwrap_err();
-            }
-        };
+        let mut writer = RecordingWriter::replace("/dev/full").unwrap();
+        writer.write(Nanos(NANOS_FROM), b"{}").unwrap();
+        let error = writer.flush().unwrap_err();
+        assert!(matches!(error.fault, RecordingFault::Io(_)), "{error}");
+        assert_eq!(writer.flushed(), Flushed::default());
+        writer.write(Nanos(NANOS_FROM), b"{}").unwrap();
+        let error = writer.finish().unwrap_err();
         assert!(matches!(error.fault, RecordingFault::Io(_)), "{error}");
     }
 }

@@ -1,22 +1,19 @@
 //! Decoding allocates nothing, whatever comes: good, bad and unknown messages alike.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::path::Path;
-
 use reap_core::units::Nanos;
 use reap_feed::recording::{Item, Recording};
 
 mod support;
-use support::{Row, SOURCE, codec, recorded};
+use support::{Row, SOURCE, codec, fixture_messages, recorded, venues};
 
 const SYMBOLS: &[Row] =
     &[("BTCUSDT", 2, 3), ("ETHUSDT", 2, 4), ("BNBUSDT", 4, 2), ("BNBBTC", 3, 0)];
 
 /// Heap allocations of decoding these messages with every venue's codec, the first pass included.
 fn allocations(messages: &[Vec<u8>]) -> u64 {
-    let venues = ["binance_spot", "binance_usdm", "bybit_linear", "bybit_spot"];
     let (mut total, mut ticks) = (0, 0u64);
-    for venue in venues {
+    for venue in venues() {
         let mut codec = codec(venue, SYMBOLS);
         let counted = allocation_counter::measure(|| {
             for raw in messages {
@@ -31,18 +28,9 @@ fn allocations(messages: &[Vec<u8>]) -> u64 {
 
 #[test]
 fn decoding_fixtures_cut_anywhere_allocates_nothing() {
-    let venues = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/venues");
     let mut messages = Vec::new();
-    for file in [
-        "binance_spot/fixtures/market",
-        "binance_usdm/fixtures/market",
-        "bybit/fixtures/linear",
-        "bybit/fixtures/spot",
-    ] {
-        let text = std::fs::read_to_string(venues.join(format!("{file}.txt"))).unwrap();
-        for raw in text.lines().filter_map(|line| line.strip_prefix("> ")) {
-            messages.extend((0..=raw.len()).map(|end| raw.as_bytes()[..end].to_vec()));
-        }
+    for raw in fixture_messages() {
+        messages.extend((0..=raw.len()).map(|end| raw[..end].to_vec()));
     }
     messages.push(format!("{{\"x\":{}", "[".repeat(100_000)).into_bytes());
     assert_eq!(allocations(&messages), 0);

@@ -1,17 +1,14 @@
-//! The golden messages of `src/venues/*/fixtures`: what each becomes. Those of private streams
-//! (`trading.txt`) are read by the tests beside them.
+//! The golden messages of `src/venues/*/fixtures`: what each becomes.
 //!
 //! `UPDATE=1` writes the answers anew; look at the difference before you commit it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-use std::path::{Path, PathBuf};
 
 use reap_core::units::Nanos;
 use reap_feed::decoded::{Decoded, Outcome};
 use reap_feed::venues::VENUES;
 
 mod support;
-use support::{Pair, Row, show};
+use support::{Pair, Row, fixtures, show};
 
 fn describe(decoded: Decoded) -> String {
     let kind = decoded.kind.name();
@@ -56,24 +53,10 @@ fn answered(text: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-fn files() -> Vec<PathBuf> {
-    let venues = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/venues");
-    let list = |path: &Path| {
-        let mut entries: Vec<PathBuf> =
-            path.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
-        entries.sort();
-        entries
-    };
-    let is_market = |path: &PathBuf| !path.ends_with("trading.txt");
-    list(&venues).iter().flat_map(|venue| list(&venue.join("fixtures"))).filter(is_market).collect()
-}
-
 /// F4, F5, F6, F8, F9, F10, F14, F17, F30, as the files say where.
 #[test]
 fn every_fixture_becomes_what_its_file_says() {
-    let files = files();
-    assert_eq!(files.len(), VENUES.len(), "a file of fixtures for each venue: {files:?}");
-    for path in files {
+    for path in fixtures() {
         let text = std::fs::read_to_string(&path).unwrap();
         let answered = answered(&text);
         if std::env::var_os("UPDATE").is_some() {

@@ -3,41 +3,22 @@
 //! oracle refuses.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::path::Path;
-
 use reap_core::units::Nanos;
 use reap_feed::decoded::{Kind, Outcome, Rejection};
 use reap_feed::json::{DEPTH_MAX, MESSAGE_MAX};
 
 mod support;
-use support::{Pair, Random, Row, codec, decode};
+use support::{Pair, Random, Row, codec, decode, fixture_messages, venues};
 
 const RECEIVED: Nanos = Nanos(1_723_161_255_030_314_667);
-const VENUES: [&str; 4] = ["binance_spot", "binance_usdm", "bybit_linear", "bybit_spot"];
 const SYMBOLS: &[Row] = &[("BTCUSDT", 2, 3), ("ETHUSDT", 4, 2), ("BNBUSDT", 4, 2)];
-
-/// The messages of all fixtures.
-fn messages() -> Vec<Vec<u8>> {
-    let mut messages = Vec::new();
-    for file in [
-        "binance_spot/fixtures/market",
-        "binance_usdm/fixtures/market",
-        "bybit/fixtures/linear",
-        "bybit/fixtures/spot",
-    ] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/venues/{file}.txt"));
-        let text = std::fs::read_to_string(path).unwrap();
-        messages.extend(text.lines().filter_map(|line| Some(line.strip_prefix("> ")?.into())));
-    }
-    messages
-}
 
 /// F8, F30: cut behind every byte.
 #[test]
 fn f8_f30_messages_cut_anywhere() {
-    let messages = messages();
+    let messages = fixture_messages();
     assert!(messages.len() > 100);
-    for venue in VENUES {
+    for venue in venues() {
         let mut pair = Pair::new(venue, SYMBOLS);
         for message in &messages {
             if pair.check(message, RECEIVED).0.kind == Kind::Malformed {
@@ -55,9 +36,9 @@ fn f8_f30_messages_cut_anywhere() {
 /// F8, F30: every byte replaced by bytes that mean something in JSON, and by some that do not.
 #[test]
 fn f8_f30_messages_with_one_other_byte() {
-    for venue in VENUES {
+    for venue in venues() {
         let mut pair = Pair::new(venue, SYMBOLS);
-        for message in messages() {
+        for message in fixture_messages() {
             for at in 0..message.len() {
                 let mut bad = message.clone();
                 for byte in *b"\"\\{}[]:,09-.eE nT\x00\x1f\x7f\x80\xc3\xff" {
@@ -324,10 +305,14 @@ fn bybit(random: &mut Random) -> String {
 fn f8_f10_f30_random_messages_agree_with_the_oracle() {
     let mut random = Random::from_env("hostile");
     let mut used = [0u64; Kind::ALL.len()];
-    for venue in VENUES {
+    for venue in venues() {
         let mut pair = Pair::new(venue, SYMBOLS);
         for _ in 0..40_000 {
-            let make = if venue.starts_with("binance") { binance } else { bybit };
+            let make = match venue {
+                "binance_spot" | "binance_usdm" => binance,
+                "bybit_linear" | "bybit_spot" => bybit,
+                venue => panic!("write a generator of {venue}'s messages above"),
+            };
             let message = make(&mut random).into_bytes();
             let (decoded, _) = pair.check(&message, RECEIVED);
             if decoded.outcome == Outcome::Used {
@@ -352,7 +337,7 @@ fn f8_f10_f30_random_messages_agree_with_the_oracle() {
 #[test]
 fn noise_depth_and_length() {
     let mut random = Random::from_env("noise");
-    for venue in VENUES {
+    for venue in venues() {
         let mut codec = codec(venue, SYMBOLS);
         for _ in 0..20_000 {
             let noise: Vec<u8> = (0..random.below(300)).map(|_| random.next() as u8).collect();

@@ -206,3 +206,51 @@ fn captures_tell_what_was_sent() {
         std::fs::remove_file(path).unwrap();
     }
 }
+
+/// Whatever ends the process: what was flushed is a whole file, and nothing is behind it.
+#[test]
+fn a_recording_that_was_never_finished_is_whole_up_to_its_last_flush() {
+    let path = path("killed.gz");
+    let mut writer = RecordingWriter::create(&path).unwrap();
+    writer.flush().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0, "nothing to flush");
+    for number in 0..3 {
+        writer.write(Nanos(TIME + number), b"{}").unwrap();
+        assert!(writer.write(Nanos(TIME), b"two\nlines").is_err(), "the writer lives on");
+    }
+    writer.flush().unwrap();
+    writer.write(Nanos(TIME + 3), b"{\"lost\":true}").unwrap();
+    drop(writer);
+    let (messages, error) = read(&path);
+    assert!(error.is_none(), "{error:?}");
+    let expected: Vec<_> = (0..3).map(|i| (i + 1, TIME + i, b"{}".to_vec())).collect();
+    assert_eq!(messages, expected);
+}
+
+#[test]
+fn large_recordings_are_flushed_on_the_way() {
+    let path = path("large.gz");
+    let mut writer = RecordingWriter::create(&path).unwrap();
+    let raw = vec![b'x'; 100_000];
+    for number in 0..25 {
+        writer.write(Nanos(TIME + number), &raw).unwrap();
+    }
+    let flushed = writer.flushed();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), flushed.bytes);
+    drop(writer);
+    let (messages, error) = read(&path);
+    assert!(error.is_none(), "{error:?}");
+    assert!(messages.len() >= 20, "{}", messages.len());
+    assert_eq!(messages.len() as u64, flushed.messages);
+}
+
+#[test]
+fn only_replace_overwrites() {
+    let path = file("there.gz", b"precious");
+    assert!(RecordingWriter::create(&path).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    let mut writer = RecordingWriter::replace(&path).unwrap();
+    writer.write(Nanos(TIME), b"{}").unwrap();
+    writer.finish().unwrap();
+    assert_eq!(read(&path).0.len(), 1);
+}

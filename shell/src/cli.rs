@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
-use crate::{check, demo, doctor, replay, run};
+use crate::{check, demo, doctor, record, replay, run};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -37,6 +37,9 @@ enum Command {
     /// Watch live venues and close positions: simulated, on paper, or for real
     #[command(after_help = EXIT_CODES)]
     Run(run::Args),
+    /// Record the market data of every configured venue, for `reap replay`
+    #[command(after_help = EXIT_CODES)]
+    Record(record::Args),
     /// Explain a configuration, or everything that is wrong with it
     #[command(after_help = EXIT_CODES)]
     Check(check::Args),
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
 fn carry_out(cli: Cli, mut out: Output) -> Outcome {
     let outcome = match cli.command {
         Some(Command::Run(args)) => run::run(&args, &mut out),
+        Some(Command::Record(args)) => record::run(&args, &mut out),
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Replay(args)) => replay::run(&args, &mut out),
         Some(Command::Explain(args)) => replay::run_explain(&args, &mut out),

@@ -15,6 +15,7 @@ pub mod order_log;
 pub mod outcome;
 pub mod output;
 pub mod pipeline;
+pub mod record;
 pub mod replay;
 pub mod report;
 pub mod run;

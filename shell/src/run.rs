@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::{Config, Mode};
-use crate::live::drive::{Driven, Ending, Until, drive};
+use crate::live::drive::{Driven, Until, drive};
 use crate::live::run::Run;
 use crate::live::summary;
 use crate::outcome::Outcome;
@@ -117,12 +117,7 @@ fn report(as_json: bool, mode: Mode, driven: &Driven, out: &mut Output) -> Outco
         && outcome.alarms == 0
         && outcome.notes_lost == 0
         && outcome.unlogged == 0;
-    let ended = match ending {
-        Ending::MarketOver => "the simulated market is over".to_owned(),
-        Ending::TimeUp => "the time is up".to_owned(),
-        Ending::Signal(signal) => format!("stopped by {signal}"),
-        Ending::Unread => "nobody reads any more".to_owned(),
-    };
+    let ended = ending.to_string();
     if as_json {
         let mut object = json!({
             "ok": ok,

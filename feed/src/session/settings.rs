@@ -11,6 +11,9 @@ pub struct LinkSettings {
     /// Longest time without a quote of one topic; the venue's
     /// [`Dialect::mute`](super::Dialect::mute) when `None`.
     pub mute: Option<Nanos>,
+    /// Longest life of a connection; the venue's [`Dialect::life`](super::Dialect::life) when
+    /// `None`. The shorter of both counts.
+    pub life: Option<Nanos>,
     /// Longest time for connecting. The transport has deadlines of its own: this one is for an
     /// attempt that is never heard of again.
     pub connect_deadline: Nanos,
@@ -49,6 +52,7 @@ impl Default for LinkSettings {
         Self {
             silence: None,
             mute: None,
+            life: None,
             connect_deadline: Nanos::from_secs(60),
             answer_deadline: Nanos::from_secs(5),
             attempts: 3,

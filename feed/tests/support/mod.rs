@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reap_core::instrument::{
     ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId,
@@ -11,7 +11,7 @@ use reap_core::tick::{Tick, TickBody};
 use reap_core::units::{Decimal, Nanos, Rate};
 use reap_feed::decoded::{Decoded, Kind, Outcome, Rejection};
 use reap_feed::symbols::{Symbol, Symbols};
-use reap_feed::venues::{MarketCodec, Venue};
+use reap_feed::venues::{MarketCodec, VENUES, Venue};
 
 pub mod oracle;
 #[path = "../../src/test_random.rs"]
@@ -36,6 +36,41 @@ pub fn symbols(rows: &[Row]) -> Symbols {
 
 pub fn codec(venue: &str, rows: &[Row]) -> Box<dyn MarketCodec> {
     (Venue::find(venue).unwrap().market)(symbols(rows))
+}
+
+/// The names of every registered venue.
+pub fn venues() -> impl Iterator<Item = &'static str> {
+    VENUES.iter().map(|venue| venue.name)
+}
+
+/// Every venue's golden messages of market data. Those of private streams (`trading.txt`) are read
+/// by the tests beside them.
+pub fn fixtures() -> Vec<PathBuf> {
+    let list = |path: &Path| {
+        let mut entries: Vec<PathBuf> =
+            path.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        entries
+    };
+    let is_market = |path: &PathBuf| !path.ends_with("trading.txt");
+    let venues = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/venues");
+    let files: Vec<PathBuf> = list(&venues)
+        .iter()
+        .flat_map(|venue| list(&venue.join("fixtures")))
+        .filter(is_market)
+        .collect();
+    assert_eq!(files.len(), VENUES.len(), "a file of fixtures for each venue: {files:?}");
+    files
+}
+
+/// The messages of all fixtures.
+pub fn fixture_messages() -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    for path in fixtures() {
+        let text = std::fs::read_to_string(path).unwrap();
+        messages.extend(text.lines().filter_map(|line| Some(line.strip_prefix("> ")?.into())));
+    }
+    messages
 }
 
 /// An instrument with these scales.
@@ -139,7 +174,10 @@ impl Pair {
         let (expected, expected_ticks) = match self.venue {
             "binance_spot" => oracle::binance(&self.rows, false, raw, received),
             "binance_usdm" => oracle::binance(&self.rows, true, raw, received),
-            _ => self.bybit.decode(raw, received),
+            "bybit_linear" | "bybit_spot" => self.bybit.decode(raw, received),
+            venue => {
+                panic!("write an oracle for {venue} in tests/support/oracle, and call it here")
+            }
         };
         let reason = |decoded: Decoded| match decoded.outcome {
             Outcome::Rejected(reason) if decoded.kind == Kind::Malformed => Some(reason),

@@ -138,12 +138,14 @@ impl Config {
     }
 
     /// The venue whose recordings are named like this file: that of the longest matching
-    /// `[[source]]`, or the only venue when there is no `[[source]]` at all.
+    /// `[[source]]`; else the venue whose name stands between dots, as `reap record` writes it; else
+    /// the only venue when there is no `[[source]]` at all.
     ///
     /// # Errors
     /// In words, when no venue or more than one fits.
     pub fn venue_of_recording(&self, file_name: &str) -> Result<VenueId, String> {
-        let found = venue::of_recording(&self.sources, self.venues.len(), file_name);
+        let named = |part: &str| self.venues.iter().position(|venue| venue.name == part);
+        let found = venue::of_recording(&self.sources, self.venues.len(), named, file_name);
         found.map_err(|(what, remedy)| format!("{file_name}: {what} in {}; {remedy}", self.file))
     }
 

@@ -122,7 +122,8 @@ fn recordings_of(value: &Value<'_>, around: &Around<'_>) -> Option<SimMarket> {
         let path = path(value, "write the name of a recording")?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let venues = around.venues.items().count();
-        match venue::of_recording(around.sources, venues, &name.unwrap_or_default()) {
+        let named = |part: &str| around.venues.index(part);
+        match venue::of_recording(around.sources, venues, named, &name.unwrap_or_default()) {
             Ok(_) => Some(path),
             Err((what, remedy)) => {
                 value.problem(what, remedy);

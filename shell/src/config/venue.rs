@@ -97,23 +97,27 @@ pub(super) fn source(
     Some(SourceMatch { venue: id?, text: text?.to_owned() })
 }
 
-/// The venue whose recordings are named like this file, of so many venues: that of the longest
-/// matching source, or the only venue when there is no source at all. In words why not, and what to
-/// do about it.
+/// Of so many venues the one whose recordings are named like this file: that of the longest matching source; else
+/// the venue whose name stands between dots, as `reap record` writes it; else the only venue when
+/// there is no source at all. In words why not, and what to do about it.
 pub(super) fn of_recording(
     sources: &[SourceMatch],
     venues: usize,
+    named: impl Fn(&str) -> Option<usize>,
     file_name: &str,
 ) -> Result<VenueId, (String, &'static str)> {
-    if sources.is_empty() && venues == 1 {
-        return Ok(VenueId(0));
-    }
     let fits = sources.iter().filter(|source| file_name.contains(&source.text));
     let longest = fits.clone().map(|source| source.text.len()).max();
     let mut best = fits.filter(|source| Some(source.text.len()) == longest);
     let Some(first) = best.next() else {
-        let what = "no [[source]] matches this name".into();
-        return Err((what, "add one with its venue and match = a part of the name"));
+        return match file_name.rsplit('.').find_map(named) {
+            Some(at) => Ok(VenueId(at as u8)),
+            None if sources.is_empty() && venues == 1 => Ok(VenueId(0)),
+            None => {
+                let remedy = "add one with its venue and match = a part of the name";
+                Err(("no [[source]] matches this name".into(), remedy))
+            }
+        };
     };
     match best.find(|other| other.venue != first.venue) {
         None => Ok(first.venue),

@@ -55,7 +55,10 @@ pub fn ask(
         venues.ask_positions();
         for event in inbox.drain(..) {
             match event {
-                GatewayEvent::Position { account, instrument, qty } if qty != 0 => {
+                GatewayEvent::Position { account, instrument, qty: 0 } => {
+                    holdings.remove(&(account, instrument));
+                }
+                GatewayEvent::Position { account, instrument, qty } => {
                     holdings.insert((account, instrument), qty);
                 }
                 GatewayEvent::PositionsEnd { account } => {
@@ -64,7 +67,7 @@ pub fn ask(
                     }
                 }
                 GatewayEvent::Alarm(text) | GatewayEvent::News(text) => said = Some(text.into()),
-                GatewayEvent::Position { .. } | GatewayEvent::Order(_) => {}
+                GatewayEvent::Order(_) => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Drives a run until its end: the market is over, the time is up, somebody asks for it.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -42,6 +43,17 @@ pub enum Ending {
     Signal(&'static str),
     /// Nobody reads any more.
     Unread,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MarketOver => f.write_str("the simulated market is over"),
+            Self::TimeUp => f.write_str("the time is up"),
+            Self::Signal(signal) => write!(f, "stopped by {signal}"),
+            Self::Unread => f.write_str("nobody reads any more"),
+        }
+    }
 }
 
 /// Signals that ask for an end. The second one ends the process at once.
@@ -119,7 +131,7 @@ pub fn drive(
         if !read {
             break Ending::Unread;
         }
-        let passed = Duration::from_nanos(run.clock.real() - begun);
+        let passed = Duration::from_nanos(run.clock.real().saturating_sub(begun));
         if until.span.is_some_and(|span| passed >= span) {
             break Ending::TimeUp;
         }

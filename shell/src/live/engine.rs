@@ -371,18 +371,65 @@ impl Agent for EngineAgent {
     }
 }
 
+/// A thread that was away for longer than this, real time, has sockets full of old quotes: it looks
+/// at the newest of each instrument only.
+const AWAY_MAX: Duration = Duration::from_millis(50);
+/// Rounds of reading after which it looks, even if still more waits.
+const CATCH_UP_MAX: u32 = 64;
+
 /// Feed and engine in one loop.
 pub struct FusedAgent<F> {
     feed: F,
     desk: EngineDesk,
+    /// The duty cycle before.
+    last: Option<Nanos>,
+    /// Rounds of reading since it was away, until nothing waits any more.
+    behind: Option<u32>,
+    backlog: Conflator,
     stop: Arc<AtomicBool>,
     done: bool,
+}
+
+/// Keeps what is newest while more waits.
+struct CatchUp<'a> {
+    desk: &'a mut EngineDesk,
+    backlog: &'a mut Conflator,
+}
+
+impl CatchUp<'_> {
+    fn flush(&mut self, now: Nanos) {
+        while let Some(tick) = self.backlog.take() {
+            self.desk.tick(now, &tick);
+        }
+    }
+}
+
+impl Sink for CatchUp<'_> {
+    fn tick(&mut self, _: Nanos, tick: &Tick) {
+        let lagged = &self.desk.view.lagged;
+        lagged.store(lagged.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.backlog.put(*tick);
+    }
+
+    fn source(&mut self, now: Nanos, source: SourceId, change: SourceChange) {
+        if change == SourceChange::Connected {
+            self.backlog.forget(source);
+        }
+        self.flush(now);
+        self.desk.source(now, source, change);
+    }
+
+    fn message_done(&mut self, _: u64, _: u64, _: &mut Stats) {}
 }
 
 /// A feed that hands what it reads to a sink.
 pub trait Feed: Send {
     /// Reads what there is; returns how much that was.
     fn read(&mut self, now: Nanos, sink: &mut dyn Sink, stats: &mut Stats) -> usize;
+    /// Whether more waits than [`Self::read`] took at once.
+    fn has_more(&self) -> bool {
+        false
+    }
     /// Waits in the kernel for a socket.
     fn park(&mut self, most: Duration);
     /// When it has something to do even if nothing comes in.
@@ -392,8 +439,29 @@ pub trait Feed: Send {
 impl<F: Feed> FusedAgent<F> {
     /// Both in one loop.
     #[must_use]
-    pub const fn new(feed: F, desk: EngineDesk, stop: Arc<AtomicBool>) -> Self {
-        Self { feed, desk, stop, done: false }
+    pub fn new(feed: F, desk: EngineDesk, stop: Arc<AtomicBool>) -> Self {
+        let backlog = Conflator::new(desk.instruments.len(), usize::from(u8::MAX) + 1);
+        Self { feed, desk, last: None, behind: None, backlog, stop, done: false }
+    }
+
+    /// Reads on, and straight into the engine unless this thread was away.
+    fn read(&mut self, now: Nanos, stats: &mut Stats) -> usize {
+        let away_max = Nanos(AWAY_MAX.as_nanos() as u64 * u64::from(self.desk.clock.rate()));
+        if self.last.replace(now).is_some_and(|last| now.since(last) > away_max) {
+            self.behind = Some(0);
+        }
+        let Some(rounds) = self.behind else {
+            return self.feed.read(now, &mut self.desk, stats);
+        };
+        let mut newest = CatchUp { desk: &mut self.desk, backlog: &mut self.backlog };
+        let work = self.feed.read(now, &mut newest, stats);
+        let is_done = !self.feed.has_more();
+        if is_done || rounds >= CATCH_UP_MAX {
+            newest.flush(now);
+        }
+        self.behind = (!is_done).then_some(if rounds >= CATCH_UP_MAX { 0 } else { rounds + 1 });
+        // It is not over before it was evaluated.
+        work.max(1)
     }
 
     /// The engine itself, when its thread has ended.
@@ -406,7 +474,7 @@ impl<F: Feed> FusedAgent<F> {
 impl<F: Feed> Agent for FusedAgent<F> {
     fn do_work(&mut self, now: Nanos, stats: &mut Stats) -> usize {
         let stop = self.stop.load(Ordering::Acquire);
-        let work = self.feed.read(now, &mut self.desk, stats) + self.desk.work(now);
+        let work = self.read(now, stats) + self.desk.work(now);
         if stop && work == 0 {
             self.desk.publish_end();
             self.done = true;
@@ -426,3 +494,6 @@ impl<F: Feed> Agent for FusedAgent<F> {
         self.done
     }
 }
+
+#[cfg(test)]
+mod tests;

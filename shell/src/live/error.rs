@@ -106,7 +106,7 @@ pub enum LiveError {
 
 impl LiveError {
     /// For `map_err`.
-    pub(super) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |error| Self::System { what, error }
     }
 }

@@ -517,9 +517,10 @@ impl Agent for ExecutionAgent {
         let bell = Arc::clone(&self.wires.bell);
         let (poll, events) = (&mut self.poll, &mut self.events);
         let (engine, openings) = (&self.wires.from_engine, &self.wires.openings);
+        let gateway = &self.gateway;
         // Interrupted by a signal: the round after it looks at everything.
         bell.sleep_unless(
-            || engine.has_next() || openings.has_next(),
+            || engine.has_next() || openings.has_next() || gateway.has_next(),
             || drop(poll.poll(events, Some(most))),
         );
         self.polled = true;

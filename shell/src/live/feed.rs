@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use reap_core::event::SourceChange;
-use reap_core::instrument::SourceId;
+use reap_core::instrument::{InstrumentId, SourceId};
 use reap_core::tick::Tick;
 use reap_core::units::Nanos;
 use reap_feed::conflate::Conflator;
-use reap_feed::decoded::Counts;
+use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::session::{ConnectBudget, Link, LinkAction, LinkEvent, Slot};
 use reap_feed::transport::{Incoming, ReadState, WsConnection};
 use reap_feed::venues::MarketCodec;
@@ -25,6 +25,7 @@ use super::runner::Agent;
 use super::stats::Stats;
 use super::wires::SourceNote;
 use crate::clock::LiveClock;
+use crate::config::Config;
 use crate::pipeline::Stage;
 
 /// Messages of one connection in one duty cycle: the others are read between.
@@ -43,6 +44,29 @@ pub struct FeedNote {
     pub event: LinkEvent,
     /// More than the event says: names of topics, why a connect failed.
     pub detail: Option<Box<str>>,
+}
+
+impl FeedNote {
+    /// In words, with the names of the line and of the instrument that it is about.
+    #[must_use]
+    pub fn text(&self, lines: &[String], config: &Config) -> String {
+        let line = &lines[self.line];
+        let name = |id: InstrumentId| &config.instruments[usize::from(id.0)].name;
+        match (&self.detail, self.event) {
+            (Some(detail), _) => format!("{line}: {detail}"),
+            (None, LinkEvent::Mute(id)) => {
+                format!("{line}: {} is silent; subscribing it anew", name(id))
+            }
+            (None, LinkEvent::Recovered(id)) => format!("{line}: {} delivers again", name(id)),
+            (None, event) => format!("{line}: {event}"),
+        }
+    }
+}
+
+/// Sees every message beside the codecs, on the feed's thread: it never waits.
+pub trait Tap: Send {
+    /// A message came on this line, and was decoded.
+    fn on_message(&mut self, line: usize, received: Nanos, raw: &[u8], decoded: Decoded);
 }
 
 /// One connection of market data that is wanted, with its replacement.
@@ -68,6 +92,8 @@ struct Wire {
     ready: [bool; 2],
     /// Number of the newest wish for a connection: results of older ones are dropped.
     wishes: [u32; 2],
+    /// Attempts to connect that failed since the last that did not.
+    failures: u32,
     counts: Counts,
 }
 
@@ -94,6 +120,7 @@ pub struct LiveFeed {
     events: mio::Events,
     polled: bool,
     ticks: Vec<Tick>,
+    tap: Option<Box<dyn Tap>>,
     /// Real time of this duty cycle.
     real: Nanos,
     counted_at: Nanos,
@@ -116,6 +143,7 @@ impl LiveFeed {
             connections: [None, None],
             ready: [false; 2],
             wishes: [0; 2],
+            failures: 0,
             counts: Counts::default(),
         };
         Self {
@@ -129,9 +157,15 @@ impl LiveFeed {
             events: mio::Events::with_capacity(256),
             polled: false,
             ticks: Vec::with_capacity(TICKS),
+            tap: None,
             real: Nanos(0),
             counted_at: Nanos(0),
         }
+    }
+
+    /// Lets somebody see every message.
+    pub fn tap(&mut self, tap: Box<dyn Tap>) {
+        self.tap = Some(tap);
     }
 
     fn look_at_sockets(&mut self) {
@@ -148,7 +182,7 @@ impl LiveFeed {
         self.events.clear();
     }
 
-    fn take_results(&mut self, now: Nanos) -> usize {
+    fn take_results(&mut self, now: Nanos, sink: &mut dyn Sink) -> usize {
         let mut work = 0;
         while let Some(result) = self.connector.poll() {
             work += 1;
@@ -167,18 +201,25 @@ impl LiveFeed {
                     wire.connections[slot.index()] = Some(connection);
                     // What came with the handshake is no event of the socket.
                     wire.ready[slot.index()] = true;
+                    wire.failures = 0;
                     wire.line.codecs[slot.index()].reset();
                     wire.line.link.on_open(slot, self.real);
+                    // The engine hears of the connection before it hears anything from it.
+                    self.act(at, now, sink);
                 }
-                Ok(Connected::Http(_)) => wire.line.link.on_failed(slot, now, None),
+                Ok(Connected::Http(_)) => wire.line.link.on_failed(slot, self.real, None),
                 Err(failure) => {
                     if let Some(wait) = failure.retry_after {
                         self.budgets[wire.line.budget].ban(self.real, self.real.plus(wait));
                     }
                     wire.line.link.on_failed(slot, self.real, failure.retry_after);
-                    // Said here: the link itself only counts.
-                    let event = LinkEvent::Failed(1);
-                    self.note(FeedNote { at: now, line: at, event, detail: Some(failure.why) });
+                    // Said here, and once until it is open again: the link itself only counts.
+                    wire.failures += 1;
+                    if wire.failures == 1 {
+                        let event = LinkEvent::Failed(1);
+                        let detail = Some(format!("{}; trying again", failure.why).into());
+                        self.note(FeedNote { at: now, line: at, event, detail });
+                    }
                 }
             }
         }
@@ -271,7 +312,7 @@ impl LiveFeed {
             let Line { link, codecs, source, .. } = &mut wire.line;
             let codec = &mut codecs[slot.index()];
             let (clock, ticks, counts) = (&self.clock, &mut self.ticks, &mut wire.counts);
-            let real = self.real;
+            let (real, tap) = (self.real, &mut self.tap);
             let state = connection.read(real, MESSAGES, &mut |incoming| {
                 work += 1;
                 let raw = match incoming {
@@ -283,6 +324,9 @@ impl LiveFeed {
                 let decoded = codec.decode(raw, time, *source, &mut |tick| ticks.push(tick));
                 let decoded_at = clock.real();
                 counts.record(decoded);
+                if let Some(tap) = tap {
+                    tap.on_message(at, time, raw, decoded);
+                }
                 stats.stages.record(Stage::Decode, decoded_at.saturating_sub(received));
                 let mut forwarded = false;
                 for tick in ticks.drain(..) {
@@ -329,6 +373,8 @@ impl LiveFeed {
     }
 }
 
+/// Longest sleep: results of the connector ring no bell here.
+const PARK_MOST: Duration = Duration::from_millis(5);
 /// RFC 6455: the purpose is fulfilled.
 const NORMAL_CLOSE: u16 = 1000;
 
@@ -347,7 +393,7 @@ impl Feed for LiveFeed {
             self.act(at, now, sink);
         }
         if self.connector.has_next() {
-            work += self.take_results(now);
+            work += self.take_results(now, sink);
         }
         self.count();
         work
@@ -355,8 +401,17 @@ impl Feed for LiveFeed {
 
     fn park(&mut self, most: Duration) {
         // A socket ends it, or the time; results of the connector wait at most that long.
-        drop(self.poll.poll(&mut self.events, Some(most.min(Duration::from_millis(5)))));
+        let most = if self.has_more() { Duration::ZERO } else { most.min(PARK_MOST) };
+        drop(self.poll.poll(&mut self.events, Some(most)));
         self.polled = true;
+    }
+
+    fn has_more(&self) -> bool {
+        let waits = |wire: &Wire| {
+            let mut slots = wire.ready.iter().zip(&wire.connections);
+            slots.any(|(ready, connection)| *ready && connection.is_some())
+        };
+        self.connector.has_next() || self.wires.iter().any(waits)
     }
 
     fn next_timer(&self) -> Option<Nanos> {
@@ -416,7 +471,7 @@ impl RingSink {
         }
         while let Some(tick) = self.backlog.take() {
             if let Err(full) = self.ticks.push(tick) {
-                self.backlog.put(full.0);
+                self.backlog.put_back(full.0);
                 break;
             }
             self.pushed += 1;

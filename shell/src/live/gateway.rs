@@ -60,6 +60,12 @@ pub trait Gateway: Send {
     /// When [`Self::poll`] has something to do even if nothing comes in.
     fn next_timer(&self) -> Option<Nanos>;
 
+    /// Whether [`Self::poll`] has something to do at once, of which no socket tells: a thread that
+    /// would sleep does not.
+    fn has_next(&self) -> bool {
+        false
+    }
+
     /// Whether there are sockets to look at.
     fn has_sockets(&self) -> bool;
 

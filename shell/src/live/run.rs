@@ -10,6 +10,7 @@ use std::time::Duration;
 use reap_core::engine::Engine;
 use reap_core::event::Command;
 use reap_core::executor::Executor;
+use reap_core::hash::RunningHash;
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::log::Text;
 use reap_core::units::Nanos;
@@ -135,7 +136,7 @@ pub struct Ended {
 }
 
 impl Run {
-    /// Starts everything. Orders are logged below `log`.
+    /// Starts everything. Orders are logged below `log`, each mode in a folder of its own.
     ///
     /// # Errors
     /// See [`LiveError`]. Nothing is left running.
@@ -206,7 +207,8 @@ fn join<A>(thread: JoinHandle<A>, ends: &mut Ends, step: &mut dyn FnMut(&mut End
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn wish(settings: &RunConfig) -> LayoutWish {
+/// What a configuration asks for.
+pub(crate) fn wish(settings: &RunConfig) -> LayoutWish {
     let cpu = |core: Option<u16>| core.map(usize::from);
     LayoutWish {
         shape: match settings.layout {
@@ -309,7 +311,7 @@ impl Parts {
                 Box::new(to_venues(&reach, &instruments, port, registry, clock, wall)?)
             }
         };
-        let log = order_log(config, settings, log, clock)?;
+        let log = order_log(config, mode, settings, log, clock)?;
         let limits = pipeline::executor_limits(config);
         let executor = Executor::new(limits, &instruments, log.epoch());
         let policies = config.policies.iter().map(|named| named.policy.exit.clone()).collect();
@@ -384,8 +386,9 @@ pub fn lines(config: &Config, reach: &Reach<'_>) -> Result<Lines, LiveError> {
             let target = reach.target(id, plan.host)?;
             let part = if plan.part > 1 { format!(" {}", plan.part) } else { String::new() };
             names.push(format!("{} {}{part}", venue.name, plan.name));
-            let silence = venue.connection.silence;
-            let settings = LinkSettings { silence, ..LinkSettings::default() };
+            let connection = &venue.connection;
+            let (silence, life) = (connection.silence, connection.max_life);
+            let settings = LinkSettings { silence, life, ..LinkSettings::default() };
             lines.push(Line {
                 path: Arc::from(plan.path.as_str()),
                 link: Link::new(plan, settings, source as u64, Nanos(0)),
@@ -415,6 +418,7 @@ fn to_venues(
 
 fn order_log(
     config: &Config,
+    mode: Mode,
     settings: &RunConfig,
     dir: &Path,
     clock: &LiveClock,
@@ -424,7 +428,15 @@ fn order_log(
         config::Sync::None => Sync::None,
         config::Sync::BeforeSend => Sync::BeforeSend,
     };
-    let mut log = OrderLog::open(dir, now, LogSettings { sync, ..LogSettings::default() })?;
+    // A log of other accounts, or of a simulated market, is none to go on with.
+    let mut whose = RunningHash::new();
+    for account in &config.accounts {
+        let venue = &config.venues[usize::from(account.venue.0)];
+        let words = [mode.name(), venue.kind.name, &venue.name, &account.name];
+        words.iter().flat_map(|word| word.bytes()).for_each(|byte| whose.fold(byte.into()));
+    }
+    let settings = LogSettings { sync, fingerprint: whose.value(), ..LogSettings::default() };
+    let mut log = OrderLog::open(&dir.join(mode.name()), now, settings)?;
     journal::begin(&mut log, now, config)?;
     Ok(log)
 }

@@ -156,6 +156,7 @@ fn venue(
         connection_life: real(sheet.connection_life),
         listen_key_life: real(sheet.listen_key_life),
         idle_limit: real(sheet.idle_limit),
+        rate: speed,
         ..sheet
     };
     let id = VenueId(at as u8);

@@ -157,11 +157,7 @@ impl Watch {
                 _ => {}
             }
             self.all_live |= self.live.iter().all(|live| *live);
-            let name = &lines[note.line];
-            match note.detail {
-                Some(detail) => tell(note.at, &format!("{name}: {detail}")),
-                None => tell(note.at, &format!("{name}: {}", self.words(note.event))),
-            }
+            tell(note.at, &note.text(lines, &self.config));
         }
         while let Some(told) = ends.told.pop() {
             let config = Arc::clone(&self.config);
@@ -181,16 +177,6 @@ impl Watch {
                     tell(at, &text);
                 }
             }
-        }
-    }
-
-    /// An event of a link, with the instrument's name in place of its number.
-    fn words(&self, event: LinkEvent) -> String {
-        let name = |id: InstrumentId| &self.story.config().instruments[usize::from(id.0)].name;
-        match event {
-            LinkEvent::Mute(id) => format!("{} is silent; subscribing it anew", name(id)),
-            LinkEvent::Recovered(id) => format!("{} delivers again", name(id)),
-            event => event.to_string(),
         }
     }
 
@@ -443,6 +429,11 @@ impl Outcome {
 }
 
 impl Driver for Outcome {
+    fn holds_unopened(&self) -> bool {
+        // Simulated venues know from the beginning what is configured.
+        self.ended.simulated.is_some()
+    }
+
     fn quote(&self, instrument: InstrumentId) -> Option<Quote> {
         self.ended.engine.quote(instrument).map(|(quote, _)| quote)
     }

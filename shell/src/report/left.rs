@@ -105,8 +105,17 @@ impl Report<'_> {
     #[must_use]
     pub fn books_agree(&self) -> bool {
         let mut expected = BTreeMap::new();
-        for standing in self.story.standings() {
-            let Some(spec) = &standing.spec else { continue };
+        let positions = &self.story.config().positions;
+        for (standing, position) in self.story.standings().iter().zip(positions) {
+            let Some(spec) = &standing.spec else {
+                let held = position.legs.iter().filter(|_| self.driver.holds_unopened());
+                for leg in held {
+                    let sign = if leg.side == Side::Long { 1 } else { -1 };
+                    *expected.entry((leg.account, leg.instrument)).or_insert(0) +=
+                        sign * leg.qty.raw();
+                }
+                continue;
+            };
             for (leg, open) in spec.legs.iter().zip(standing.open) {
                 let sign = if leg.side == Side::Long { 1 } else { -1 };
                 *expected.entry((leg.account, leg.instrument)).or_insert(0) += sign * open.raw();

@@ -36,6 +36,11 @@ pub trait Driver {
     fn gates(&self) -> GateCounters;
     /// Latency by stage.
     fn stages(&self) -> &Stages;
+
+    /// Whether accounts hold what is configured from the beginning, opened here or not.
+    fn holds_unopened(&self) -> bool {
+        false
+    }
 }
 
 /// A venue's own books.

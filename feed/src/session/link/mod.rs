@@ -141,12 +141,13 @@ impl Link {
             self.counters.strays += 1;
             return;
         }
-        let change_at = self.plan.dialect.life.map(|life| {
-            let early =
-                self.settings.change_early.plus(self.jitter.below(self.settings.change_jitter));
-            // A short life is used by half at least.
-            now.plus(life.minus(early).max(Nanos(life.0 / 2)))
-        });
+        let change_at =
+            [self.plan.dialect.life, self.settings.life].into_iter().flatten().min().map(|life| {
+                let early =
+                    self.settings.change_early.plus(self.jitter.below(self.settings.change_jitter));
+                // A short life is used by half at least.
+                now.plus(life.minus(early).max(Nanos(life.0 / 2)))
+            });
         let connection = &mut self.connections[slot.index()];
         connection.open(now, &self.plan);
         connection.change_at = change_at;

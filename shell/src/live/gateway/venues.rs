@@ -30,8 +30,12 @@ const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
 const BACKOFF_MAX: Nanos = Nanos::from_secs(30);
 /// A connection that lived for this long ends the back-off's growth.
 const STABLE: Nanos = Nanos::from_secs(60);
+/// The same for HTTP: servers hang up on those that ask for nothing, after a few seconds already.
+const STABLE_HTTP: Nanos = Nanos::from_secs(4);
 /// A message that never ends is noticed by reading, and raises no event.
 const READ_ALL_EVERY: Nanos = Nanos::from_secs(1);
+/// Pause after holdings that could not be read.
+const ASK_AGAIN: Nanos = Nanos::from_millis(500);
 /// RFC 6455: the purpose is fulfilled.
 const NORMAL_CLOSE: u16 = 1000;
 
@@ -56,6 +60,7 @@ enum Connection {
 
 struct Wire {
     target: Arc<Target>,
+    kind: ChannelKind,
     connection: Option<Connection>,
     /// There may be something to read.
     ready: bool,
@@ -66,10 +71,41 @@ struct Wire {
     /// When to connect; real time.
     connect_at: Option<Nanos>,
     backoff: Backoff,
-    /// When it was opened; real time.
-    opened: Nanos,
+    /// When it was opened, while it is open; real time.
+    opened: Option<Nanos>,
     /// It is gone and its trading has not been told yet.
     gone: bool,
+}
+
+impl Wire {
+    fn new(target: &Arc<Target>, kind: ChannelKind) -> Self {
+        Self {
+            target: Arc::clone(target),
+            kind,
+            connection: None,
+            ready: false,
+            wish: 0,
+            path: Arc::from("/"),
+            connect_at: None,
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
+            opened: None,
+            gone: false,
+        }
+    }
+
+    /// The connection ends, whoever ended it. A venue that accepts and hangs up is not connected to
+    /// without a pause; one that has served is.
+    fn end(&mut self, real: Nanos) {
+        let stable = match self.kind {
+            ChannelKind::WebSocket => STABLE,
+            ChannelKind::Http => STABLE_HTTP,
+        };
+        if self.opened.take().is_some_and(|opened| real.since(opened) > stable) {
+            self.backoff.reset();
+        }
+        self.connection = None;
+        self.gone = true;
+    }
 }
 
 /// Whether an account was asked what it holds.
@@ -84,6 +120,10 @@ struct Desk {
     of: VenueAccount,
     wires: Vec<Wire>,
     asked: Asked,
+    /// Connecting failed and that was said; not again before it is ready.
+    said: bool,
+    /// Not before this time is it asked again; real time.
+    ask_at: Nanos,
 }
 
 /// See the module.
@@ -111,21 +151,11 @@ impl Venues {
         clock: LiveClock,
         wall: WallClock,
     ) -> Self {
-        let wire = |target: &Arc<Target>| Wire {
-            target: Arc::clone(target),
-            connection: None,
-            ready: false,
-            wish: 0,
-            path: Arc::from("/"),
-            connect_at: None,
-            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
-            opened: Nanos(0),
-            gone: false,
-        };
-        let desk = |of: VenueAccount| Desk {
-            wires: of.targets.iter().map(wire).collect(),
-            of,
-            asked: Asked::No,
+        let desk = |of: VenueAccount| {
+            let plans = of.trading.channels();
+            let wires = of.targets.iter().zip(plans);
+            let wires = wires.map(|(target, plan)| Wire::new(target, plan.kind)).collect();
+            Desk { wires, of, asked: Asked::No, said: false, ask_at: Nanos(0) }
         };
         Self {
             desks: accounts.into_iter().map(desk).collect(),
@@ -149,7 +179,8 @@ impl Venues {
         let (real, wall) = (self.real(), self.wall.millis());
         for at in 0..self.desks.len() {
             let desk = &mut self.desks[at];
-            if desk.asked == Asked::No && desk.of.trading.query_positions(real, wall).is_ok() {
+            let is_due = desk.asked == Asked::No && desk.ask_at <= real;
+            if is_due && desk.of.trading.query_positions(real, wall).is_ok() {
                 desk.asked = Asked::Yes;
                 self.carry_out(at, real);
             }
@@ -192,12 +223,14 @@ impl Venues {
                     wire.connection = Some(connection);
                     // What came with the handshake is no event of the socket.
                     wire.ready = true;
-                    wire.opened = real;
+                    wire.opened = Some(real);
                     desk.of.trading.on_open(ch, real, self.wall.millis());
                 }
                 Err(failure) => {
-                    let text = format!("{}: connecting: {}", desk.of.name, failure.why);
-                    self.news.push(text.into_boxed_str());
+                    if !std::mem::replace(&mut desk.said, true) {
+                        let text = format!("{}: {}; trying again", desk.of.name, failure.why);
+                        self.news.push(text.into_boxed_str());
+                    }
                     if let Some(wait) = failure.retry_after {
                         wire.connect_at = Some(real.plus(wait));
                     }
@@ -234,15 +267,10 @@ impl Venues {
                     match state {
                         ReadState::Idle => {}
                         ReadState::More => wire.ready = true,
-                        ReadState::Closed(_) => wire.gone = true,
+                        ReadState::Closed(_) => wire.end(real),
                     }
                 }
                 if std::mem::take(&mut wire.gone) {
-                    // A venue that accepts and hangs up is not connected to without a pause.
-                    if wire.connection.is_some() && real.since(wire.opened) > STABLE {
-                        wire.backoff.reset();
-                    }
-                    wire.connection = None;
                     work += 1;
                     of.trading.on_closed(ch, real);
                 }
@@ -258,8 +286,6 @@ impl Venues {
     /// Does what a state machine wants done.
     fn carry_out(&mut self, at: usize, real: Nanos) {
         let Desk { of, wires, .. } = &mut self.desks[at];
-        let kinds: [Option<ChannelKind>; CHANNELS] =
-            std::array::from_fn(|ch| of.trading.channels().get(ch).map(|plan| plan.kind));
         while let Some(output) = of.trading.poll_output() {
             match output {
                 Output::Open { ch, path } => {
@@ -281,13 +307,15 @@ impl Venues {
                         Some(Connection::Http(one)) => one.request(text.as_bytes()).is_ok(),
                         None => false,
                     };
-                    wire.gone |= !sent;
+                    if !sent {
+                        wire.end(real);
+                    }
                 }
                 Output::Close { ch } => {
                     let wire = &mut wires[usize::from(ch.0)];
                     wire.wish = wire.wish.wrapping_add(1);
                     close(wire);
-                    wire.gone = true;
+                    wire.end(real);
                 }
             }
         }
@@ -296,9 +324,9 @@ impl Venues {
                 continue;
             }
             wire.connect_at = None;
-            let kind = match kinds[ch] {
-                Some(ChannelKind::Http) => Kind::Http,
-                _ => Kind::WebSocket,
+            let kind = match wire.kind {
+                ChannelKind::Http => Kind::Http,
+                ChannelKind::WebSocket => Kind::WebSocket,
             };
             let key = ((at * CHANNELS + ch) as u64) << 32 | u64::from(wire.wish);
             let request = ConnectRequest {
@@ -313,7 +341,7 @@ impl Venues {
         }
     }
 
-    fn take_events(&mut self, out: &mut Vec<GatewayEvent>) {
+    fn take_events(&mut self, real: Nanos, out: &mut Vec<GatewayEvent>) {
         for desk in &mut self.desks {
             let name = &desk.of.name;
             while let Some(event) = desk.of.trading.poll_event() {
@@ -322,7 +350,10 @@ impl Venues {
                         out.push(GatewayEvent::Order(event));
                         continue;
                     }
-                    TradingEvent::Ready => format!("{name}: ready for orders"),
+                    TradingEvent::Ready => {
+                        desk.said = false;
+                        format!("{name}: ready for orders")
+                    }
                     TradingEvent::NotReady(NotReadyReason::OrdersLost) => {
                         format!(
                             "{name}: no orders can be sent, the connection is lost; connecting again"
@@ -353,6 +384,7 @@ impl Venues {
                     }
                     TradingEvent::PositionsFailed { code } => {
                         desk.asked = Asked::No;
+                        desk.ask_at = real.plus(ASK_AGAIN);
                         format!("{name}: what it holds cannot be read (code {code}); asking again")
                     }
                 };
@@ -433,7 +465,7 @@ impl Gateway for Venues {
         for at in 0..self.desks.len() {
             self.carry_out(at, real);
         }
-        self.take_events(out);
+        self.take_events(real, out);
         work
     }
 
@@ -449,11 +481,49 @@ impl Gateway for Venues {
         true
     }
 
+    fn has_next(&self) -> bool {
+        let waits = |wire: &Wire| wire.ready && wire.connection.is_some() || wire.gone;
+        self.connector.has_next() || self.desks.iter().flat_map(|desk| &desk.wires).any(waits)
+    }
+
     fn is_ready(&self) -> bool {
         self.desks.iter().all(|desk| desk.of.trading.is_ready())
     }
 
     fn stop(&mut self, _: Duration) {
         self.desks.iter_mut().flat_map(|desk| &mut desk.wires).for_each(close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reap_feed::endpoint::Endpoint;
+    use reap_feed::transport::{TransportSettings, Trust};
+
+    fn wire(kind: ChannelKind) -> Wire {
+        let endpoint = Endpoint { secure: false, host: "localhost".into(), port: 1 };
+        let (trust, settings) = (Trust::webpki(), TransportSettings::default());
+        Wire::new(&Arc::new(Target { endpoint, trust, settings }), kind)
+    }
+
+    #[test]
+    fn f26_a_connection_that_served_ends_the_back_off_whoever_ends_it() {
+        let mut jitter = Jitter::new(1);
+        for (kind, brief, long) in [(ChannelKind::WebSocket, 59, 61), (ChannelKind::Http, 3, 5)] {
+            let mut wire = wire(kind);
+            let mut waits = Vec::new();
+            for lived in [brief, brief, long, brief] {
+                wire.backoff.next(&mut jitter);
+                wire.opened = Some(Nanos::from_secs(100));
+                wire.end(Nanos::from_secs(100 + lived));
+                waits.push(wire.backoff.waits());
+                assert!(std::mem::take(&mut wire.gone));
+                // It ends once: a later word of the same end changes nothing.
+                wire.end(Nanos::from_secs(1_000));
+                assert_eq!(wire.backoff.waits(), *waits.last().expect("just pushed"));
+            }
+            assert_eq!(waits, [1, 2, 0, 1], "{kind:?}");
+        }
     }
 }

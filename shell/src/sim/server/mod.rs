@@ -112,6 +112,16 @@ pub struct SimOptions {
     pub repeat_after: Nanos,
     /// Bytes that may wait for a client which does not read.
     pub output_max: usize,
+    /// How many times as fast as real time the venue's clock runs: how late a request may arrive is
+    /// a matter of the network, which runs no faster.
+    pub rate: u32,
+}
+
+impl SimOptions {
+    /// A receive window, or the life of a login, by the venue's clock.
+    pub(crate) fn window(&self, millis: u64) -> u64 {
+        millis.saturating_mul(u64::from(self.rate.max(1)))
+    }
 }
 
 impl Default for SimOptions {
@@ -127,6 +137,7 @@ impl Default for SimOptions {
             idle_limit: minutes(10),
             repeat_after: Nanos::from_secs(3),
             output_max: 1 << 20,
+            rate: 1,
         }
     }
 }

@@ -155,7 +155,7 @@ impl Call {
             let text = "Timestamp for this request was 1000ms ahead of the server's time.";
             return Err(ApiError::new(-1021, text));
         }
-        if now.saturating_sub(timestamp) as f64 > window {
+        if now.saturating_sub(timestamp) as f64 > window * f64::from(desk.options.rate.max(1)) {
             let text = "Timestamp for this request is outside of the recvWindow.";
             return Err(ApiError::new(-1021, text));
         }
