@@ -96,3 +96,67 @@ impl Gateway for Paper {
 
     fn stop(&mut self, _: Duration) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use reap_core::instrument::AccountId;
+    use reap_core::order::{ClientOrderId, OrderChange, OrderEvent, OrderSide};
+    use reap_core::position::PositionId;
+    use reap_core::tick::Quote;
+    use reap_core::units::Qty;
+
+    use super::*;
+    use crate::live::wires::quote_table;
+
+    const ONE: &str = "[venue.usdm]\nkind = \"binance_usdm\"\ntaker = \"5bps\"\nmaker = \"2bps\"\n\
+        latency = \"20ms\"\n[instrument.perp]\nvenue = \"usdm\"\nsymbol = \"BTCUSDT\"\n\
+        quote = \"USDT\"\ntick = \"0.1\"\nlot = \"0.001\"\n[policy.one]\nstop_loss = \"1%\"\n\
+        [[position]]\nname = \"one\"\npolicy = \"one\"\nopened = \"2026-01-01T00:00:00Z\"\n\
+        legs = [{ instrument = \"perp\", side = \"long\", entry = \"1000\", qty = \"0.5\" }]\n";
+
+    fn order(attempt: u16) -> Order {
+        Order {
+            id: ClientOrderId { epoch: 1, position: PositionId(0), leg: 0, plan: 1, attempt },
+            account: AccountId(0),
+            instrument: InstrumentId(0),
+            side: OrderSide::Sell,
+            qty: Qty::new(100).unwrap(),
+            limit: None,
+            reduce_only: true,
+        }
+    }
+
+    /// Looked at late, as every thread looks: after the order arrived.
+    #[test]
+    fn an_order_meets_the_newest_quote_the_first_one_too() {
+        let config = Config::parse("one.toml", ONE).unwrap();
+        let mut paper = Paper::new(&config);
+        let spec = config.positions[0].resolve(&config.instruments, |_| None).unwrap();
+        paper.on_opened(&spec);
+        let (mut table, quotes) = quote_table(1);
+        let mut now = Nanos::from_secs(1_800_000_000);
+        for (attempt, bid) in [(1, 9_990), (2, 9_880), (3, 9_880)] {
+            let quote = Quote::new(bid, bid + 1, 100, 100).unwrap();
+            table.write(InstrumentId(0), Some((quote, now)));
+            paper.send(now, &order(attempt)).unwrap();
+            now = now.plus(Nanos::from_millis(25));
+            let mut out = Vec::new();
+            paper.poll(now, &quotes, &mut out);
+            let said: Vec<OrderChange> = out
+                .iter()
+                .map(|event| match event {
+                    GatewayEvent::Order(OrderEvent { what, .. }) => *what,
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            match said[..] {
+                [OrderChange::Acked, OrderChange::Filled { price, .. }] if attempt < 3 => {
+                    assert_eq!(price.raw(), bid);
+                }
+                // What was taken stays taken while the quote is the same.
+                [OrderChange::Acked, OrderChange::Expired] if attempt == 3 => {}
+                _ => panic!("{attempt}: {said:?}"),
+            }
+        }
+    }
+}
