@@ -316,7 +316,7 @@ impl Venues {
             }
         }
         for (ch, wire) in wires.iter_mut().enumerate() {
-            if !wire.connect_at.is_some_and(|due| due <= real) {
+            if wire.connect_at.is_none_or(|due| due > real) {
                 continue;
             }
             wire.connect_at = None;
