@@ -151,7 +151,7 @@ impl Call {
             return Err(ApiError::new(-1131, "recvWindow must be less than 60000."));
         }
         let now = desk.now_ms();
-        if timestamp >= now.saturating_add(1_000) {
+        if timestamp >= now.saturating_add(desk.options.window(1_000)) {
             let text = "Timestamp for this request was 1000ms ahead of the server's time.";
             return Err(ApiError::new(-1021, text));
         }

@@ -137,7 +137,9 @@ pub(super) fn check_time(
         Some(text) => number(text).ok_or_else(|| invalid("X-BAPI-RECV-WINDOW"))?,
     };
     let now = desk.now_ms();
-    if now.saturating_sub(desk.options.window(window)) <= at && at < now.saturating_add(1_000) {
+    if now.saturating_sub(desk.options.window(window)) <= at
+        && at < now.saturating_add(desk.options.window(1_000))
+    {
         return Ok(());
     }
     Err(Refused::new(
