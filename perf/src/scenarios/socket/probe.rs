@@ -44,6 +44,8 @@ pub(super) struct Control {
     wanted: AtomicU8,
     reached: AtomicU8,
     samples: Mutex<Vec<Sample>>,
+    /// Messages of this phase that the hot thread has taken in.
+    pub(super) seen: AtomicU64,
     /// Allocations while they were counted.
     pub(super) allocations: AtomicU64,
 }
@@ -97,6 +99,7 @@ impl Probed {
             self.phase = wanted;
             self.control.samples.lock().extend_from_slice(&self.samples);
             self.samples.clear();
+            self.control.seen.store(0, Ordering::Relaxed);
             self.control.reached.store(wanted as u8, Ordering::Release);
         }
         wanted
@@ -119,6 +122,7 @@ impl Probed {
             for id in before..self.bare_bytes / self.frame_len {
                 self.samples.push(Sample { id: id as u64, in_hand, done: in_hand });
             }
+            self.control.seen.store(self.samples.len() as u64, Ordering::Relaxed);
         }
     }
 }
@@ -137,12 +141,17 @@ impl Feed for Probed {
             }
             Phase::Live => {
                 let Self { feed, clock, samples, .. } = self;
-                feed.read(now, &mut Probe { sink, clock, samples }, stats)
+                let work = feed.read(now, &mut Probe { sink, clock, samples }, stats);
+                if work > 0 {
+                    self.control.seen.store(self.samples.len() as u64, Ordering::Relaxed);
+                }
+                work
             }
             Phase::Count => {
                 let mut work = 0;
                 let counted =
                     allocation_counter::measure(|| work = self.feed.read(now, sink, stats));
+                self.control.seen.fetch_add(work as u64, Ordering::Relaxed);
                 self.control.allocations.fetch_add(counted.count_total, Ordering::Relaxed);
                 work
             }
