@@ -4,7 +4,11 @@
 //!
 //! `SEED=… STEPS=… cargo test -p reap-core --test engine_executor` repeats or lengthens a run.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test says its seed, and ends where something is missing"
+)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! What lies between the threads, with real threads: no wake-up is lost, nothing measured is lost,
 //! no tick overtakes a change of its source, and whoever is away is counted.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 mod desk;
 #[path = "../../feed/src/test_random.rs"]

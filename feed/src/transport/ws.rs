@@ -19,6 +19,9 @@ use super::{Counters, Flushed, Incoming, ReadState, TransportSettings};
 /// A pong and a close frame must fit, whatever was configured.
 const WRITE_BUFFER_MIN: usize = 1024;
 
+/// Bytes that weigh as much as one more message in a budget.
+const BYTES_PER_MESSAGE: usize = 4096;
+
 /// The code of a close frame that has none (RFC 6455, 7.1.5).
 const NO_CODE: u16 = 1005;
 
@@ -59,7 +62,9 @@ impl WsConnection {
         }
     }
 
-    /// Hands over what has come, at most `budget` messages (at least one), and flushes.
+    /// Hands over what has come, at most `budget` messages (at least one), and flushes. A message of
+    /// more than four kilobytes counts as several: a venue that sends long ones does not keep the
+    /// others waiting.
     ///
     /// A connection on which nothing came costs one `recv`. After [`ReadState::More`] call again.
     pub fn read(
@@ -96,12 +101,12 @@ impl WsConnection {
             // Each message is dropped before the next is read: the library's buffer is used again.
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
-                    left -= 1;
+                    left = left.saturating_sub(1 + text.len() / BYTES_PER_MESSAGE);
                     self.counters_mut().messages += 1;
                     on(Incoming::Text(text.as_ref()));
                 }
                 Ok(Message::Binary(bytes)) => {
-                    left -= 1;
+                    left = left.saturating_sub(1 + bytes.len() / BYTES_PER_MESSAGE);
                     self.counters_mut().messages += 1;
                     on(Incoming::Binary(&bytes));
                 }

@@ -213,13 +213,22 @@ impl Watch {
     }
 
     fn close_due(&mut self, now: Nanos, run: &mut Run) {
-        while let Some((_, close)) = self.closes.pop_front_if(|(due, _)| *due <= now) {
+        let mut later = Vec::new();
+        while let Some((due, close)) = self.closes.pop_front_if(|(due, _)| *due <= now) {
             let which = match close.target {
-                Target::Position(at) => match self.story.standings()[at].id {
-                    Some(id) => Which::Position(id),
-                    // It was never opened: there is nothing to close.
-                    None => continue,
-                },
+                Target::Position(at) => {
+                    let standing = &self.story.standings()[at];
+                    match standing.id {
+                        Some(id) => Which::Position(id),
+                        // It is being opened at this moment: closed as soon as it is.
+                        None if standing.spec.is_some() && standing.refused.is_none() => {
+                            later.push((due, close));
+                            continue;
+                        }
+                        // It was never opened: there is nothing to close.
+                        None => continue,
+                    }
+                }
                 Target::Venue(venue) => Which::Venue(venue),
                 Target::Tag(tag) => Which::Tag(tag),
                 Target::All => Which::All,
@@ -227,9 +236,12 @@ impl Watch {
             let command = Command::Close { which, urgency: close.urgency };
             if run.ends.commands.push(command).is_err() {
                 // The engine does not look: again at the next round.
-                self.closes.push_front((now, close));
-                return;
+                later.push((due, close));
+                break;
             }
+        }
+        for close in later.into_iter().rev() {
+            self.closes.push_front(close);
         }
     }
 

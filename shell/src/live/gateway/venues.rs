@@ -366,6 +366,11 @@ impl Venues {
                     TradingEvent::Unknown { id, why } => {
                         format!("{name}: the fate of {id} is not known ({why:?}); asking the venue")
                     }
+                    TradingEvent::Standing { id, standing: Standing::NotFound } => format!(
+                        "{name}: the venue does not know {id}, which may have been lost on its way; \
+                         nothing more is sent for its quantity: look at the venue, close by hand \
+                         what is still open, and restart"
+                    ),
                     TradingEvent::Standing { id, standing } => {
                         format!("{name}: the venue says of {id}: {standing:?}")
                     }
