@@ -1,5 +1,6 @@
 //! Execution on a simulated venue, and an engine whose quotes come from a clock.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -314,7 +315,7 @@ fn measured(
     let engine = spawn(agent, place, clock.clone(), Arc::default(), engine_stats)
         .map_err(|error| failed(&error))?;
 
-    let mut main = Main { opened: 0, closed: 0, before: None, clock: clock.clone(), count };
+    let mut main = Main { opened: 0, sold: 0, before: None, clock: clock.clone(), count };
     let found = main.drive(config, &mut openings_in, &bell, &mut told, &view, &start, &mut reader);
     stops[1].store(true, Ordering::Release);
     engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -332,7 +333,7 @@ fn measured(
 /// What main does in the product: opens positions, hears what happens.
 struct Main {
     opened: u64,
-    closed: u64,
+    sold: u64,
     before: Option<Histogram<u64>>,
     clock: LiveClock,
     count: u64,
@@ -352,6 +353,7 @@ impl Main {
     ) -> Result<Histogram<u64>, ScenarioError> {
         // Freed when all is over: no hot thread frees it.
         let mut kept = Vec::new();
+        let mut positions = HashSet::new();
         for (at, position) in config.positions.iter().enumerate() {
             let spec = position.resolve(&config.instruments, |_| None);
             let spec = Arc::new(spec.ok_or_else(|| failed(&"a position waits for a quote"))?);
@@ -360,16 +362,20 @@ impl Main {
             bell.ring();
         }
         let until = self.clock.real() + PATIENCE + self.count * INTERVAL;
-        while self.closed < self.count {
+        while self.sold < self.count {
             if self.clock.real() > until {
-                let Self { opened, closed, count, .. } = self;
-                let what = format!("{opened} of {count} positions opened, {closed} closed");
+                let Self { opened, sold, count, .. } = self;
+                let what = format!("{opened} of {count} positions opened, {sold} sold");
                 return Err(failed(&what));
             }
             while let Some(told) = told.pop() {
                 match told {
                     Told::Note(_, Note::Opened { .. }) => self.opened += 1,
-                    Told::Note(_, Note::Sent(_)) => self.closed += 1,
+                    // What is left of an order that was filled in part is sent again: that was not
+                    // decided, and must not end the run before the last position was.
+                    Told::Note(_, Note::Sent(order)) => {
+                        self.sold += u64::from(positions.insert(order.id.position));
+                    }
                     Told::Alarm(_, text) => return Err(failed(&text)),
                     _ => {}
                 }
@@ -378,7 +384,7 @@ impl Main {
             if ready && start.load(Ordering::Relaxed) == 0 {
                 start.store(self.clock.real() + 5_000_000, Ordering::Relaxed);
             }
-            if self.closed >= self.count / 10 && self.before.is_none() {
+            if self.sold >= self.count / 10 && self.before.is_none() {
                 self.before = Some(sent(reader));
             }
             rest(Duration::from_millis(1));
