@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::log::{End, Entry, HeaderError, Reader, Record, SegmentHeader, StopWhy};
@@ -301,6 +302,17 @@ impl Drop for Mount {
     }
 }
 
+/// A command that another test starts holds our lock between its fork and its exec.
+fn open_when_let_go(dir: &Path) -> OrderLog {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match OrderLog::open(dir, Nanos(1), SMALL) {
+            Err(LogError::Held { .. }) if Instant::now() < until => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 #[test]
 fn p6_a_full_disk_is_seen_at_the_start_and_before_it_is_needed() {
     let scratch = Scratch::new("disk");
@@ -318,7 +330,7 @@ fn p6_a_full_disk_is_seen_at_the_start_and_before_it_is_needed() {
     );
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "only the lock file");
 
-    let mut log = OrderLog::open(&dir, Nanos(1), SMALL).unwrap();
+    let mut log = open_when_let_go(&dir);
     fs::write(mount.0.join("ballast"), vec![1; 90 << 10]).unwrap();
     let mut written = 0u64;
     while log.counters().rotations == 0 {

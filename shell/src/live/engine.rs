@@ -45,6 +45,8 @@ pub struct EngineDesk {
     from_execution: Consumer<ToEngine>,
     commands: Consumer<Command>,
     bell: Arc<Doorbell>,
+    /// Something was pushed, and execution has not been woken for it yet.
+    rings: bool,
     halt: Arc<Halt>,
     view: Arc<EngineView>,
     /// By instrument.
@@ -104,6 +106,7 @@ impl EngineDesk {
             from_execution,
             commands,
             bell,
+            rings: false,
             halt,
             view,
             funding: vec![Funding::default(); instruments.len()],
@@ -128,7 +131,16 @@ impl EngineDesk {
             self.halt.set(HaltReason::Intents);
             self.held.push_back(full.0);
         }
-        self.bell.ring();
+        self.rings = true;
+    }
+
+    /// Wakes execution when something was pushed: after what pushed it was measured, for waking a
+    /// thread that sleeps is a system call.
+    #[inline]
+    fn wake(&mut self) {
+        if std::mem::take(&mut self.rings) {
+            self.bell.ring();
+        }
     }
 
     fn push_held(&mut self) {
@@ -137,7 +149,7 @@ impl EngineDesk {
                 self.held.push_front(full.0);
                 return;
             }
-            self.bell.ring();
+            self.rings = true;
         }
     }
 
@@ -165,6 +177,7 @@ impl EngineDesk {
             self.refresh_table();
             work += 1;
         }
+        self.wake();
         work
     }
 
@@ -240,6 +253,7 @@ impl Sink for EngineDesk {
         let decided = self.clock.real();
         stats.stages.record(Stage::Decide, decided.saturating_sub(decoded));
         stats.stages.record(Stage::Tick, decided.saturating_sub(received));
+        self.wake();
     }
 }
 
@@ -348,6 +362,7 @@ impl EngineAgent {
             let decided = self.desk.clock.real();
             stats.stages.record(Stage::Decide, decided.saturating_sub(begun));
             self.note_tick(received, decided, stats);
+            self.desk.wake();
             if work >= BURST {
                 return work;
             }

@@ -228,6 +228,11 @@ impl ExecutionAgent {
         self.alarm(now, alarm);
     }
 
+    fn commit(&mut self, now: Nanos) {
+        let alarm = self.journal.commit();
+        self.alarm(now, alarm);
+    }
+
     fn register(&mut self, now: Nanos, id: PositionId, opening: Opening) {
         let exit = &self.policies[usize::from(opening.spec.policy.0)];
         let taken = self.executor.register(id, &opening.spec, exit);
@@ -343,6 +348,8 @@ impl ExecutionAgent {
             if self.orders.is_empty() {
                 return;
             }
+            // All of the step is in the log before any of it leaves.
+            self.commit(now);
             for order in std::mem::take(&mut self.orders) {
                 self.send(now, &order, decided, stats);
             }
@@ -500,6 +507,7 @@ impl Agent for ExecutionAgent {
             self.step(now, Input::Timer, stats);
         }
         self.wires.view.ready.store(self.gateway.is_ready(), Ordering::Relaxed);
+        self.commit(now);
         if work == 0 {
             let alarm = self.journal.prepare();
             self.alarm(now, alarm);

@@ -67,11 +67,26 @@ impl Journal {
         self.failed
     }
 
+    /// Gets a record ready; [`Self::commit`] writes it.
     pub(super) fn append(&mut self, now: Nanos, record: &Record) -> Option<Box<str>> {
         if self.failed {
             return None;
         }
-        let error = self.log.append(now, record).err()?;
+        let done = self.log.stage(now, record).map(drop);
+        self.judge(done)
+    }
+
+    /// Writes everything that is ready: before an order leaves, and before the thread rests.
+    pub(super) fn commit(&mut self) -> Option<Box<str>> {
+        if self.failed {
+            return None;
+        }
+        let done = self.log.commit();
+        self.judge(done)
+    }
+
+    fn judge(&mut self, done: Result<(), LogError>) -> Option<Box<str>> {
+        let error = done.err()?;
         self.failed = true;
         Some(format!("order log: {error}; nothing is sent any more").into_boxed_str())
     }

@@ -69,6 +69,8 @@ pub struct LogCounters {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Writes: records that belong together are written together.
+    pub writes: u64,
     /// Changes to a next segment.
     pub rotations: u64,
     /// Those for which no segment was ready: an order waited while one was reserved.
@@ -79,6 +81,10 @@ pub struct LogCounters {
     pub prepare_failures: u64,
 }
 
+/// Bytes that are written together at most: more than any step of the executor takes.
+const BUFFER: usize = 1 << 14;
+const _: () = assert!(BUFFER >= HEADER_LEN + RECORD_MAX);
+
 /// See the module.
 #[derive(Debug)]
 pub struct OrderLog {
@@ -88,8 +94,15 @@ pub struct OrderLog {
     /// Reserved, its header not yet written.
     next: Option<Segment>,
     sequence: u64,
-    /// A header and a record.
-    buffer: Box<[u8; HEADER_LEN + RECORD_MAX]>,
+    /// What is ready to be written, from the beginning.
+    buffer: Box<[u8; BUFFER]>,
+    /// How much of it.
+    staged: usize,
+    /// Records among it, and their bytes without headers.
+    staged_records: u64,
+    staged_bytes: u64,
+    /// An order is among it.
+    holds_order: bool,
     counters: LogCounters,
     poisoned: Option<LogError>,
 }
@@ -118,7 +131,11 @@ impl OrderLog {
             current,
             next: Some(next),
             sequence: 1,
-            buffer: Box::new([0; HEADER_LEN + RECORD_MAX]),
+            buffer: Box::new([0; BUFFER]),
+            staged: 0,
+            staged_records: 0,
+            staged_bytes: 0,
+            holds_order: false,
             counters: LogCounters::default(),
             poisoned: None,
         })
@@ -157,40 +174,79 @@ impl OrderLog {
     /// Writes a record and returns its number. One write; nothing is allocated.
     ///
     /// # Errors
-    /// When it is not written for sure, or an earlier append failed. What was to follow the record
+    /// When it is not written for sure, or an earlier one was not. What was to follow the record
     /// must not happen: its order is not sent.
     pub fn append(&mut self, now: Nanos, record: &Record) -> Result<u64, LogError> {
+        let sequence = self.stage(now, record)?;
+        self.commit()?;
+        Ok(sequence)
+    }
+
+    /// Gets a record ready and returns its number; [`Self::commit`] writes it together with those
+    /// that follow. Nothing is allocated.
+    ///
+    /// # Errors
+    /// When room had to be made and could not be, or an earlier record was not written.
+    pub fn stage(&mut self, now: Nanos, record: &Record) -> Result<u64, LogError> {
         if let Some(error) = &self.poisoned {
             return Err(error.clone());
         }
-        self.write(now, record).inspect_err(|error| self.poisoned = Some(error.clone()))
+        self.put(now, record).inspect_err(|error| self.poisoned = Some(error.clone()))
     }
 
-    fn write(&mut self, now: Nanos, record: &Record) -> Result<u64, LogError> {
+    /// Writes what is ready: one write for all of it.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn commit(&mut self) -> Result<(), LogError> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        self.write().inspect_err(|error| self.poisoned = Some(error.clone()))
+    }
+
+    fn put(&mut self, now: Nanos, record: &Record) -> Result<u64, LogError> {
         let len = record.encoded_len();
-        // A new segment's header goes out in one write with its first record.
-        let mut from = HEADER_LEN;
-        if !self.current.has_room(len) {
+        if self.staged + HEADER_LEN + len > self.buffer.len() {
+            self.write()?;
+        }
+        if !self.current.has_room(self.staged + len) {
+            self.write()?;
             self.rotate()?;
+            // The new segment's header goes out in one write with its first record.
             let header =
                 self.current.head(&self.directory, self.sequence, now, self.settings.fingerprint);
             self.buffer[..HEADER_LEN].copy_from_slice(&header);
-            from = 0;
+            self.staged = HEADER_LEN;
         }
         self.current
             .encoder()
-            .encode(self.sequence, now, record, &mut self.buffer[HEADER_LEN..])
-            .expect("the buffer holds the longest record");
-        self.current.write_all(&self.buffer[from..HEADER_LEN + len])?;
-        if self.settings.sync == Sync::BeforeSend && matches!(record, Record::Order(_)) {
+            .encode(self.sequence, now, record, &mut self.buffer[self.staged..])
+            .expect("room was made for it");
+        self.staged += len;
+        self.holds_order |= matches!(record, Record::Order(_));
+        let sequence = self.sequence;
+        self.sequence += 1;
+        self.staged_records += 1;
+        self.staged_bytes += len as u64;
+        Ok(sequence)
+    }
+
+    fn write(&mut self) -> Result<(), LogError> {
+        if self.staged == 0 {
+            return Ok(());
+        }
+        self.current.write_all(&self.buffer[..self.staged])?;
+        self.counters.bytes += std::mem::take(&mut self.staged_bytes);
+        self.counters.records += std::mem::take(&mut self.staged_records);
+        self.counters.writes += 1;
+        self.staged = 0;
+        let holds_order = std::mem::take(&mut self.holds_order);
+        if holds_order && self.settings.sync == Sync::BeforeSend {
             self.current.sync_data()?;
             self.counters.syncs += 1;
         }
-        let sequence = self.sequence;
-        self.sequence += 1;
-        self.counters.records += 1;
-        self.counters.bytes += len as u64;
-        Ok(sequence)
+        Ok(())
     }
 
     /// Goes on in the next segment.
@@ -251,6 +307,7 @@ impl OrderLog {
         if let Some(error) = &self.poisoned {
             return Err(error.clone());
         }
+        self.commit()?;
         self.counters.syncs += 1;
         self.current.sync_data().inspect_err(|error| self.poisoned = Some(error.clone()))
     }
