@@ -6,7 +6,7 @@
 //! that was lost and after every [`Output::Close`]. After each call it takes all outputs and all
 //! events.
 //!
-//! **What an event means.** [`OrderChange::Acked`] is given once at most. A fill is given once per
+//! **What an event means.** [`Acked`](reap_core::order::OrderChange::Acked) is given once at most. A fill is given once per
 //! trade, exact at the instrument's scales. A terminal event comes after all fills of its order:
 //! when the venue says "cancelled, 3 executed" before the executions arrive, it is held until they
 //! add up, and after [`FILLS_WAIT`] the executions are asked for. An order that is filled to the
