@@ -56,10 +56,16 @@ impl fmt::Display for Ending {
     }
 }
 
-/// Signals that ask for an end. The second one ends the process at once.
+/// Signals that ask for an end. One that comes while that is under way ends the process at once;
+/// within half a second it is taken for an echo of the first, as from a wrapper that passes on what
+/// its whole group has got.
 pub struct Signals {
     last: Arc<AtomicUsize>,
+    force: Arc<AtomicBool>,
 }
+
+/// How long an echo may take.
+const ECHO: Duration = Duration::from_millis(500);
 
 impl Signals {
     /// Listens for SIGINT and SIGTERM from now on.
@@ -68,15 +74,24 @@ impl Signals {
     /// When the system refuses.
     pub fn listen() -> std::io::Result<Self> {
         let last = Arc::new(AtomicUsize::new(0));
-        let twice = Arc::new(AtomicBool::new(false));
+        let force = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // Registered first: it sees what the line below sets at the signal before.
-            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&twice))?;
-            signal_hook::flag::register(signal, Arc::clone(&twice))?;
+            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&force))?;
             let number = usize::try_from(signal).unwrap_or_default();
             signal_hook::flag::register_usize(signal, Arc::clone(&last), number)?;
         }
-        Ok(Self { last })
+        Ok(Self { last, force })
+    }
+
+    /// The end is under way: from soon on a further signal ends the process at once.
+    fn arm(&self) {
+        let force = Arc::clone(&self.force);
+        let arm = move || {
+            rest(ECHO);
+            force.store(true, Ordering::Relaxed);
+        };
+        // Without it a second signal changes nothing, and the end comes by itself.
+        drop(std::thread::Builder::new().name("reap-signals".into()).spawn(arm));
     }
 
     /// The signal that came.
@@ -126,6 +141,7 @@ pub fn drive(
     let ending = loop {
         watch.step(&mut run, &mut |at, line| read &= tell(at, line));
         if let Some(signal) = signals.received() {
+            signals.arm();
             break Ending::Signal(signal);
         }
         if !read {
