@@ -175,7 +175,7 @@ impl Gateway for Anything {
         true
     }
 
-    fn stop(&mut self, _: Duration) {}
+    fn stop(&mut self) {}
 }
 
 impl Venue {

@@ -71,7 +71,7 @@ pub fn ask(
             }
         }
     }
-    venues.stop(Duration::ZERO);
+    venues.stop();
     drop(connector);
     let missing = answered.iter().filter(|answered| !**answered).count();
     Ok(match missing {

@@ -60,8 +60,6 @@ pub struct EngineDesk {
 pub struct EngineView {
     /// Quotes that reached it.
     pub quotes: AtomicU64,
-    /// Its running hash, when it has ended.
-    pub hash: AtomicU64,
     /// Ticks that came so late that only the newest of each instrument were looked at.
     pub lagged: AtomicU64,
     /// It is behind and looks at the newest only.
@@ -209,11 +207,6 @@ impl EngineDesk {
     /// Whether execution has, or can have, everything that was decided; who is gone takes nothing.
     fn all_passed_on(&self) -> bool {
         self.held.is_empty() || self.to_execution.is_abandoned()
-    }
-
-    fn publish_end(&self) {
-        // Read after the thread was joined.
-        self.view.hash.store(self.engine.hash(), Ordering::Relaxed);
     }
 }
 
@@ -385,7 +378,6 @@ impl Agent for EngineAgent {
         let stop = self.stop.load(Ordering::Acquire);
         let work = self.take_ticks(now, stats) + self.desk.work(now);
         if stop && work == 0 && self.desk.all_passed_on() {
-            self.desk.publish_end();
             self.done = true;
         }
         work
@@ -509,7 +501,6 @@ impl<F: Feed> Agent for FusedAgent<F> {
         let stop = self.stop.load(Ordering::Acquire);
         let work = self.read(now, stats) + self.desk.work(now);
         if stop && work == 0 && self.desk.all_passed_on() {
-            self.desk.publish_end();
             self.done = true;
         }
         work

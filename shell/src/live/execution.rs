@@ -63,8 +63,6 @@ pub struct ExecutionWires {
 /// What others see of execution.
 #[derive(Debug, Default)]
 pub struct ExecutionView {
-    /// Its running hash, when it has ended.
-    pub hash: AtomicU64,
     /// Notes for which there was no room: the story is incomplete.
     pub notes_lost: AtomicU64,
     /// Orders that the log could not take and that were not sent for that.
@@ -448,9 +446,7 @@ impl ExecutionAgent {
         self.append(now, &Record::Stop(StopWhy::Asked));
         let alarm = self.journal.sync();
         self.alarm(now, alarm);
-        self.gateway.stop(Duration::from_millis(200));
-        // Read after the thread was joined.
-        self.wires.view.hash.store(self.executor.hash(), Ordering::Relaxed);
+        self.gateway.stop();
         self.stopped = true;
     }
 }

@@ -3,8 +3,6 @@
 mod paper;
 mod venues;
 
-use std::time::Duration;
-
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::log::NotSentWhy;
 use reap_core::order::{Order, OrderEvent};
@@ -83,8 +81,8 @@ pub trait Gateway: Send {
         true
     }
 
-    /// No more orders will come: connections are closed. At most this long.
-    fn stop(&mut self, most: Duration);
+    /// No more orders will come: connections are closed.
+    fn stop(&mut self);
 }
 
 /// Decides as live and places nothing: what would have been sent is recorded and told. Nothing is
@@ -122,5 +120,5 @@ impl Gateway for DryRun {
         false
     }
 
-    fn stop(&mut self, _: Duration) {}
+    fn stop(&mut self) {}
 }

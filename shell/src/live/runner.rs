@@ -44,8 +44,6 @@ pub struct Pulse {
     late: AtomicU64,
     /// The longest gap in real nanoseconds.
     gap_max: AtomicU64,
-    /// It sleeps in the kernel: no beat is no wonder.
-    parked: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -177,9 +175,7 @@ impl<A: Agent> Runner<A> {
                 Idle::Park => {
                     let due = self.agent.next_timer().map(|at| self.clock.until(at));
                     let most = due.unwrap_or(PARK_MOST).min(PARK_MOST);
-                    self.pulse.parked.store(true, Ordering::Relaxed);
                     self.agent.park(most);
-                    self.pulse.parked.store(false, Ordering::Relaxed);
                     slept = true;
                 }
             }

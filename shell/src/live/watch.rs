@@ -7,10 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reap_core::GateCounters;
-use reap_core::engine::Engine;
 use reap_core::event::{Command, Which};
-use reap_core::executor::Executor;
-use reap_core::hash::RunningHash;
 use reap_core::instrument::{InstrumentId, VenueId};
 use reap_core::order::OrderChange;
 use reap_core::plan::PlanView;
@@ -19,7 +16,6 @@ use reap_core::pricing::Quotes;
 use reap_core::tick::Quote;
 use reap_core::units::Nanos;
 use reap_feed::decoded::Counts;
-use reap_feed::session::LinkEvent;
 
 use super::books::Holdings;
 use super::run::{Ended, Ends, Run, Watched};
@@ -65,10 +61,6 @@ pub struct Watch {
     /// Whether each instrument has a fresh price; `None` before its first.
     fresh: Vec<Option<bool>>,
     halted: bool,
-    /// Lines that are live, by index.
-    live: Vec<bool>,
-    /// Whether every line has been live at once.
-    all_live: bool,
     alarms: u64,
 }
 
@@ -102,8 +94,6 @@ impl Watch {
             behind: false,
             fresh: vec![None; config.instruments.len()],
             halted: false,
-            live: vec![false; run.lines.len()],
-            all_live: false,
             alarms: 0,
             config: Arc::new(config.clone()),
             story: Story::new(config),
@@ -114,12 +104,6 @@ impl Watch {
     #[must_use]
     pub const fn story(&self) -> &Story {
         &self.story
-    }
-
-    /// Whether every connection of market data has been live at once.
-    #[must_use]
-    pub const fn all_live(&self) -> bool {
-        self.all_live
     }
 
     /// When the market begins.
@@ -151,12 +135,6 @@ impl Watch {
     /// Takes in what the threads have told, in the end too.
     pub fn take_notes(&mut self, ends: &mut Ends, lines: &[String], tell: Tell<'_>) {
         while let Some(note) = ends.feed.pop() {
-            match note.event {
-                LinkEvent::Live | LinkEvent::Replaced => self.live[note.line] = true,
-                LinkEvent::Lost(_) => self.live[note.line] = false,
-                _ => {}
-            }
-            self.all_live |= self.live.iter().all(|live| *live);
             tell(note.at, &note.text(lines, &self.config));
         }
         while let Some(told) = ends.told.pop() {
@@ -414,29 +392,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// One number for everything that engine and executor decided, in order.
-    #[must_use]
-    pub fn decision_hash(&self) -> u64 {
-        let mut hash = RunningHash::new();
-        hash.fold(self.ended.engine.hash());
-        hash.fold(self.ended.executor.hash());
-        hash.value()
-    }
-
     fn config(&self) -> &Config {
         self.story.config()
-    }
-
-    /// The engine.
-    #[must_use]
-    pub const fn engine(&self) -> &Engine {
-        &self.ended.engine
-    }
-
-    /// The executor.
-    #[must_use]
-    pub const fn executor(&self) -> &Executor {
-        &self.ended.executor
     }
 }
 

@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use reap_core::event::Command;
@@ -151,7 +150,7 @@ impl Gateway for Wired {
         true
     }
 
-    fn stop(&mut self, _: Duration) {}
+    fn stop(&mut self) {}
 }
 
 impl Venue {

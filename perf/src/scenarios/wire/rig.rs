@@ -162,7 +162,7 @@ pub(super) fn sends(
             turn(&mut venues, &mut live);
         }
     }
-    venues.stop(Duration::from_millis(10));
+    venues.stop();
     drop(connector);
     simulated.stop();
     Ok(steps)

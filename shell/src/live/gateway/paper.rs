@@ -1,7 +1,5 @@
 //! Paper fills: orders meet the live quotes after the venue's latency, bounded by what is quoted.
 
-use std::time::Duration;
-
 use reap_core::instrument::InstrumentId;
 use reap_core::log::NotSentWhy;
 use reap_core::order::Order;
@@ -94,7 +92,7 @@ impl Gateway for Paper {
         true
     }
 
-    fn stop(&mut self, _: Duration) {}
+    fn stop(&mut self) {}
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! faster; only what venues are told is the market's wall clock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use reap_core::instrument::{AccountId, Instrument, InstrumentId, VenueId};
 use reap_core::log::NotSentWhy;
@@ -495,7 +494,7 @@ impl Gateway for Venues {
         self.desks.iter().all(|desk| desk.of.trading.is_ready())
     }
 
-    fn stop(&mut self, _: Duration) {
+    fn stop(&mut self) {
         self.desks.iter_mut().flat_map(|desk| &mut desk.wires).for_each(close);
     }
 }
