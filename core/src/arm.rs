@@ -204,7 +204,8 @@ impl Engine {
     }
 
     fn tier_keep(&self, position: &Tracked, trigger: &Trigger, leg: usize) -> Qty {
-        let rule = &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)];
+        let rule =
+            &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)].rule;
         let Rule::Tiers { tiers, .. } = rule else { return Qty::ZERO };
         let id = position.legs[leg].instrument;
         let instrument = self.books.instrument(id).expect("registration knew it");
@@ -229,7 +230,7 @@ impl Engine {
         if position.count == 1 {
             return exits[0];
         }
-        let of = match &self.policies[usize::from(position.policy)].rules[usize::from(rule)] {
+        let of = match &self.policies[usize::from(position.policy)].rules[usize::from(rule)].rule {
             Rule::TrailingStop { base, .. } | Rule::TrailingProfit { base, .. } => *base,
             _ => None,
         };
@@ -253,7 +254,8 @@ impl Engine {
         let trigger = self.triggers[id];
         debug_assert!(trigger.place == Place::None);
         let position = &self.positions[trigger.position as usize];
-        let rule = &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)];
+        let rule =
+            &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)].rule;
         let instrument = self.books.instrument(position.legs[0].instrument);
         let instrument = instrument.expect("registration knew it");
         let condition = if position.is_flat() {
@@ -357,7 +359,8 @@ impl Engine {
     /// Kind, step and distance of a trailing rule of one leg.
     fn trail_of(&self, trigger: &Trigger) -> (DistanceKind, i64, i64) {
         let position = &self.positions[trigger.position as usize];
-        let rule = &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)];
+        let rule =
+            &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)].rule;
         let instrument = self.books.instrument(position.legs[0].instrument);
         let instrument = instrument.expect("registration knew it");
         match rule {

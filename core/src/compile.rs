@@ -115,6 +115,7 @@ pub(crate) fn condition(
                 None => Condition::Never,
             }
         }
+        other => crate::rules::condition(position, other, trigger, instrument),
     }
 }
 

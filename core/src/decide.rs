@@ -38,8 +38,11 @@ impl Engine {
             }
             plan.urgency = plan.urgency.max(decision.winner.urgency);
             if raises {
-                let keep = plan.keep;
-                self.decisions.push_back(Decision { keep, ..decision });
+                // What a plan has of urgency it keeps: an intent that only lowers what stays open
+                // does not ask for less of it.
+                let (keep, urgency) = (plan.keep, plan.urgency);
+                let winner = Candidate { urgency, ..decision.winner };
+                self.decisions.push_back(Decision { winner, keep });
             }
         }
         self.scratch.clear();

@@ -122,6 +122,23 @@ impl Desk {
                 self.hash.fold(3);
                 self.hash.fold(u64::from(position.0) | (outcome as u64) << 32);
             }
+            Report::LegRead { position, leg, qty } => {
+                self.hash.fold(4);
+                self.hash.fold(u64::from(position.0) | u64::from(leg) << 32);
+                self.hash.fold(qty.raw() as u64);
+            }
+            Report::EntryFill { position, leg, price, qty, fee } => {
+                self.hash.fold(5);
+                self.hash.fold(u64::from(position.0) | u64::from(leg) << 32);
+                self.hash.fold(price.raw() as u64);
+                self.hash.fold(qty.raw() as u64);
+                self.hash.fold_wide(fee);
+            }
+            Report::EntryEnded { position, entry, outcome } => {
+                self.hash.fold(6);
+                self.hash.fold(u64::from(position.0) | (outcome as u64) << 32);
+                self.hash.fold(entry);
+            }
         }
         self.reports.push_back(report);
     }

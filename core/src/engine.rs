@@ -15,6 +15,7 @@ use crate::heap::NodeId;
 use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::intent::Intent;
 use crate::limits::{LEGS_MAX, POLICIES_MAX, POSITIONS_MAX};
+use crate::note::{EngineNote, Notes};
 use crate::pair::classes_max;
 use crate::policy::{Policy, PolicyId};
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
@@ -23,7 +24,7 @@ use crate::tick::{Quote, Tick, TickKind};
 use crate::tracked::Tracked;
 use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
 use crate::units::{Nanos, Qty};
-use crate::watch::{Due, DueClass, Timer, Watch};
+use crate::watch::{Due, DueClass, SystemTimer, Timer, Watch};
 
 /// How much the engine has room for. Everything is allocated when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,11 @@ pub struct Engine {
     pub(crate) hold_timers: Vec<NodeId>,
     pub(crate) hash: RunningHash,
     pub(crate) counters: EngineCounters,
+    pub(crate) notes: Notes,
 }
+
+/// Notes that wait at most; see [`Engine::poll_note`].
+const NOTES_MAX: usize = 256;
 
 impl Engine {
     /// An engine for these instruments and this many sources.
@@ -119,6 +124,7 @@ impl Engine {
             hold_timers: alloc::vec![NodeId::NONE; instruments.len()],
             hash: RunningHash::new(),
             counters: EngineCounters::default(),
+            notes: Notes::with_capacity(NOTES_MAX + positions),
         }
     }
 
@@ -220,6 +226,18 @@ impl Engine {
         Some(intent)
     }
 
+    /// What the engine has to say beside its intents. Poll it as far as it goes after the intents of
+    /// an event; notes that find no room are lost and counted, decisions are not touched by them.
+    pub fn poll_note(&mut self) -> Option<EngineNote> {
+        self.notes.pop()
+    }
+
+    /// Notes that found no room.
+    #[must_use]
+    pub const fn notes_lost(&self) -> u64 {
+        self.notes.lost
+    }
+
     /// When the engine wants [`Event::Timer`] next.
     #[must_use]
     pub fn next_timer(&self) -> Option<Nanos> {
@@ -279,10 +297,16 @@ impl Engine {
             matches!(position.state, PositionState::Open | PositionState::Exiting)
         };
         if self.find(id).filter(live).is_none() {
-            self.counters.stray += 1;
+            self.stray("a report or command for a position that is not live", Some(id));
             return None;
         }
         Some(id.slot() as u32)
+    }
+
+    /// Counts an event that means nothing here, and says so.
+    pub(crate) fn stray(&mut self, what: &'static str, position: Option<PositionId>) {
+        self.counters.stray += 1;
+        self.notes.push(EngineNote::Stray { what, position });
     }
 
     pub(crate) fn each_trigger(&mut self, slot: u32, mut each: impl FnMut(&mut Self, TriggerId)) {
@@ -314,8 +338,14 @@ impl Engine {
                         }
                     });
                 }
+                Timer::System(timer, index) => self.on_system_timer(now, timer, index),
             }
         }
+    }
+
+    /// A timer of a part of the engine that is no trigger.
+    fn on_system_timer(&mut self, _now: Nanos, timer: SystemTimer, _index: u32) {
+        match timer {}
     }
 
     fn on_tick(&mut self, now: Nanos, tick: &Tick) {

@@ -2,7 +2,8 @@
 
 use crate::instrument::{InstrumentId, SourceId, VenueId};
 use crate::intent::Urgency;
-use crate::position::PositionId;
+use crate::policy::PolicyId;
+use crate::position::{PositionId, Side};
 use crate::tick::Tick;
 use crate::units::{Decimal, Nanos, Price, Qty};
 
@@ -57,6 +58,49 @@ pub enum Report {
         /// How.
         outcome: Outcome,
     },
+    /// What a venue says is held of a leg: an authoritative read, not an order of ours. What a venue
+    /// nets over several legs is split by the executor.
+    LegRead {
+        /// The position.
+        position: PositionId,
+        /// Index of the leg.
+        leg: u8,
+        /// What is held for this leg.
+        qty: Qty,
+    },
+    /// A fill of an entry's leg.
+    EntryFill {
+        /// The position that is being entered.
+        position: PositionId,
+        /// Index of the leg.
+        leg: u8,
+        /// Fill price.
+        price: Price,
+        /// Filled quantity.
+        qty: Qty,
+        /// Fee at the instrument's nano scale; negative is a rebate.
+        fee: i128,
+    },
+    /// An entry has ended: nothing of it is live at a venue any more.
+    EntryEnded {
+        /// The position that was entered.
+        position: PositionId,
+        /// Number of the entry.
+        entry: u64,
+        /// How.
+        outcome: EntryOutcome,
+    },
+}
+
+/// How an entry ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntryOutcome {
+    /// Every leg is filled as wanted.
+    Filled,
+    /// Some of it is filled, or the legs differ.
+    Partial,
+    /// Nothing is filled: there is no position.
+    Nothing,
 }
 
 /// How a plan ended.
@@ -96,6 +140,86 @@ pub enum Command {
     },
     /// Believe the quote that is held aside.
     ConfirmJump(InstrumentId),
+    /// A signal to the other side of what is held on an instrument.
+    Signal {
+        /// Which instrument.
+        instrument: InstrumentId,
+        /// The side that the signal wants.
+        side: Side,
+    },
+    /// What may be done at all.
+    SetState(TradingState),
+    /// Lifts what latched.
+    Reset(Latch),
+    /// Equity of the accounts together, in the portfolio's currency.
+    Equity(Decimal),
+    /// Money moved in (positive) or out: shifts equity and its baseline alike.
+    Transfer(Decimal),
+    /// The liquidation price of a leg became known or changed; `None`: it has none.
+    Liquidation {
+        /// The position.
+        position: PositionId,
+        /// Index of the leg.
+        leg: u8,
+        /// The price.
+        price: Option<Price>,
+    },
+    /// Positions go over to another policy, which [`crate::engine::Engine::add_policy`] took in.
+    Policy {
+        /// Which.
+        which: Which,
+        /// To what.
+        policy: PolicyId,
+    },
+    /// A rule of positions is switched on or off.
+    Rule {
+        /// Which positions.
+        which: Which,
+        /// Index of the rule.
+        rule: u8,
+        /// On or off.
+        on: bool,
+    },
+    /// A task is started, paused, resumed or stopped.
+    Task {
+        /// Index of the task.
+        task: u16,
+        /// What it shall do.
+        what: TaskCommand,
+    },
+}
+
+/// What may be done (SPEC §6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TradingState {
+    /// Entries and exits.
+    #[default]
+    Active,
+    /// Exits only.
+    Reducing,
+    /// Exits only, until an operator resets it.
+    Halted,
+    /// Nothing.
+    Stopped,
+}
+
+/// What latches until an operator resets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latch {
+    /// `portfolio_loss`.
+    PortfolioLoss,
+    /// The drawdown breakers.
+    Drawdown,
+}
+
+/// What a task is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what they say")]
+pub enum TaskCommand {
+    Start,
+    Pause,
+    Resume,
+    Stop,
 }
 
 /// Which positions a command means.

@@ -10,11 +10,12 @@
 //! | units and their bounds | [`units`], [`limits`] |
 //! | what venues and desks say | [`tick`], [`instrument`], [`policy`], [`position`] |
 //! | when a price may be used | `book` |
-//! | rules solved for prices | `compile`, [`net`]; checked in `register` |
+//! | rules solved for prices | `compile`, `rules`, [`net`]; checked in `register` |
 //! | what a tick is compared with | `watch`, over `heap`, `trailing`, `pair`, `guard` |
 //! | where a trigger waits, what happens when it holds | `trigger`, `arm` |
 //! | one decision per position and event | `arbiter`, `decide` |
 //! | fills, ends of plans, commands | `life`, `tracked` |
+//! | what the engine says beside its intents | [`note`] |
 //! | what recovery and replay read | [`log`] |
 //! | holdings, plans, limits, orders | [`holding`], [`plan`], [`pricing`], [`order`], [`executor`] |
 //!
@@ -49,6 +50,7 @@ mod life;
 pub mod limits;
 pub mod log;
 pub mod net;
+pub mod note;
 pub mod order;
 mod pair;
 pub mod plan;
@@ -56,6 +58,7 @@ pub mod policy;
 pub mod position;
 pub mod pricing;
 mod register;
+mod rules;
 #[cfg(test)]
 mod testing;
 mod throttle;

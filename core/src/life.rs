@@ -73,7 +73,7 @@ impl Engine {
                 if matches!(outcome, Outcome::Done | Outcome::Missed) {
                     match self.positions[slot as usize].plan {
                         None => {
-                            self.counters.stray += 1;
+                            self.stray("the end of a plan where none is live", Some(position));
                             return;
                         }
                         // A decision that was meant to raise the plan has passed this report on its
@@ -87,13 +87,18 @@ impl Engine {
                 }
                 self.on_plan_ended(now, slot, outcome);
             }
+            Report::LegRead { position, .. }
+            | Report::EntryFill { position, .. }
+            | Report::EntryEnded { position, .. } => {
+                self.stray("a report that is not built", Some(position));
+            }
         }
     }
 
     fn on_fill(&mut self, now: Nanos, slot: u32, leg: u8, fill: Fill) {
         let position = &mut self.positions[slot as usize];
         if leg >= position.count {
-            self.counters.stray += 1;
+            self.stray("a fill of a leg that the position does not have", None);
             return;
         }
         let fees = self.policies[usize::from(position.policy)].fees;
@@ -214,7 +219,7 @@ impl Engine {
                     return;
                 };
                 if leg >= position.count {
-                    self.counters.stray += 1;
+                    self.stray("amounts of a leg that the position does not have", None);
                     return;
                 }
                 let leg = &mut position.legs[usize::from(leg)];
@@ -223,12 +228,21 @@ impl Engine {
             }
             Command::ConfirmJump(id) => {
                 if usize::from(id.0) >= self.books.len() {
-                    self.counters.stray += 1;
+                    self.stray("a confirmation for an unknown instrument", None);
                     return;
                 }
                 let change = self.books.end_hold(id);
                 self.on_change(now, id, change);
             }
+            Command::Signal { .. }
+            | Command::SetState(_)
+            | Command::Reset(_)
+            | Command::Equity(_)
+            | Command::Transfer(_)
+            | Command::Liquidation { .. }
+            | Command::Policy { .. }
+            | Command::Rule { .. }
+            | Command::Task { .. } => self.stray("a command that is not built", None),
         }
     }
 

@@ -22,11 +22,13 @@ pub const PPB_DIGITS: u8 = 9;
 /// Legs of one position.
 pub const LEGS_MAX: usize = 4;
 /// Rules of one policy.
-pub const RULES_MAX: usize = 8;
+pub const RULES_MAX: usize = 64;
 /// Tiers of one `tiers` rule.
 pub const TIERS_MAX: usize = 8;
+/// Steps of one `decay` rule.
+pub const DECAY_MAX: usize = 8;
 /// Triggers that one position's rules compile to: a tier is one, a trailing rule up to four.
-pub const TRIGGERS_MAX: usize = RULES_MAX * TIERS_MAX;
+pub const TRIGGERS_MAX: usize = 128;
 /// Rungs of a protective exit's collar ladder before the market rung.
 pub const COLLARS_MAX: usize = 4;
 

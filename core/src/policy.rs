@@ -1,8 +1,10 @@
 //! What a desk wants: the named, versioned set of exit rules, and how exits are ordered.
 
+use alloc::vec::Vec;
+
 use arrayvec::ArrayVec;
 
-use crate::limits::{COLLARS_MAX, PPB, RULES_MAX, TIERS_MAX};
+use crate::limits::{COLLARS_MAX, PPB, TIERS_MAX};
 use crate::units::{Decimal, Nanos, Rate};
 
 /// A policy: its index in the engine's table.
@@ -131,6 +133,148 @@ pub enum Rule {
         /// How long before the session's close.
         close_before: Nanos,
     },
+    /// A take-profit whose threshold is a step function of age: `threshold` until the first step.
+    Decay {
+        /// Before the first step.
+        threshold: Threshold,
+        /// Steps of rising age, at most [`crate::limits::DECAY_MAX`].
+        steps: Vec<DecayStep>,
+    },
+    /// One leg: once x ≥ E·(1 + activation) a stop stands at E·(1 + offset).
+    BreakEven {
+        /// When the stop is set.
+        activation: Rate,
+        /// Where it stands; below the activation, may be negative.
+        offset: Rate,
+    },
+    /// Peak net / base ≥ `minimum` and net ≤ peak·(1 − fraction).
+    ProfitErosion {
+        /// What the peak must have been.
+        minimum: Threshold,
+        /// Share of the peak that may be lost: above 0 % and below 100 %.
+        fraction: Rate,
+    },
+    /// (mark to liquidation price) / mark ≤ threshold, of any leg that names a liquidation price.
+    Liquidation {
+        /// 5 % by default.
+        threshold: Rate,
+    },
+    /// One leg: at least two of three signs of a move against it (SPEC §5).
+    Dump {
+        /// Least volume of a candle that counts for the flip of the order flow, in base units.
+        min_volume: Decimal,
+        /// Third sign: x ≤ H·(1 − drop); 0.5 % by default.
+        drop: Rate,
+    },
+    /// One leg: a leader falls by `drop` within five minutes and correlates by at least `rho`.
+    Correlation {
+        /// 1.5 % by default.
+        drop: Rate,
+        /// Least magnitude of the correlation; 0.7 by default.
+        rho: Rate,
+        /// The correlation that is assumed with fewer than 30 samples; `None` switches it off then.
+        default_rho: Option<Rate>,
+    },
+    /// Predicted funding a day / base ≤ −threshold for `samples` settlements in a row.
+    FundingFlip {
+        /// 0.1 % a day by default.
+        threshold: Rate,
+        /// Settlements in a row; 1 by default.
+        samples: u8,
+        /// What it is a ratio of; `None` takes the position's default.
+        base: Option<Base>,
+    },
+    /// A leg shrank or vanished without an order of ours that explains it, confirmed by reads.
+    LegLost {
+        /// Reads in a row that must agree.
+        reads: u8,
+        /// What is done about the rest.
+        then: Remedy,
+    },
+    /// Quantities are off the hedge ratio for `hold`, confirmed by a read.
+    Imbalance {
+        /// Least share off the ratio; 0.5 % by default. Never less than the larger smallest order.
+        share: Rate,
+        /// How long; 2 s by default.
+        hold: Nanos,
+        /// What is done.
+        then: Remedy,
+    },
+    /// An opposite signal closes the position when net / base ≥ `at`.
+    Reversal {
+        /// 10 % by default.
+        at: Rate,
+        /// What it is a ratio of; `None` takes the position's default.
+        base: Option<Base>,
+    },
+}
+
+/// A step of a threshold that decays with age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecayStep {
+    /// From this age on.
+    pub age: Nanos,
+    /// This threshold holds; it may be nought or a loss.
+    pub threshold: Threshold,
+}
+
+/// What is done about legs that no longer match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The whole position is closed.
+    Close,
+    /// What one leg has too much of is closed.
+    Repair,
+}
+
+/// Which price a protective price rule looks at first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TriggerSource {
+    /// Best bid of a long leg, best ask of a short one.
+    #[default]
+    Bbo,
+    /// The last trade.
+    Last,
+    /// The mark price.
+    Mark,
+}
+
+/// What kind of asset a policy is for: its presets go by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the desks' own names")]
+pub enum AssetClass {
+    Major,
+    #[default]
+    Regular,
+    Meme,
+    Token,
+}
+
+/// What is done with a position of which no price is known at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blind {
+    /// It is alarmed and held.
+    #[default]
+    Hold,
+    /// It is closed at the market when that has lasted so long.
+    MarketAfter(Nanos),
+}
+
+/// A rule and how it is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSpec {
+    /// What.
+    pub rule: Rule,
+    /// Which price, for protective price rules.
+    pub source: TriggerSource,
+    /// The preset's version that gave its parameters, 0 when they were written out.
+    pub preset: u16,
+}
+
+impl From<Rule> for RuleSpec {
+    fn from(rule: Rule) -> Self {
+        Self { rule, source: TriggerSource::Bbo, preset: 0 }
+    }
 }
 
 /// How exits of a policy are ordered.
@@ -182,24 +326,29 @@ pub struct Policy {
     /// Reserve for slippage, a share of the exit notional.
     pub slippage_reserve: Rate,
     /// The rules, in the order of their indices.
-    pub rules: ArrayVec<Rule, RULES_MAX>,
+    pub rules: Vec<RuleSpec>,
     /// How exits are ordered.
     pub exit: ExitSettings,
+    /// What kind of asset it is for.
+    pub class: AssetClass,
+    /// What is done without any price.
+    pub blind: Blind,
 }
 
 impl Policy {
     /// A policy of these rules with every other setting at its default.
     ///
-    /// # Panics
-    /// When there are more than [`RULES_MAX`] rules.
+    /// Registration refuses more than [`crate::limits::RULES_MAX`] rules.
     pub fn of(rules: impl IntoIterator<Item = Rule>) -> Self {
         Self {
             version: 1,
             fees: FeeMode::Net,
             fee_buffer_ppb: PPB as u32,
             slippage_reserve: Rate::ZERO,
-            rules: rules.into_iter().collect(),
+            rules: rules.into_iter().map(RuleSpec::from).collect(),
             exit: ExitSettings::default(),
+            class: AssetClass::default(),
+            blind: Blind::default(),
         }
     }
 }

@@ -7,10 +7,13 @@ use crate::compile::{PART_ACTIVATION, PART_FLOOR, PART_MARK, PART_STOP};
 use crate::heap::NodeId;
 use crate::instrument::Instrument;
 use crate::intent::Reason;
-use crate::limits::{AMOUNT_MAX, LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, TRIGGERS_MAX};
+use crate::limits::{
+    AMOUNT_MAX, LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, RULES_MAX, TRIGGERS_MAX,
+};
 use crate::net::LegForm;
 use crate::policy::{Base, Distance, FeeMode, Policy, Rule, Threshold};
 use crate::position::{PositionSpec, PositionState, RegisterError};
+use crate::rules;
 use crate::tracked::{Leg, Tracked, exit_fee};
 use crate::trigger::{Role, Stage, Trigger, TriggerId};
 use crate::units::{Decimal, Nanos, Rate, mul_div_ceil};
@@ -55,8 +58,16 @@ pub(crate) fn tracked(
         first: TriggerId::NONE,
     };
     fees(policy, &position)?;
-    for (at, rule) in policy.rules.iter().enumerate() {
-        check_rule(at, rule, &position, instruments[0])?;
+    if policy.rules.len() > RULES_MAX {
+        return Err(RegisterError::Full { what: "rules of a policy", max: RULES_MAX });
+    }
+    for (at, said) in policy.rules.iter().enumerate() {
+        check_rule(at, &said.rule, &position, instruments[0])?;
+    }
+    let wanted: usize =
+        policy.rules.iter().map(|said| rules::parts_of(&said.rule, &position)).sum();
+    if wanted > TRIGGERS_MAX {
+        return Err(RegisterError::Full { what: "triggers of a position", max: TRIGGERS_MAX });
     }
     position.refresh(policy);
     Ok(position)
@@ -281,6 +292,7 @@ fn check_rule(
                 _ => Ok(()),
             }
         }
+        other => rules::check(rule, other, position, instrument),
     }
 }
 
@@ -380,8 +392,8 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
         trigger.skew = several && (profit || matches!(role, Role::Activate | Role::Mark));
         plan.push(trigger);
     };
-    for (at, rule) in policy.rules.iter().enumerate() {
-        match rule {
+    for (at, said) in policy.rules.iter().enumerate() {
+        match &said.rule {
             Rule::TakeProfit { .. } => add(at, 0, Reason::TakeProfit, Role::Fire, Stage::Armed),
             Rule::Basis { .. } => add(at, 0, Reason::Basis, Role::Fire, Stage::Armed),
             Rule::Tiers { tiers, .. } => {
@@ -411,6 +423,9 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
                 }
             }
             Rule::Deadline { .. } => add(at, 0, Reason::Deadline, Role::Fire, Stage::Armed),
+            other => rules::parts(other, position, &mut |part, reason, role, stage| {
+                add(at, part, reason, role, stage);
+            }),
         }
     }
     plan

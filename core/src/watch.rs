@@ -96,6 +96,17 @@ pub(crate) enum Timer {
     Hold(InstrumentId),
     /// The end of a position's back-off.
     Rest(u32),
+    /// One of a part of the engine that is no trigger, and which of its things: below 2^24.
+    System(SystemTimer, u32),
+}
+
+/// A timer that belongs to no trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SystemTimer {}
+
+impl SystemTimer {
+    /// In the order of their numbers.
+    const ALL: [Self; 0] = [];
 }
 
 impl Timer {
@@ -104,6 +115,7 @@ impl Timer {
             Self::Trigger(id) => id.0,
             Self::Hold(id) => 1 << 30 | id.0 as u32,
             Self::Rest(slot) => 2 << 30 | slot,
+            Self::System(timer, index) => 3 << 30 | (timer as u32) << 24 | index,
         }
     }
 
@@ -112,7 +124,8 @@ impl Timer {
         match item >> 30 {
             0 => Self::Trigger(TriggerId(rest)),
             1 => Self::Hold(InstrumentId(rest as u16)),
-            _ => Self::Rest(rest),
+            2 => Self::Rest(rest),
+            _ => Self::System(SystemTimer::ALL[(rest >> 24) as usize], rest & ((1 << 24) - 1)),
         }
     }
 }

@@ -33,7 +33,7 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
     }
     for intent in &plan.intents {
         let version = intent.policy_version;
-        let rule = policy.policy.rules.get(usize::from(intent.rule));
+        let rule = policy.policy.rules.get(usize::from(intent.rule)).map(|said| &said.rule);
         let rule = rule.map_or("an operator asked".into(), |rule| words::rule(rule, currency));
         lines.push(format!(
             "  {}  {} holds, {}: {rule} (policy {} version {version})",

@@ -1,7 +1,7 @@
 //! How each type of the core stands in a record. A line here is a part of the format.
 
 use super::wire::{Put, Take, Wire, codes, fields, newtypes};
-use crate::event::{Outcome, Report};
+use crate::event::{EntryOutcome, Outcome, Report};
 use crate::instrument::{
     AccountId, ContractKind, CurrencyId, InstrumentId, InstrumentSpec, VenueId,
 };
@@ -62,6 +62,7 @@ codes!(Cmp { AtLeast = 1, AtMost = 2 });
 codes!(Side { Long = 1, Short = 2 });
 codes!(OrderSide { Buy = 1, Sell = 2 });
 codes!(RejectClass { Price = 1, Size = 2, RateLimit = 3, Unavailable = 4, Fatal = 5 });
+codes!(EntryOutcome { Filled = 1, Partial = 2, Nothing = 3 });
 codes!(Outcome { Closed = 1, Done = 2, Missed = 3, Dust = 4 });
 codes!(ContractKind { Linear = 1, Inverse = 2 });
 
@@ -351,6 +352,28 @@ impl Wire for Report {
                 outcome.put(out);
                 out.skip(REPORT_FILL - u64::LEN - Outcome::LEN);
             }
+            Self::LegRead { position, leg, qty } => {
+                3u8.put(out);
+                position.put(out);
+                leg.put(out);
+                qty.put(out);
+                out.skip(REPORT_FILL - 1 - Qty::LEN);
+            }
+            Self::EntryFill { position, leg, price, qty, fee } => {
+                4u8.put(out);
+                position.put(out);
+                leg.put(out);
+                price.put(out);
+                qty.put(out);
+                fee.put(out);
+            }
+            Self::EntryEnded { position, entry, outcome } => {
+                5u8.put(out);
+                position.put(out);
+                entry.put(out);
+                outcome.put(out);
+                out.skip(REPORT_FILL - u64::LEN - EntryOutcome::LEN);
+            }
         }
     }
 
@@ -367,6 +390,21 @@ impl Wire for Report {
                 let (intent, outcome) = (Wire::take(from)?, Wire::take(from)?);
                 from.skip(REPORT_FILL - u64::LEN - Outcome::LEN)?;
                 Some(Self::PlanEnded { position, intent, outcome })
+            }
+            3 => {
+                let (leg, qty) = (Wire::take(from)?, Wire::take(from)?);
+                from.skip(REPORT_FILL - 1 - Qty::LEN)?;
+                Some(Self::LegRead { position, leg, qty })
+            }
+            4 => {
+                let (leg, price) = (Wire::take(from)?, Wire::take(from)?);
+                let (qty, fee) = (Wire::take(from)?, Wire::take(from)?);
+                Some(Self::EntryFill { position, leg, price, qty, fee })
+            }
+            5 => {
+                let (entry, outcome) = (Wire::take(from)?, Wire::take(from)?);
+                from.skip(REPORT_FILL - u64::LEN - EntryOutcome::LEN)?;
+                Some(Self::EntryEnded { position, entry, outcome })
             }
             _ => None,
         }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use reap_core::event::Outcome;
 use reap_core::instrument::InstrumentId;
 use reap_core::intent::{Reason, Urgency};
-use reap_core::policy::{Policy, Rule};
+use reap_core::policy::{Policy, Rule, RuleSpec};
 use reap_core::position::{PositionSpec, PositionState, Side};
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
@@ -89,7 +89,7 @@ impl Life {
             };
             RuleState { parts: numbers.into_iter().map(|n| (n, Part::Armed)).collect(), mark }
         };
-        let rules = policy.rules.iter().map(state).collect();
+        let rules = policy.rules.iter().map(|said| state(&said.rule)).collect();
         let mut life = Self {
             spec,
             policy,
@@ -172,7 +172,7 @@ impl Life {
         let backoff =
             Nanos(exit.rearm_first.0.saturating_mul(1 << self.misses.min(40))).min(exit.rearm_last);
         self.misses = if missed { self.misses + 1 } else { 0 };
-        for (rule, state) in self.policy.rules.iter().zip(&mut self.rules) {
+        for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&mut self.rules) {
             let waits = missed && reason(rule).urgency() == Urgency::Opportunistic;
             for (_, part) in &mut state.parts {
                 if matches!(part, Part::Fired { .. }) {
@@ -192,7 +192,7 @@ impl Life {
             return None;
         }
         let mut times = Vec::new();
-        for (rule, state) in self.policy.rules.iter().zip(&self.rules) {
+        for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&self.rules) {
             for &(_, part) in &state.parts {
                 match part {
                     Part::Fired { rearm: Some(at) } => times.push(at),
@@ -233,7 +233,7 @@ impl Life {
                 }
                 if let Some(boundary) = self.holds(rule, number, now, market.as_ref()) {
                     self.rules[rule].parts[part].1 = Part::Fired { rearm: None };
-                    let reason = reason(&self.policy.rules[rule]);
+                    let reason = reason(&self.policy.rules[rule].rule);
                     fired.push(Firing {
                         rule: rule as u8,
                         part: number,
@@ -255,7 +255,7 @@ impl Life {
 
     /// What each leg keeps when this part has its way.
     pub(crate) fn keep_of(&self, firing: &Firing) -> Vec<Qty> {
-        let rule = self.policy.rules.get(usize::from(firing.rule));
+        let rule = self.policy.rules.get(usize::from(firing.rule)).map(|said| &said.rule);
         let share = match rule {
             Some(Rule::Tiers { tiers, .. }) => tiers[usize::from(firing.part)].share,
             _ => Rate::new(1_000_000_000).expect("one is a rate"),
@@ -282,7 +282,7 @@ impl Life {
     }
 
     fn settle_tiers(&mut self) {
-        for (rule, state) in self.policy.rules.iter().zip(&mut self.rules) {
+        for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&mut self.rules) {
             let Rule::Tiers { tiers, .. } = rule else { continue };
             for (tier, (_, part)) in tiers.iter().zip(&mut state.parts) {
                 let closed = |leg: &Leg| leg.original() - leg.open >= target(leg, tier.share);
@@ -302,7 +302,7 @@ impl Life {
         let may = market.usable && market.in_step;
         let due = std::mem::take(&mut self.marks_due);
         let moves_mark = if self.legs.len() == 1 { due } else { may };
-        for (rule, state) in self.policy.rules.iter().zip(&mut self.rules) {
+        for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&mut self.rules) {
             let (activation, step, base) = match rule {
                 Rule::TrailingStop { activation, base, .. } => (*activation, Rate::ZERO, *base),
                 Rule::TrailingProfit { activation, step, base, .. } => {
@@ -324,7 +324,7 @@ impl Life {
 
     /// Whether a part may fire and holds; then whether by equality.
     fn holds(&self, rule: usize, part: u8, now: Nanos, market: Option<&Market>) -> Option<bool> {
-        let definition = &self.policy.rules[rule];
+        let definition = &self.policy.rules[rule].rule;
         if matches!(definition, Rule::Deadline { .. }) {
             let due = self.due(definition)?;
             return (now >= due).then_some(now == due);
@@ -363,6 +363,7 @@ impl Life {
                 }
             }
             Rule::Deadline { .. } => unreachable!("answered above"),
+            other => unreachable!("registration refuses {other:?}"),
         };
         (ordering != Ordering::Less).then_some(ordering == Ordering::Equal)
     }
@@ -423,5 +424,15 @@ fn reason(rule: &Rule) -> Reason {
         Rule::TrailingStop { .. } => Reason::TrailingStop,
         Rule::TrailingProfit { .. } => Reason::TrailingProfit,
         Rule::Deadline { .. } => Reason::Deadline,
+        Rule::Decay { .. } => Reason::TakeProfit,
+        Rule::BreakEven { .. } => Reason::BreakEven,
+        Rule::ProfitErosion { .. } => Reason::ProfitErosion,
+        Rule::Liquidation { .. } => Reason::Liquidation,
+        Rule::Dump { .. } => Reason::Dump,
+        Rule::Correlation { .. } => Reason::Correlation,
+        Rule::FundingFlip { .. } => Reason::FundingFlip,
+        Rule::LegLost { .. } => Reason::LegLost,
+        Rule::Imbalance { .. } => Reason::Imbalance,
+        Rule::Reversal { .. } => Reason::Reversal,
     }
 }

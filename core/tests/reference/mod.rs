@@ -159,7 +159,11 @@ impl Reference {
     }
 
     fn on_report(&mut self, now: Nanos, report: &Report) {
-        let (Report::Fill { position, .. } | Report::PlanEnded { position, .. }) = report;
+        let (Report::Fill { position, .. }
+        | Report::PlanEnded { position, .. }
+        | Report::LegRead { position, .. }
+        | Report::EntryFill { position, .. }
+        | Report::EntryEnded { position, .. }) = report;
         let Some(life) = self.lives.get_mut(position) else {
             self.inconsistent = true;
             return;
@@ -169,6 +173,7 @@ impl Reference {
                 life.is_live() && life.on_fill(leg, price, qty, fee)
             }
             Report::PlanEnded { outcome, .. } => life.on_plan_ended(outcome, now),
+            Report::LegRead { .. } | Report::EntryFill { .. } | Report::EntryEnded { .. } => false,
         };
         self.inconsistent |= !fits;
     }
@@ -192,6 +197,7 @@ impl Reference {
                 self.inconsistent |= !fits;
             }
             Command::ConfirmJump(instrument) => self.gates.confirm(now, instrument),
+            _ => self.inconsistent = true,
         }
     }
 

@@ -21,7 +21,7 @@ impl Market {
         let holding = self.rng.pick(&here);
         let at = holding.spec.legs.iter().position(|leg| leg.instrument == id)?;
         let policy = &self.world.policies[usize::from(holding.spec.policy.0)];
-        let rule = &policy.rules[self.rng.next() as usize % policy.rules.len()];
+        let rule = &policy.rules[self.rng.next() as usize % policy.rules.len()].rule;
         let side = holding.spec.legs[at].side;
         let several = holding.spec.legs.len() > 1;
         let price = match rule {

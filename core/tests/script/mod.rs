@@ -198,6 +198,7 @@ impl Desk {
                 Report::PlanEnded { position, outcome, .. } => {
                     format!("ended {} {outcome:?}", position.0)
                 }
+                other => format!("{other:?}"),
             });
         }
         while let Some(order) = self.executor.poll_order() {

@@ -55,8 +55,8 @@ pub(super) fn fits(
     if fine {
         fine = weights_fit(values, legs, &instruments);
     }
-    for rule in &policy.policy.rules {
-        if let Some((what, remedy)) = misfit(rule, legs, &instruments) {
+    for said in &policy.policy.rules {
+        if let Some((what, remedy)) = misfit(&said.rule, legs, &instruments) {
             table.problem(format!("policy {}: {what}", policy.name), remedy);
             fine = false;
         }
@@ -127,7 +127,21 @@ fn misfit(
             if exact { of_base(*base) } else { Some(too_fine(&instruments[0].name, scale)) }
         }
         Rule::TrailingStop { base, .. } => of_base(*base),
-        Rule::Deadline { .. } => None,
+        Rule::FundingFlip { base, .. } | Rule::Reversal { base, .. } => of_base(*base),
+        Rule::Decay { threshold, .. } | Rule::ProfitErosion { minimum: threshold, .. } => {
+            of_threshold(*threshold)
+        }
+        Rule::BreakEven { .. } | Rule::Dump { .. } | Rule::Correlation { .. } if several => Some((
+            "it has a price rule (break_even, dump or correlation), which needs one leg".to_owned(),
+            "give a hedged position a policy without it".to_owned(),
+        )),
+        Rule::BreakEven { .. }
+        | Rule::Dump { .. }
+        | Rule::Correlation { .. }
+        | Rule::Liquidation { .. }
+        | Rule::LegLost { .. }
+        | Rule::Imbalance { .. }
+        | Rule::Deadline { .. } => None,
     }
 }
 

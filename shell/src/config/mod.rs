@@ -4,7 +4,6 @@
 //! refused as a whole with every mistake that it contains: line, key, value, bound and remedy.
 //! Percentages, amounts and times always carry a unit. Unknown keys are mistakes.
 
-mod close;
 mod connection;
 mod exit;
 mod fit;
@@ -22,6 +21,7 @@ mod setup;
 mod simulation;
 pub mod summary;
 mod time;
+mod timed;
 mod units;
 mod value;
 mod venue;
@@ -35,7 +35,6 @@ use reap_core::instrument::VenueId;
 use reap_core::limits::{INSTRUMENTS_MAX, POLICIES_MAX, POSITIONS_MAX};
 use toml::de::DeTable;
 
-pub use self::close::{CloseConfig, Target, When};
 pub use self::connection::Connection;
 pub use self::instrument::NamedInstrument;
 pub use self::keys::KeyNames;
@@ -49,6 +48,7 @@ pub use self::run::{Cores, Layout, Mode, RunConfig, Sync, Waiting};
 use self::simulation::Around;
 pub use self::simulation::{SimConfig, SimMarket};
 pub use self::time::{format_instant, format_time_of_day};
+pub use self::timed::{Input, Target, TimedInput, When};
 pub use self::venue::{SourceMatch, Venue};
 use self::walk::{Table, Value, Walk};
 
@@ -73,8 +73,8 @@ pub struct Config {
     pub policies: Vec<NamedPolicy>,
     /// In the order of the file.
     pub positions: Vec<PositionConfig>,
-    /// What an operator closes during a replay.
-    pub closes: Vec<CloseConfig>,
+    /// What happens at its time beside the market.
+    pub inputs: Vec<TimedInput>,
     /// Names of the positions' tags: tag 1 is the first.
     pub tags: Vec<String>,
     /// Which recordings are whose.
@@ -178,7 +178,7 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         tags: Vec::new(),
     };
     let positions = positions(root, &venues, &mut known);
-    let closes = closes(root, &venues, positions.as_deref().unwrap_or_default(), &known.tags);
+    let inputs = inputs(root, &venues, positions.as_deref().unwrap_or_default(), &known.tags);
     let (mut accounts, tags) = (known.accounts, known.tags);
     let keys = keys::keys(root, &venues);
     for keys in keys.iter().flatten() {
@@ -216,7 +216,7 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         instruments: instruments.into_all()?,
         policies: policies.into_all()?,
         positions: positions?,
-        closes: closes?,
+        inputs: inputs?,
         currencies: currencies.0,
         accounts,
         tags,
@@ -309,15 +309,15 @@ fn sources(root: &Table<'_>, venues: &Lookup<Venue>) -> Option<Vec<SourceMatch>>
     fine.then_some(all)
 }
 
-fn closes(
+fn inputs(
     root: &Table<'_>,
     venues: &Lookup<Venue>,
     positions: &[PositionConfig],
     tags: &[String],
-) -> Option<Vec<CloseConfig>> {
+) -> Option<Vec<TimedInput>> {
     let Some(value) = root.get("close") else { return Some(Vec::new()) };
     let elements = value.array("write each as [[close]]")?;
-    let read = |value: &Value<'_>| close::close(value, venues, positions, tags);
+    let read = |value: &Value<'_>| timed::close(value, venues, positions, tags);
     let all: Vec<_> = elements.iter().map(read).collect();
     all.into_iter().collect()
 }

@@ -99,7 +99,8 @@ pub(super) fn policy(
         table.problem("has no rule and would never close anything", format!("add {rule}"));
         return None;
     }
-    let mut policy = Policy::of(rules);
+    let mut policy = Policy::of([]);
+    policy.rules = rules;
     policy.version = version?;
     policy.fees = fees?;
     policy.fee_buffer_ppb = fee_buffer?;

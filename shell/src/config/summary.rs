@@ -89,7 +89,7 @@ impl Config {
         let one = &self.policies[index];
         let currency = one.currency.map_or("", |id| &self.currencies[usize::from(id.0)]);
         let mut lines = vec![format!("{} (version {}):", one.name, one.policy.version)];
-        let rules = one.policy.rules.iter().map(|rule| words::rule(rule, currency));
+        let rules = one.policy.rules.iter().map(|said| words::rule(&said.rule, currency));
         lines.extend(rules.map(|line| format!("  {line}")));
         lines.push(format!("  {}", words::fees(&one.policy)));
         lines.extend(
@@ -153,7 +153,7 @@ impl Config {
         let known = Known::of(self, one);
         let Some(known) = known else { return Vec::new() };
         let policy = &self.policies[usize::from(one.policy.0)].policy;
-        policy.rules.iter().flat_map(|rule| known.threshold(rule)).collect()
+        policy.rules.iter().flat_map(|said| known.threshold(&said.rule)).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use reap_core::instrument::InstrumentSpec;
 use reap_core::limits::PPB_DIGITS;
-use reap_core::policy::{Base, Distance, ExitSettings, FeeMode, Policy, Rule, Threshold};
+use reap_core::policy::{Base, Distance, ExitSettings, FeeMode, Policy, Remedy, Rule, Threshold};
 use reap_core::units::{Decimal, Nanos, Rate};
 
 use super::time::{format_instant, format_time_of_day};
@@ -90,6 +90,13 @@ fn distance(distance: Distance, currency: &str) -> String {
     }
 }
 
+const fn remedy(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::Close => "close the rest",
+        Remedy::Repair => "close the excess",
+    }
+}
+
 /// A rule in words; `currency` is that of its amounts.
 #[must_use]
 pub fn rule(rule: &Rule, currency: &str) -> String {
@@ -138,6 +145,68 @@ pub fn rule(rule: &Rule, currency: &str) -> String {
             let several = if times.len() > 1 { ", whichever is first" } else { "" };
             format!("deadline: close {}{several}", times.join(" or "))
         }
+        Rule::Decay { threshold: at, steps } => {
+            let steps = steps.iter().map(|step| {
+                format!(
+                    "from the age of {} {}",
+                    span(step.age),
+                    threshold(step.threshold, currency)
+                )
+            });
+            let steps = steps.collect::<Vec<_>>().join(", ");
+            format!("take_profit: close when {}; {steps}", threshold(*at, currency))
+        }
+        Rule::BreakEven { activation, offset } => format!(
+            "break_even: once {} in favour, close at {} of the entry",
+            rate(*activation),
+            rate(*offset)
+        ),
+        Rule::ProfitErosion { minimum, fraction } => format!(
+            "profit_erosion: once {}, close when {} of the best net is lost",
+            threshold(*minimum, currency),
+            rate(*fraction)
+        ),
+        Rule::Liquidation { threshold: at } => format!(
+            "liquidation: close when the mark price is within {} of a leg's liquidation price",
+            rate(*at)
+        ),
+        Rule::Dump { min_volume, drop } => format!(
+            "dump: close on two of three signs: volume against it in three minutes, order flow that \
+             flips 2.5:1 (candles of at least {}), a price {} off its best",
+            decimal(*min_volume),
+            rate(*drop)
+        ),
+        Rule::Correlation { drop, rho, default_rho } => {
+            let assumed = default_rho
+                .map_or_else(String::new, |rho| format!(", {} assumed at first", rate(rho)));
+            format!(
+                "correlation: close when a leader moves {} against it in five minutes and \
+                 correlates by {} or more{assumed}",
+                rate(*drop),
+                rate(*rho)
+            )
+        }
+        Rule::FundingFlip { threshold: at, samples, base: of } => format!(
+            "funding_flip: close when funding of a day costs {} of {} at {samples} settlements in \
+             a row",
+            rate(*at),
+            base(*of, currency)
+        ),
+        Rule::LegLost { reads, then } => format!(
+            "leg_lost: {} when {reads} reads agree that a leg shrank by no order of ours",
+            remedy(*then)
+        ),
+        Rule::Imbalance { share, hold, then } => format!(
+            "imbalance: {} when the legs are {} off their ratio for {} and a read confirms it",
+            remedy(*then),
+            rate(*share),
+            span(*hold)
+        ),
+        Rule::Reversal { at, base: of } => format!(
+            "reversal: a signal to the other side closes when net is at least {} of {}",
+            rate(*at),
+            base(*of, currency)
+        ),
     }
 }
 

@@ -119,6 +119,9 @@ impl EngineDesk {
         while let Some(intent) = self.engine.poll_intent() {
             self.push(ToExecution::Intent(intent));
         }
+        while let Some(note) = self.engine.poll_note() {
+            self.push(ToExecution::Said(note));
+        }
     }
 
     /// Never drops: what has no room waits here, and that is an alarm.
@@ -190,6 +193,9 @@ impl EngineDesk {
         }
         while let Some(intent) = self.engine.poll_intent() {
             self.push(ToExecution::Intent(intent));
+        }
+        while let Some(note) = self.engine.poll_note() {
+            self.push(ToExecution::Said(note));
         }
     }
 

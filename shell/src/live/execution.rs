@@ -475,6 +475,7 @@ impl Agent for ExecutionAgent {
             work += 1;
             match message {
                 ToExecution::Intent(intent) => self.step(now, Input::Intent(intent), stats),
+                ToExecution::Said(note) => self.note(Told::Note(now, Note::Engine(note))),
                 ToExecution::Registered(id, opening) => self.register(now, id, opening),
                 ToExecution::Settled(instrument, due) => self.settle(now, instrument, due),
                 ToExecution::Refused(opening, why) => {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reap_core::GateCounters;
-use reap_core::event::{Command, Which};
+use reap_core::event::{Event, Which};
 use reap_core::instrument::{InstrumentId, VenueId};
 use reap_core::order::OrderChange;
 use reap_core::plan::PlanView;
@@ -22,7 +22,7 @@ use super::run::{Ended, Ends, Run, Watched};
 use super::runner::Health;
 use super::stats::Stats;
 use super::wires::{Opening, Told};
-use crate::config::{CloseConfig, Config, Opened, Target, When};
+use crate::config::{Config, Opened, Target, TimedInput};
 use crate::pipeline::Stages;
 use crate::report::{Driver, Report, VenueBook};
 use crate::story::{Happening, Story};
@@ -50,8 +50,8 @@ pub struct Watch {
     waiting: Vec<usize>,
     /// What was asked to be opened: handles that keep hot threads from freeing it.
     asked: Vec<Arc<PositionSpec>>,
-    /// What an operator closes, by time.
-    closes: VecDeque<(Nanos, CloseConfig)>,
+    /// What happens beside the market, by time.
+    inputs: VecDeque<(Nanos, TimedInput)>,
     /// When the market begins.
     begins: Nanos,
     looked: u64,
@@ -77,16 +77,12 @@ impl Watch {
     pub fn new(run: &Run) -> Self {
         let config = run.config.clone();
         let begins = run.simulated.as_ref().map_or_else(|| run.clock.now(), |sim| sim.begins);
-        let due = |close: &CloseConfig| match close.when {
-            When::At(time) => time,
-            When::After(span) => begins.plus(span),
-        };
-        let mut closes: Vec<_> = config.closes.iter().map(|one| (due(one), *one)).collect();
-        closes.sort_by_key(|(due, _)| *due);
+        let mut inputs: Vec<_> = config.inputs.iter().map(|one| (one.due(begins), *one)).collect();
+        inputs.sort_by_key(|(due, _)| *due);
         Self {
             waiting: (0..config.positions.len()).collect(),
             asked: Vec::new(),
-            closes: closes.into(),
+            inputs: inputs.into(),
             begins,
             looked: 0,
             corrected: 0,
@@ -117,7 +113,7 @@ impl Watch {
         let now = run.clock.now();
         self.take_notes(&mut run.ends, &run.lines, tell);
         self.open_ready(now, run);
-        self.close_due(now, run);
+        self.input_due(now, run);
         let real = run.clock.real();
         if real.saturating_sub(self.looked) >= LOOK {
             self.looked = real;
@@ -190,17 +186,17 @@ impl Watch {
         self.waiting = left;
     }
 
-    fn close_due(&mut self, now: Nanos, run: &mut Run) {
+    fn input_due(&mut self, now: Nanos, run: &mut Run) {
         let mut later = Vec::new();
-        while let Some((due, close)) = self.closes.pop_front_if(|(due, _)| *due <= now) {
-            let which = match close.target {
+        while let Some((due, input)) = self.inputs.pop_front_if(|(due, _)| *due <= now) {
+            let which = match input.target().unwrap_or(Target::All) {
                 Target::Position(at) => {
                     let standing = &self.story.standings()[at];
                     match standing.id {
                         Some(id) => Which::Position(id),
                         // It is being opened at this moment: closed as soon as it is.
                         None if standing.spec.is_some() && standing.refused.is_none() => {
-                            later.push((due, close));
+                            later.push((due, input));
                             continue;
                         }
                         // It was never opened: there is nothing to close.
@@ -211,15 +207,15 @@ impl Watch {
                 Target::Tag(tag) => Which::Tag(tag),
                 Target::All => Which::All,
             };
-            let command = Command::Close { which, urgency: close.urgency };
+            let Event::Command(command) = input.event(which) else { continue };
             if run.ends.commands.push(command).is_err() {
                 // The engine does not look: again at the next round.
-                later.push((due, close));
+                later.push((due, input));
                 break;
             }
         }
-        for close in later.into_iter().rev() {
-            self.closes.push_front(close);
+        for input in later.into_iter().rev() {
+            self.inputs.push_front(input);
         }
     }
 

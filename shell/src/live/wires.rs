@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use reap_core::event::{Command, Report, SourceChange};
 use reap_core::instrument::{InstrumentId, SourceId};
 use reap_core::intent::Intent;
+use reap_core::note::EngineNote;
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::Quote;
@@ -47,6 +48,8 @@ pub enum ToExecution {
     Refused(Opening, Box<str>),
     /// A decision.
     Intent(Intent),
+    /// What the engine says beside its decisions.
+    Said(EngineNote),
     /// The market shows that an instrument's funding has been settled.
     Settled(InstrumentId, Settlement),
 }

@@ -30,7 +30,7 @@ use reap_feed::venues::MarketCodec;
 
 pub use self::stages::{Stage, Stages, span};
 use crate::clock::Clock;
-use crate::config::{CloseConfig, Config, Opened};
+use crate::config::{Config, Opened, TimedInput};
 use crate::funding::Funding;
 use crate::report::{Driver, VenueBook};
 use crate::sim::Matching;
@@ -79,8 +79,8 @@ pub struct Pipeline {
     waiting: Vec<usize>,
     /// Openings up to here have been looked at.
     opened_until: Nanos,
-    /// What an operator closes, by time; those to come.
-    closes: VecDeque<(Nanos, CloseConfig)>,
+    /// What happens beside the market, by time; what is to come.
+    inputs: VecDeque<(Nanos, TimedInput)>,
     started: bool,
     funding: Vec<Funding>,
     now: Nanos,
@@ -113,7 +113,7 @@ impl Pipeline {
             quoted: vec![false; instruments.len()],
             waiting: (0..count).collect(),
             opened_until: Nanos(0),
-            closes: VecDeque::new(),
+            inputs: VecDeque::new(),
             started: false,
             funding: vec![Funding::default(); instruments.len()],
             now: Nanos(0),
@@ -215,8 +215,8 @@ impl Pipeline {
                 Opened::At(at) if at > self.opened_until => Some(at),
                 _ => None,
             });
-        let close = self.closes.front().map(|(due, _)| *due);
-        let timers = [self.executor.next_timer(), self.engine.next_timer(), close];
+        let input = self.inputs.front().map(|(due, _)| *due);
+        let timers = [self.executor.next_timer(), self.engine.next_timer(), input];
         venues.chain(openings).chain(timers.into_iter().flatten()).min()
     }
 
@@ -235,9 +235,9 @@ impl Pipeline {
             self.engine.on_event(now, &Event::Timer);
             self.pump(watch);
         }
-        while self.closes.front().is_some_and(|(due, _)| *due <= now) {
-            if let Some((_, close)) = self.closes.pop_front() {
-                self.on_close(&close, watch);
+        while self.inputs.front().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, input)) = self.inputs.pop_front() {
+                self.on_input(&input, watch);
             }
         }
         self.open_ready(watch);
@@ -262,6 +262,9 @@ impl Pipeline {
         loop {
             while let Some(order) = self.executor.poll_order() {
                 self.send(order, watch);
+            }
+            while let Some(note) = self.engine.poll_note() {
+                self.story.on_note(self.now, &Note::Engine(note), watch);
             }
             if let Some(intent) = self.engine.poll_intent() {
                 self.story.on_note(self.now, &Note::Intent(intent), watch);

@@ -1,11 +1,11 @@
-//! What the configuration has happen at its time: positions are opened, an operator closes.
+//! What the configuration has happen at its time: positions are opened, an operator acts.
 
-use reap_core::event::{Command, Event, Which};
+use reap_core::event::Which;
 use reap_core::position::{PositionSpec, Side};
 use reap_core::units::Nanos;
 
 use super::Pipeline;
-use crate::config::{CloseConfig, Opened, Target, When};
+use crate::config::{Opened, Target, TimedInput};
 use crate::story::{Note, Watcher};
 
 impl Pipeline {
@@ -15,18 +15,14 @@ impl Pipeline {
             return;
         }
         self.started = true;
-        let due = |close: &CloseConfig| match close.when {
-            When::At(time) => time,
-            When::After(span) => at.plus(span),
-        };
-        let closes = &self.story.config().closes;
-        let mut closes: Vec<_> = closes.iter().map(|one| (due(one), *one)).collect();
-        closes.sort_by_key(|(due, _)| *due);
-        self.closes = closes.into();
+        let inputs = &self.story.config().inputs;
+        let mut inputs: Vec<_> = inputs.iter().map(|one| (one.due(at), *one)).collect();
+        inputs.sort_by_key(|(due, _)| *due);
+        self.inputs = inputs.into();
     }
 
-    pub(super) fn on_close(&mut self, close: &CloseConfig, watch: Watcher<'_>) {
-        let which = match close.target {
+    pub(super) fn on_input(&mut self, input: &TimedInput, watch: Watcher<'_>) {
+        let which = match input.target().unwrap_or(Target::All) {
             Target::Position(at) => match self.story.standings()[at].id {
                 Some(id) => Which::Position(id),
                 // It was never opened: there is nothing to close.
@@ -36,8 +32,7 @@ impl Pipeline {
             Target::Tag(tag) => Which::Tag(tag),
             Target::All => Which::All,
         };
-        let command = Command::Close { which, urgency: close.urgency };
-        self.engine.on_event(self.now, &Event::Command(command));
+        self.engine.on_event(self.now, &input.event(which));
         self.pump(watch);
     }
 

@@ -1,6 +1,7 @@
 //! One happening in one line, and the words that lines and tables share.
 
 use reap_core::event::Outcome;
+use reap_core::note::EngineNote;
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
@@ -13,8 +14,7 @@ impl Report<'_> {
     /// One happening in one line; `None` for what only details matter of.
     #[must_use]
     pub fn line(config: &Config, at: usize, what: &Happening<'_>) -> Option<String> {
-        let position = &config.positions[at];
-        let name = &position.name;
+        let name = config.positions.get(at).map_or("portfolio", |position| &position.name);
         let instrument = |order: &Order| &config.instruments[usize::from(order.instrument.0)];
         Some(match what {
             Happening::Opened(spec) => {
@@ -32,6 +32,7 @@ impl Report<'_> {
                 let (reason, urgency) = (intent.reason.name(), intent.urgency.name());
                 format!("{name}: {reason} holds ({urgency})")
             }
+            Happening::Said(note) => said(name, note)?,
             Happening::Sent(order) => {
                 let named = instrument(order);
                 let qty = words::mantissa(order.qty.raw(), named.spec().qty_scale);
@@ -61,7 +62,7 @@ impl Report<'_> {
             Happening::Ended(Outcome::Missed, _) => format!("{name}: missed, armed again"),
             Happening::Ended(outcome, plan) => {
                 let net = money(plan.net, 4);
-                let currency = config.currency_of(position);
+                let currency = config.currency_of(config.positions.get(at)?);
                 format!("{name}: {}, net {net} {currency}", outcome_name(*outcome))
             }
         })
@@ -108,4 +109,11 @@ pub fn time_of_day(at: Nanos) -> String {
     let (seconds, millis) = (millis / 1000, millis % 1000);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02}.{millis:03}", seconds % 60)
+}
+
+/// A note of the engine in words; `None` for what only counters tell.
+fn said(_name: &str, note: &EngineNote) -> Option<String> {
+    match note {
+        EngineNote::Stray { .. } => None,
+    }
 }

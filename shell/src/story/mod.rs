@@ -70,6 +70,10 @@ impl Story {
         match note {
             Note::Opened { at, id } => self.on_opened(now, *at, *id, watch),
             Note::Intent(intent) => self.on_intent(now, intent, watch),
+            Note::Engine(note) => {
+                let at = note.position().and_then(|id| self.by_id.get(&id)).copied();
+                watch(now, at.unwrap_or(self.standings.len()), Happening::Said(note));
+            }
             Note::Sent(order) => self.on_sent(now, order, watch),
             Note::Answer(event) => self.on_answer(now, event, watch),
             Note::Report {
@@ -89,6 +93,11 @@ impl Story {
             } => {
                 self.on_plan_ended(now, *position, *outcome, *realised, watch);
             }
+            Note::Report {
+                report:
+                    Report::LegRead { .. } | Report::EntryFill { .. } | Report::EntryEnded { .. },
+                ..
+            } => {}
             Note::Funding { position, leg, settled, unearned } => {
                 let Some(&at) = self.by_id.get(position) else { return };
                 self.standings[at].funding[usize::from(*leg)] = *settled;

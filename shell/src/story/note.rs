@@ -4,6 +4,7 @@ use reap_core::event::{Outcome, Report};
 use reap_core::executor::Executor;
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
+use reap_core::note::EngineNote;
 use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::units::{Decimal, Nanos, Qty};
@@ -26,6 +27,8 @@ pub enum Note {
     },
     /// The engine decided, and the executor is about to hear of it.
     Intent(Intent),
+    /// The engine says something beside its decisions.
+    Engine(EngineNote),
     /// An order leaves.
     Sent(Order),
     /// A venue answers.
@@ -60,7 +63,11 @@ impl Note {
     /// A report that was just taken from this executor.
     #[must_use]
     pub fn of_report(report: Report, executor: &Executor) -> Self {
-        let (Report::Fill { position, .. } | Report::PlanEnded { position, .. }) = report;
+        let (Report::Fill { position, .. }
+        | Report::PlanEnded { position, .. }
+        | Report::LegRead { position, .. }
+        | Report::EntryFill { position, .. }
+        | Report::EntryEnded { position, .. }) = report;
         let (realised, open) = (executor.realised(position), executor.open(position));
         Self::Report { report, realised, open }
     }
@@ -75,6 +82,9 @@ pub enum Happening<'p> {
     Refused(&'p str),
     /// The engine decided.
     Intent(&'p Intent),
+    /// The engine says something beside its decisions. Of no position in particular: the index is
+    /// the number of configured positions.
+    Said(&'p EngineNote),
     /// An order leaves.
     Sent(&'p Order),
     /// A venue answers.

@@ -1,17 +1,17 @@
 //! The rules of a policy, one function each.
 
 use arrayvec::ArrayVec;
-use reap_core::limits::{RULES_MAX, TIERS_MAX};
-use reap_core::policy::{Base, Distance, Rule, Threshold, Tier};
+use reap_core::limits::TIERS_MAX;
+use reap_core::policy::{Base, Distance, Rule, RuleSpec, Threshold, Tier};
 use reap_core::units::{Nanos, Rate};
 use toml::de::DeValue;
 
-use super::policy::{PolicyMoney, is_opportunistic};
-use super::time::{instant, time_of_day};
-use super::units::{Amount, Measure};
-use super::value::{RateBounds, SpanBounds, rate_remedy};
-use super::walk::{Table, Value};
-use super::words::rate as percent;
+use crate::config::policy::{PolicyMoney, is_opportunistic};
+use crate::config::time::{instant, time_of_day};
+use crate::config::units::{Amount, Measure};
+use crate::config::value::{RateBounds, SpanBounds, rate_remedy};
+use crate::config::walk::{Table, Value};
+use crate::config::words::rate as percent;
 
 /// Defaults of SPEC §5.
 const TAKE_PROFIT: Rate = Rate::from_bps(20);
@@ -40,10 +40,10 @@ const AGE_BOUNDS: SpanBounds =
 const BEFORE_BOUNDS: SpanBounds = SpanBounds::new(Nanos(0), Nanos::from_secs(23 * 3600));
 
 /// Every rule that a policy names, risk first. `None` when one of them is refused.
-pub(super) fn rules(
+pub(in crate::config) fn rules(
     table: &Table<'_>,
     money: &mut PolicyMoney<'_>,
-) -> Option<ArrayVec<Rule, RULES_MAX>> {
+) -> Option<Vec<RuleSpec>> {
     let mut enabled = true;
     let found = [
         table.get("stop_loss").map(|value| stop_loss(&value, table, money)),
@@ -60,8 +60,9 @@ pub(super) fn rules(
         }),
         deadline(table),
     ];
-    let all: Option<ArrayVec<Rule, RULES_MAX>> = found.into_iter().flatten().collect();
-    all.map(|rules| rules.into_iter().filter(|rule| enabled || !is_opportunistic(rule)).collect())
+    let all: Option<Vec<Rule>> = found.into_iter().flatten().collect();
+    let wanted = |rule: &Rule| enabled || !is_opportunistic(rule);
+    all.map(|rules| rules.into_iter().filter(wanted).map(RuleSpec::from).collect())
 }
 
 /// `"0.2%"`, `"1.1 USDT"`, `"default"` or `{ at, base }`.
@@ -402,7 +403,7 @@ fn deadline_table(value: &Value<'_>) -> Option<Rule> {
 }
 
 /// A point in time after RFC 3339, as text or as TOML's own date and time.
-pub(super) fn point_in_time(value: &Value<'_>) -> Option<Nanos> {
+pub(in crate::config) fn point_in_time(value: &Value<'_>) -> Option<Nanos> {
     let remedy = r#"write date, time and offset, such as "2026-01-31T21:00:00Z""#;
     let at = match value.node() {
         DeValue::Datetime(at) => instant(&at.to_string()),

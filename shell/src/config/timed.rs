@@ -1,5 +1,6 @@
-//! `[[close]]`: an operator's close at a stated time of a replay or the demonstration.
+//! What happens at a stated time beside the market: `[[close]]`, an operator's close.
 
+use reap_core::event::{Command, Event, Which};
 use reap_core::instrument::VenueId;
 use reap_core::intent::Urgency;
 use reap_core::units::Nanos;
@@ -9,7 +10,7 @@ use super::position::PositionConfig;
 use super::rules::point_in_time;
 use super::value::SpanBounds;
 use super::venue::Venue;
-use super::walk::Value;
+use super::walk::{Table, Value};
 
 /// When an operator acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +34,52 @@ pub enum Target {
     All,
 }
 
-/// An operator's close.
+/// Something that happens at its time, beside the market.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CloseConfig {
+pub struct TimedInput {
     /// When.
     pub when: When,
-    /// Which.
-    pub target: Target,
-    /// How urgently.
-    pub urgency: Urgency,
+    /// What.
+    pub input: Input,
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// An operator closes.
+    Close {
+        /// Which.
+        target: Target,
+        /// How urgently.
+        urgency: Urgency,
+    },
+}
+
+impl TimedInput {
+    /// When it is due in a run that begins then.
+    #[must_use]
+    pub const fn due(&self, begins: Nanos) -> Nanos {
+        match self.when {
+            When::At(time) => time,
+            When::After(span) => begins.plus(span),
+        }
+    }
+
+    /// The positions that it means; `None` when it means none in particular.
+    #[must_use]
+    pub const fn target(&self) -> Option<Target> {
+        match self.input {
+            Input::Close { target, .. } => Some(target),
+        }
+    }
+
+    /// What the engine is told, where `which` are the positions that it means.
+    #[must_use]
+    pub const fn event(&self, which: Which) -> Event {
+        match self.input {
+            Input::Close { urgency, .. } => Event::Command(Command::Close { which, urgency }),
+        }
+    }
 }
 
 const URGENCIES: [(&str, Urgency); 4] = [
@@ -58,9 +96,22 @@ pub(super) fn close(
     venues: &Lookup<Venue>,
     positions: &[PositionConfig],
     tags: &[String],
-) -> Option<CloseConfig> {
+) -> Option<TimedInput> {
     let table = value.table("write it as [[close]]")?;
-    let when = match (table.get("at"), table.get("after")) {
+    let when = when(&table);
+    let urgency = match table.get("urgency") {
+        Some(value) => value.word(&URGENCIES),
+        None => Some(Urgency::Normal),
+    };
+    let target = target(&table, venues, positions, tags);
+    table.finish();
+    let input = Input::Close { target: target?, urgency: urgency? };
+    Some(TimedInput { when: when?, input })
+}
+
+/// `at` or `after`.
+pub(super) fn when(table: &Table<'_>) -> Option<When> {
+    match (table.get("at"), table.get("after")) {
         (Some(at), None) => point_in_time(&at).map(When::At),
         (None, Some(after)) => after.span(AFTER).map(When::After),
         (None, None) => {
@@ -71,11 +122,16 @@ pub(super) fn close(
             after.problem("at is given too", "remove one of the two");
             None
         }
-    };
-    let urgency = match table.get("urgency") {
-        Some(value) => value.word(&URGENCIES),
-        None => Some(Urgency::Normal),
-    };
+    }
+}
+
+/// `position`, `venue`, `tag` or `all`: exactly one.
+pub(super) fn target(
+    table: &Table<'_>,
+    venues: &Lookup<Venue>,
+    positions: &[PositionConfig],
+    tags: &[String],
+) -> Option<Target> {
     let mut targets = Vec::new();
     if let Some(value) = table.get("position") {
         targets.push(position(&value, positions));
@@ -99,9 +155,7 @@ pub(super) fn close(
         let what = format!("means {} kinds of positions instead of one", targets.len());
         table.problem(what, TARGETS);
     }
-    table.finish();
-    let target = targets.pop().filter(|_| targets.is_empty())?;
-    Some(CloseConfig { when: when?, target: target?, urgency: urgency? })
+    targets.pop().filter(|_| targets.is_empty())?
 }
 
 fn position(value: &Value<'_>, positions: &[PositionConfig]) -> Option<Target> {
