@@ -203,6 +203,38 @@ fn an_endpoint_that_refuses_is_told_and_tried_again_until_it_is_asked_to_stop() 
 }
 
 #[test]
+fn a_second_signal_ends_a_stop_that_waits_but_an_echo_does_not() {
+    let scratch = Scratch::new();
+    // Four seconds pass before the venue says a word of an order; the stop would wait for it.
+    let config = sim(
+        &scratch,
+        &[
+            ("speed = 30", "speed = 5"),
+            ("[venue.bybit]\n", "[venue.bybit]\nlatency = \"20s\"\n"),
+            ("mode = \"sim\"\n", "mode = \"sim\"\nstop_timeout = \"60s\"\n"),
+            ("[[position]]\nname = \"btc-pair\"", CLOSE),
+        ],
+    );
+    let mut running = Running::start(command(&config, &[]));
+    running.wait_for("btc-patient: sell");
+    let begin = Instant::now();
+    running.signal(Signal::INT);
+    std::thread::sleep(Duration::from_millis(50));
+    running.signal(Signal::INT);
+    std::thread::sleep(Duration::from_millis(250));
+    assert!(running.child.try_wait().unwrap().is_none(), "an echo ended it");
+    std::thread::sleep(Duration::from_millis(500));
+    running.signal(Signal::INT);
+    let (code, out, error) = running.end();
+    assert_eq!(code, Some(130), "{out}\n{error}");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
+
+/// An operator's close of one position, before the first position of the example.
+const CLOSE: &str = "[[close]]\nposition = \"btc-patient\"\nafter = \"40s\"\nurgency = \"critical\"\n\
+                     \n[[position]]\nname = \"btc-pair\"";
+
+#[test]
 fn json_is_one_object_with_its_keys() {
     let scratch = Scratch::new();
     let output = command(&sim(&scratch, &[]), &["--for", "3", "--json"]).output().unwrap();

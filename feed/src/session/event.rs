@@ -64,7 +64,7 @@ pub enum LinkEvent {
 pub enum LinkReason {
     /// The transport says that it is gone.
     Closed,
-    /// It answers, but brings no data.
+    /// It brings no data, whether it answers otherwise or not.
     Silent,
     /// Not a single frame for two ping intervals.
     HalfOpen,
@@ -151,7 +151,7 @@ impl fmt::Display for LinkReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed => "the connection was closed",
-            Self::Silent => "it answers but brings no data",
+            Self::Silent => "it brings no data",
             Self::HalfOpen => "not a single frame for two ping intervals",
             Self::Mute => "every quote topic stays silent though subscribed anew",
             Self::Unanswered => "the venue does not answer subscriptions",

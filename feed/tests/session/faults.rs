@@ -29,7 +29,7 @@ fn f1_a_connection_that_only_pongs_is_closed_and_made_anew() {
         assert_eq!(rig.connects().len(), 1);
         assert_eq!(
             rig.link.tell(lost).to_string(),
-            "public: lost: it answers but brings no data; connecting again"
+            "public: lost: it brings no data; connecting again"
         );
     }
 }
