@@ -38,7 +38,7 @@ fn engine(positions: usize) -> Engine {
         peer: None,
     };
     let instrument = Instrument::new(spec).expect("a constant specification");
-    let limits = EngineLimits { positions, policies: 1, triggers: 4 * positions };
+    let limits = EngineLimits::any(positions, 1, 4 * positions);
     let mut engine = Engine::new(limits, &[instrument; 2], 1, GateSettings::default());
     let threshold = Threshold::Rate { rate: Rate::from_bps(300), base: None };
     let distance = Distance::Rate(Rate::from_bps(200));

@@ -3,9 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::intent::{Reason, Urgency};
-use crate::limits::LEGS_MAX;
 use crate::trigger::TriggerId;
-use crate::units::Qty;
 
 /// Index of an operator's command among the rules.
 pub const RULE_OPERATOR: u8 = u8::MAX;
@@ -19,38 +17,40 @@ pub(crate) struct Candidate {
     pub(crate) part: u8,
     pub(crate) reason: Reason,
     pub(crate) urgency: Urgency,
-    /// What stays open of each leg.
-    pub(crate) keep: [Qty; LEGS_MAX],
     /// `NONE` for an operator.
     pub(crate) trigger: TriggerId,
 }
 
-/// One position's decision: the winner's reason at the highest urgency, the smallest quantities.
+/// One position's candidates, side by side in the sorted list; the first of them gives the reason
+/// at the highest urgency.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
-    pub(crate) winner: Candidate,
-    pub(crate) keep: [Qty; LEGS_MAX],
+    first: u32,
+    count: u32,
 }
 
-/// Reduces an event's candidates to one decision per position, ordered by urgency (highest first),
-/// reason and position.
-pub(crate) fn arbitrate(candidates: &mut Vec<Candidate>, decisions: &mut Vec<Decision>) {
+impl Decision {
+    /// Where its candidates stand.
+    pub(crate) const fn range(&self) -> core::ops::Range<usize> {
+        self.first as usize..self.first as usize + self.count as usize
+    }
+}
+
+/// Sorts an event's candidates and reduces them to one decision per position, ordered by urgency
+/// (highest first), reason and position.
+pub(crate) fn arbitrate(candidates: &mut [Candidate], decisions: &mut Vec<Decision>) {
     candidates.sort_unstable_by_key(|candidate| {
         let Candidate { position, rule, part, reason, urgency, .. } = *candidate;
         (position, core::cmp::Reverse(urgency), reason.rank(), rule, part)
     });
-    for candidate in candidates.drain(..) {
-        match decisions.last_mut() {
-            Some(last) if last.winner.position == candidate.position => {
-                for (keep, other) in last.keep.iter_mut().zip(candidate.keep) {
-                    *keep = (*keep).min(other);
-                }
-            }
-            _ => decisions.push(Decision { winner: candidate, keep: candidate.keep }),
-        }
+    let mut first = 0;
+    for of_one in candidates.chunk_by(|a, b| a.position == b.position) {
+        let count = of_one.len() as u32;
+        decisions.push(Decision { first, count });
+        first += count;
     }
     decisions.sort_unstable_by_key(|decision| {
-        let Candidate { position, reason, urgency, .. } = decision.winner;
+        let Candidate { position, reason, urgency, .. } = candidates[decision.first as usize];
         (core::cmp::Reverse(urgency), reason.rank(), position)
     });
 }
@@ -60,17 +60,16 @@ mod tests {
     use super::*;
 
     fn candidate(position: u32, rule: u8, reason: Reason) -> Candidate {
-        let keep = [Qty::new(i64::from(rule)).unwrap(); LEGS_MAX];
         let (part, trigger, urgency) = (0, TriggerId::NONE, reason.urgency());
-        Candidate { position, rule, part, reason, urgency, keep, trigger }
+        Candidate { position, rule, part, reason, urgency, trigger }
     }
 
-    fn decide(mut candidates: Vec<Candidate>) -> Vec<(u32, u8, Reason, Urgency, i64)> {
+    fn decide(mut candidates: Vec<Candidate>) -> Vec<(u32, u8, Reason, Urgency, usize)> {
         let mut decisions = Vec::new();
         arbitrate(&mut candidates, &mut decisions);
         let plain = |decision: &Decision| {
-            let Candidate { position, rule, reason, urgency, .. } = decision.winner;
-            (position, rule, reason, urgency, decision.keep[0].raw())
+            let Candidate { position, rule, reason, urgency, .. } = candidates[decision.range()][0];
+            (position, rule, reason, urgency, decision.range().len())
         };
         decisions.iter().map(plain).collect()
     }
@@ -82,7 +81,7 @@ mod tests {
         operator.urgency = Urgency::Opportunistic;
         let liquidation = candidate(1, 3, Reason::Liquidation);
         let decided = decide(alloc::vec![operator, liquidation]);
-        assert_eq!(decided, [(1, 3, Reason::Liquidation, Urgency::Critical, 3)]);
+        assert_eq!(decided, [(1, 3, Reason::Liquidation, Urgency::Critical, 2)]);
     }
 
     #[test]
@@ -97,8 +96,8 @@ mod tests {
         assert_eq!(
             decided,
             [
-                (2, 4, Reason::StopLoss, Urgency::Protective, 0),
-                (1, 1, Reason::TakeProfit, Urgency::Opportunistic, 1),
+                (2, 4, Reason::StopLoss, Urgency::Protective, 3),
+                (1, 1, Reason::TakeProfit, Urgency::Opportunistic, 2),
             ]
         );
     }

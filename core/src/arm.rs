@@ -43,7 +43,7 @@ impl Engine {
                 self.triggers[id].place = Place::Timer(node);
             }
             Condition::Price(cmp, limit) => self.test_price(id, now, cmp, limit),
-            Condition::Net(cmp, bound) => self.test_net(id, now, cmp, bound),
+            Condition::Net(cmp, bound) => self.test_net(id, now, cmp, bound.get()),
         }
     }
 
@@ -112,7 +112,7 @@ impl Engine {
                 *node = self.watch.add_price(leg.instrument, leg.side, direction, limit, id);
             }
         }
-        self.triggers[id].place = Place::Guards(nodes);
+        self.triggers[id].place = Place::Guards(self.watch.guarded.add(nodes));
     }
 
     /// The first gate that keeps a true condition of the position from firing. A leg that is closed
@@ -146,7 +146,6 @@ impl Engine {
         let trigger = self.triggers[id];
         match trigger.role {
             Role::Fire | Role::Trail => {
-                let keep = self.keep_of(&trigger);
                 self.triggers[id].stage = Stage::Fired;
                 self.candidates.push(Candidate {
                     position: trigger.position,
@@ -154,7 +153,6 @@ impl Engine {
                     part: trigger.part,
                     reason: trigger.reason,
                     urgency: trigger.reason.urgency(),
-                    keep,
                     trigger: id,
                 });
             }
@@ -190,13 +188,14 @@ impl Engine {
         }
     }
 
-    /// What stays open of each leg when a trigger fires.
-    fn keep_of(&self, trigger: &Trigger) -> [Qty; LEGS_MAX] {
-        let position = &self.positions[trigger.position as usize];
+    /// What stays open of each leg when a candidate is followed.
+    pub(crate) fn keep_of(&self, candidate: &Candidate) -> [Qty; LEGS_MAX] {
         let mut keep = [Qty::ZERO; LEGS_MAX];
-        if trigger.reason != Reason::Tiers {
+        if candidate.reason != Reason::Tiers {
             return keep;
         }
+        let trigger = &self.triggers[candidate.trigger];
+        let position = &self.positions[trigger.position as usize];
         for (at, keep) in keep.iter_mut().enumerate().take(usize::from(position.count)) {
             *keep = self.tier_keep(position, trigger, at);
         }
@@ -269,7 +268,7 @@ impl Engine {
     /// Takes an armed trigger out of wherever it is queued. A trailing one keeps its group's mark.
     pub(crate) fn take(&mut self, id: TriggerId) {
         let trigger = self.triggers[id];
-        let legs = self.positions[trigger.position as usize].legs;
+        let legs = &self.positions[trigger.position as usize].legs;
         match trigger.place {
             Place::None => return,
             Place::Price(node) => {
@@ -284,10 +283,11 @@ impl Engine {
                 };
                 self.leave_class(class, cmp, node);
             }
-            Place::Guards(nodes) => {
+            Place::Guards(guards) => {
                 let Condition::Net(cmp, _) = trigger.condition else {
                     unreachable!("only a sum is guarded")
                 };
+                let nodes = self.watch.guarded.remove(guards);
                 for (leg, node) in legs.iter().zip(nodes) {
                     if node != NodeId::NONE {
                         let direction = guard::direction(leg.side, cmp);

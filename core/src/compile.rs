@@ -64,7 +64,7 @@ pub(crate) fn condition(
         }
         Rule::StopLoss { distance, base: of } if several => {
             let loss = i128::from(distance.raw()) * base(position, *of);
-            Condition::Net(Cmp::AtMost, position.cost - loss)
+            Condition::net(Cmp::AtMost, position.cost - loss)
         }
         Rule::StopLoss { distance, .. } => adverse(leg.side, leg.entry.raw(), *distance),
         Rule::TrailingStop { distance, activation, base: of } => match trigger.role {
@@ -138,7 +138,7 @@ fn nano_threshold(position: &Tracked, threshold: Threshold) -> i128 {
 fn profit(position: &Tracked, threshold: i128) -> Condition {
     let bound = position.cost + threshold;
     if position.count > 1 {
-        return Condition::Net(Cmp::AtLeast, bound);
+        return Condition::net(Cmp::AtLeast, bound);
     }
     solve(&position.forms[0], position.legs[0].side, bound)
 }
@@ -236,14 +236,14 @@ fn ratio_stop(mark: i64, distance: Rate) -> i64 {
 fn ratio_at_least(position: &Tracked, ratio: i64, base: i128) -> Condition {
     let gain = i128::from(ratio - PPB).checked_mul(base);
     match gain.and_then(|gain| gain.checked_add(position.cost)) {
-        Some(bound) if bound <= most(position) => Condition::Net(Cmp::AtLeast, bound),
+        Some(bound) if bound <= most(position) => Condition::net(Cmp::AtLeast, bound),
         _ => Condition::Never,
     }
 }
 
 /// The largest Σ exit values that prices within bounds can bring.
 fn most(position: &Tracked) -> i128 {
-    let forms = position.legs().iter().zip(&position.forms);
+    let forms = position.legs().iter().zip(&*position.forms);
     let best = |side| match side {
         Side::Long => PRICE_MAX,
         Side::Short => 1,
@@ -253,7 +253,7 @@ fn most(position: &Tracked) -> i128 {
 
 /// y ≤ Y.
 fn ratio_at_most(position: &Tracked, ratio: i64, base: i128) -> Condition {
-    Condition::Net(Cmp::AtMost, position.cost + i128::from(ratio - PPB + 1) * base - 1)
+    Condition::net(Cmp::AtMost, position.cost + i128::from(ratio - PPB + 1) * base - 1)
 }
 
 /// y at a net, in ppb; saturated far outside of any rule.

@@ -1,6 +1,6 @@
 //! From what held to what is decided: one arbitration per event, and the intents that come of it.
 
-use crate::arbiter::{Candidate, Decision, arbitrate};
+use crate::arbiter::{Candidate, arbitrate};
 use crate::engine::Engine;
 use crate::intent::{Input, Intent};
 use crate::limits::LEGS_MAX;
@@ -18,39 +18,53 @@ impl Engine {
             return;
         }
         arbitrate(&mut self.candidates, &mut self.scratch);
+        let mut held = core::mem::take(&mut self.candidates);
         for at in 0..self.scratch.len() {
-            let decision = self.scratch[at];
-            let slot = decision.winner.position;
-            let position = &mut self.positions[slot as usize];
-            let Some(plan) = &mut position.plan else {
-                let Decision { winner, keep } = decision;
-                let urgency = winner.urgency;
-                position.plan = Some(LivePlan { intent: 0, urgency, keep, reached: false });
-                position.state = PositionState::Exiting;
-                self.leave_open(slot);
-                self.decisions.push_back(decision);
-                continue;
-            };
-            let mut raises = decision.winner.urgency > plan.urgency;
-            for (keep, wanted) in plan.keep.iter_mut().zip(decision.keep) {
-                raises |= wanted < *keep;
-                *keep = wanted.min(*keep);
-            }
-            plan.urgency = plan.urgency.max(decision.winner.urgency);
-            if raises {
-                // What a plan has of urgency it keeps: an intent that only lowers what stays open
-                // does not ask for less of it.
-                let (keep, urgency) = (plan.keep, plan.urgency);
-                let winner = Candidate { urgency, ..decision.winner };
-                self.decisions.push_back(Decision { winner, keep });
-            }
+            let of_one = &held[self.scratch[at].range()];
+            self.decide_one(of_one);
         }
         self.scratch.clear();
+        held.clear();
+        // Nothing new holds at an unchanged price: this moves nothing.
+        held.append(&mut self.candidates);
+        self.candidates = held;
     }
 
-    pub(crate) fn intent(&self, decision: &Decision) -> Intent {
-        let Candidate { position: slot, rule, part, reason, urgency, trigger, .. } =
-            decision.winner;
+    /// What held of one position, the winner first: a plan begins, is raised, or covers it all.
+    fn decide_one(&mut self, held: &[Candidate]) {
+        let winner = held[0];
+        let slot = winner.position;
+        let mut keep = self.keep_of(&winner);
+        for other in &held[1..] {
+            for (keep, wanted) in keep.iter_mut().zip(self.keep_of(other)) {
+                *keep = wanted.min(*keep);
+            }
+        }
+        let position = &mut self.positions[slot as usize];
+        let Some(plan) = &mut position.plan else {
+            let urgency = winner.urgency;
+            position.plan = Some(LivePlan { intent: 0, urgency, keep, reached: false });
+            position.state = PositionState::Exiting;
+            self.leave_open(slot);
+            self.decisions.push_back(winner);
+            return;
+        };
+        let mut raises = winner.urgency > plan.urgency;
+        for (keep, wanted) in plan.keep.iter_mut().zip(keep) {
+            raises |= wanted < *keep;
+            *keep = wanted.min(*keep);
+        }
+        // What a plan has of urgency it keeps: an intent that only lowers what stays open does not
+        // ask for less of it.
+        plan.urgency = plan.urgency.max(winner.urgency);
+        if raises {
+            self.decisions.push_back(winner);
+        }
+    }
+
+    /// The intent of a winner, with the plan that began with it or was raised by it.
+    pub(crate) fn intent(&self, winner: &Candidate, plan: &LivePlan) -> Intent {
+        let Candidate { position: slot, rule, part, reason, trigger, .. } = *winner;
         let position = &self.positions[slot as usize];
         let mut inputs = [None; LEGS_MAX];
         for (input, leg) in inputs.iter_mut().zip(position.legs()) {
@@ -70,9 +84,9 @@ impl Engine {
             rule,
             part,
             reason,
-            urgency,
+            urgency: plan.urgency,
             legs: position.count,
-            keep: decision.keep,
+            keep: plan.keep,
             compiled: self.compiled(position, trigger),
             inputs,
         }
@@ -85,7 +99,8 @@ impl Engine {
         match self.triggers[trigger].condition {
             Condition::Price(cmp, limit) => Compiled::Price { cmp, limit },
             Condition::Net(cmp, bound) => {
-                Compiled::Net(NetForm { legs: position.forms, count: position.count, cmp, bound })
+                let legs = position.four_forms();
+                Compiled::Net(NetForm { legs, count: position.count, cmp, bound: bound.get() })
             }
             Condition::Time(_) | Condition::Never => Compiled::Unconditional,
         }

@@ -11,35 +11,50 @@ use crate::arbiter::{Candidate, Decision};
 use crate::book::{Books, Change, GateCounters};
 use crate::event::{Event, GateSettings};
 use crate::hash::RunningHash;
-use crate::heap::NodeId;
+use crate::heap::{NIL, NodeId};
 use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::intent::Intent;
-use crate::limits::{LEGS_MAX, POLICIES_MAX, POSITIONS_MAX};
+use crate::limits::{POLICIES_MAX, POSITIONS_MAX};
+use crate::needs::Needs;
+use crate::net::LegForm;
 use crate::note::{EngineNote, Notes};
 use crate::pair::classes_max;
+use crate::per_leg::Spare;
 use crate::policy::{Policy, PolicyId};
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
 use crate::tick::{Quote, Tick, TickKind};
-use crate::tracked::Tracked;
+use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
 use crate::units::{Nanos, Qty};
-use crate::watch::{Due, DueClass, SystemTimer, Timer, Watch};
+use crate::watch::{Due, DueClass, From, SystemTimer, Timer, Watch};
 
 /// How much the engine has room for. Everything is allocated when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
     /// Positions at a time, at most [`POSITIONS_MAX`].
     pub positions: usize,
+    /// Positions of two legs among them.
+    pub pairs: usize,
+    /// Positions of three and four legs among them.
+    pub baskets: usize,
     /// Policies, at most [`POLICIES_MAX`].
     pub policies: usize,
     /// Triggers of all positions: a rule is one, a tier is one, a trailing rule up to four.
     pub triggers: usize,
+    /// Entries of price heaps: a trigger on a price takes one, one on a sum as many as legs.
+    pub prices: usize,
+    /// Triggers on the sum of several legs.
+    pub nets: usize,
+    /// Trailing stops of one leg.
+    pub trails: usize,
+    /// Triggers with a time.
+    pub timers: usize,
 }
 
 impl Default for EngineLimits {
     fn default() -> Self {
-        Self { positions: 1024, policies: 64, triggers: 8192 }
+        Self::any(1024, 64, 8192)
     }
 }
 
@@ -66,6 +81,10 @@ pub struct Engine {
     pub(crate) triggers: Triggers,
     pub(crate) positions: Vec<Tracked>,
     pub(crate) policies: Vec<Policy>,
+    pub(crate) spare_legs: Spare<Leg>,
+    pub(crate) spare_forms: Spare<LegForm>,
+    /// What the positions that are held need of the limits.
+    pub(crate) used: Needs,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) free: Vec<u32>,
     pub(crate) limits: EngineLimits,
@@ -75,7 +94,7 @@ pub struct Engine {
     pub(crate) due_classes: Vec<DueClass>,
     pub(crate) retest: Vec<TriggerId>,
     pub(crate) scratch: Vec<Decision>,
-    pub(crate) decisions: VecDeque<Decision>,
+    pub(crate) decisions: VecDeque<Candidate>,
     pub(crate) hold_timers: Vec<NodeId>,
     pub(crate) hash: RunningHash,
     pub(crate) counters: EngineCounters,
@@ -83,7 +102,7 @@ pub struct Engine {
 }
 
 /// Notes that wait at most; see [`Engine::poll_note`].
-const NOTES_MAX: usize = 256;
+const NOTES_MAX: usize = 4096;
 
 impl Engine {
     /// An engine for these instruments and this many sources.
@@ -99,24 +118,28 @@ impl Engine {
     ) -> Self {
         assert!(limits.positions <= POSITIONS_MAX, "positions: at most POSITIONS_MAX");
         assert!(limits.policies <= POLICIES_MAX, "policies: at most POLICIES_MAX");
-        assert!(limits.triggers < 1 << 30, "triggers: below 2^30");
+        assert!(limits.triggers < NIL as usize, "triggers: below 2^27");
         assert!(
             instruments.len() <= crate::limits::INSTRUMENTS_MAX,
             "instruments: at most INSTRUMENTS_MAX"
         );
         assert!(sources <= crate::limits::SOURCES_MAX, "sources: at most SOURCES_MAX");
-        let EngineLimits { positions, policies, triggers } = limits;
+        let EngineLimits { positions, policies, triggers, .. } = limits;
+        let (spare_legs, spare_forms) = register::spare(limits.pairs, limits.baskets);
         Self {
             books: Books::new(instruments, sources, gates),
-            watch: Watch::new(instruments.len(), triggers, LEGS_MAX, positions),
+            watch: Watch::new(instruments.len(), &limits),
             triggers: Triggers::with_capacity(triggers, instruments.len(), sources),
             positions: Vec::with_capacity(positions),
             policies: Vec::with_capacity(policies),
+            spare_legs,
+            spare_forms,
+            used: Needs::default(),
             candidates: Vec::with_capacity(triggers + positions),
             free: Vec::with_capacity(positions),
             limits,
             now: Nanos(0),
-            due: Vec::with_capacity(triggers * LEGS_MAX),
+            due: Vec::with_capacity(limits.prices),
             due_classes: Vec::with_capacity(4 * classes_max(instruments.len())),
             retest: Vec::with_capacity(triggers),
             scratch: Vec::with_capacity(positions),
@@ -124,7 +147,7 @@ impl Engine {
             hold_timers: alloc::vec![NodeId::NONE; instruments.len()],
             hash: RunningHash::new(),
             counters: EngineCounters::default(),
-            notes: Notes::with_capacity(NOTES_MAX + positions),
+            notes: Notes::with_capacity(NOTES_MAX),
         }
     }
 
@@ -155,15 +178,34 @@ impl Engine {
             .policies
             .get(usize::from(spec.policy.0))
             .ok_or(RegisterError::UnknownPolicy(spec.policy.0))?;
-        let position = register::tracked(&self.books, policy, spec)?;
         if self.free.is_empty() && self.positions.len() == self.limits.positions {
             return Err(RegisterError::Full { what: "positions", max: self.limits.positions });
         }
         let slot = self.free.last().copied().unwrap_or(self.positions.len() as u32);
-        let plan = register::triggers(policy, &position, slot);
-        if !self.triggers.has_room(plan.len()) {
-            return Err(RegisterError::Full { what: "triggers", max: self.triggers.capacity() });
-        }
+        let count = spec.legs.len();
+        let rooms = (self.spare_legs.take(count), self.spare_forms.take(count));
+        let (Some(legs), Some(forms)) = rooms else {
+            let (what, max) =
+                ("positions of so many legs", self.limits.pairs.max(self.limits.baskets));
+            return Err(RegisterError::Full { what, max });
+        };
+        let mut position = Tracked { legs, forms, ..Tracked::blank() };
+        let checked = register::fill(&self.books, policy, spec, &mut position).and_then(|()| {
+            let plan = register::triggers(policy, &position, slot);
+            position.needs = Needs::of(&plan, count);
+            let mut used = self.used;
+            used.add(&position.needs);
+            used.fit(&self.limits)?;
+            Ok(plan)
+        });
+        let plan = match checked {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.spare_legs.give(&mut position.legs);
+                self.spare_forms.give(&mut position.forms);
+                return Err(error);
+            }
+        };
         let generation = self.place_position(slot, position);
         let mut last = TriggerId::NONE;
         for trigger in plan {
@@ -215,13 +257,13 @@ impl Engine {
 
     /// The next intent of the last event.
     pub fn poll_intent(&mut self) -> Option<Intent> {
-        let decision = self.decisions.pop_front()?;
+        let winner = self.decisions.pop_front()?;
         self.counters.intents += 1;
-        let position = &mut self.positions[decision.winner.position as usize];
-        if let Some(plan) = &mut position.plan {
-            plan.intent = self.counters.intents;
-        }
-        let intent = self.intent(&decision);
+        let plan = &mut self.positions[winner.position as usize].plan;
+        let plan = plan.as_mut().expect("a decision has a plan");
+        plan.intent = self.counters.intents;
+        let plan = *plan;
+        let intent = self.intent(&winner, &plan);
         self.fold(&intent);
         Some(intent)
     }
@@ -250,10 +292,12 @@ impl Engine {
         Some(self.find(id)?.state)
     }
 
-    /// Open quantity of a leg, as reported.
+    /// Open quantity of a leg, as reported; nothing of a position that is closed.
     #[must_use]
     pub fn open(&self, id: PositionId, leg: usize) -> Option<Qty> {
-        self.find(id)?.legs().get(leg).map(|leg| leg.open)
+        let position = self.find(id)?;
+        let known = leg < usize::from(position.count);
+        known.then(|| position.legs().get(leg).map_or(Qty::ZERO, |leg| leg.open))
     }
 
     /// The quote of an instrument that may be believed, and when it was last confirmed: what a
@@ -427,21 +471,19 @@ impl Engine {
     /// Lists the crossed triggers once each, with none of their other entries left behind.
     fn take_due(&mut self) {
         for at in 0..self.due.len() {
-            let Due { trigger, entry, mark } = self.due[at];
-            match &mut self.triggers[trigger].place {
-                Place::Guards(nodes) => {
-                    for node in nodes.iter_mut().filter(|node| **node == entry) {
-                        *node = NodeId::NONE;
-                    }
+            let Due { trigger, from } = self.due[at];
+            match (from, self.triggers[trigger].place) {
+                (From::Entry(entry), Place::Guards(guards)) => {
+                    self.watch.guarded.entry_gone(guards, entry);
                 }
-                Place::Member(_) => {
-                    self.triggers[trigger].mark = mark;
+                (From::Group(group), _) => {
+                    self.triggers[trigger].mark = self.watch.groups.group(group).mark;
                     self.triggers[trigger].place = Place::None;
                     self.recompile(trigger);
                     self.retest.push(trigger);
                 }
-                place => {
-                    *place = Place::None;
+                (From::Entry(_), _) => {
+                    self.triggers[trigger].place = Place::None;
                     self.retest.push(trigger);
                 }
             }

@@ -5,11 +5,56 @@
 //! used up its share, the condition cannot hold; then it is computed exactly, and fires or is
 //! guarded anew.
 
+use alloc::vec::Vec;
+
+use crate::heap::{NIL, NodeId};
 use crate::limits::{LEGS_MAX, PRICE_MAX};
 use crate::net::Cmp;
 use crate::position::Side;
 use crate::tracked::Tracked;
 use crate::units::div_ceil;
+
+/// A trigger's guards: their index in the slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GuardsId(u32);
+
+/// The slab of the price entries of guarded triggers: one per leg, `NONE` where no price can be
+/// reached.
+#[derive(Debug)]
+pub(crate) struct GuardSlab {
+    slab: Vec<[NodeId; LEGS_MAX]>,
+    free: Vec<u32>,
+}
+
+impl GuardSlab {
+    pub(crate) fn with_capacity(triggers: usize) -> Self {
+        assert!(triggers < NIL as usize, "guarded triggers: below 2^27");
+        Self { slab: Vec::with_capacity(triggers), free: Vec::with_capacity(triggers) }
+    }
+
+    pub(crate) fn add(&mut self, nodes: [NodeId; LEGS_MAX]) -> GuardsId {
+        if let Some(id) = self.free.pop() {
+            self.slab[id as usize] = nodes;
+            return GuardsId(id);
+        }
+        assert!(self.slab.len() < self.slab.capacity(), "registration reserves every guard");
+        self.slab.push(nodes);
+        GuardsId((self.slab.len() - 1) as u32)
+    }
+
+    /// Gives the place back; returns the entries that are still there.
+    pub(crate) fn remove(&mut self, id: GuardsId) -> [NodeId; LEGS_MAX] {
+        self.free.push(id.0);
+        self.slab[id.0 as usize]
+    }
+
+    /// An entry left its heap.
+    pub(crate) fn entry_gone(&mut self, id: GuardsId, entry: NodeId) {
+        for node in self.slab[id.0 as usize].iter_mut().filter(|node| **node == entry) {
+            *node = NodeId::NONE;
+        }
+    }
+}
 
 /// The prices at which a condition that does not hold must be looked at again: direction and limit
 /// on each leg's exit price, `None` where no price within bounds uses up the leg's share.

@@ -7,8 +7,11 @@
 
 use alloc::vec::Vec;
 
-/// No node.
-pub(crate) const NIL: u32 = u32::MAX;
+/// Bits of a node's index; the bits above hold a rank.
+const INDEX_BITS: u32 = 27;
+
+/// No node. Whatever is counted here stays below it.
+pub(crate) const NIL: u32 = (1 << INDEX_BITS) - 1;
 
 /// A heap: the index of its root, or [`NIL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +50,30 @@ struct Node<K> {
     /// The node above, or NIL at a root. In a free node: the next free node.
     parent: u32,
     left: u32,
-    right: u32,
-    /// Length of the shortest way down to a missing child; `rank(left) >= rank(right)`.
-    rank: u32,
+    /// The right child, and above it the length of the shortest way down to a missing child;
+    /// `rank(left) >= rank(right)`. A rank is at most log₂ of what fits in a slab: it has room.
+    right_rank: u32,
 }
+
+impl<K> Node<K> {
+    const fn right(&self) -> u32 {
+        self.right_rank & NIL
+    }
+
+    const fn rank(&self) -> u32 {
+        self.right_rank >> INDEX_BITS
+    }
+
+    const fn set_right(&mut self, right: u32) {
+        self.right_rank = self.right_rank & !NIL | right;
+    }
+
+    const fn set_rank(&mut self, rank: u32) {
+        self.right_rank = self.right_rank & NIL | rank << INDEX_BITS;
+    }
+}
+
+const _: () = assert!(size_of::<Node<i64>>() == 24 && size_of::<Node<i128>>() == 32);
 
 /// The slab of nodes of all heaps with keys of one type. Entries are ordered by key, then item.
 #[derive(Debug)]
@@ -63,6 +86,7 @@ pub(crate) struct Heaps<K> {
 impl<K: Ord + Copy> Heaps<K> {
     /// Room for `capacity` entries over all heaps.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
+        assert!(capacity < NIL as usize, "entries: below 2^27");
         Self { nodes: Vec::with_capacity(capacity), free: NIL, live: 0 }
     }
 
@@ -78,7 +102,7 @@ impl<K: Ord + Copy> Heaps<K> {
     /// # Panics
     /// When the slab is full: registration must have refused what needs more.
     pub(crate) fn insert(&mut self, root: &mut Root, key: K, item: u32) -> NodeId {
-        let node = Node { key, item, parent: NIL, left: NIL, right: NIL, rank: 1 };
+        let node = Node { key, item, parent: NIL, left: NIL, right_rank: NIL | 1 << INDEX_BITS };
         let id = if self.free == NIL {
             assert!(self.nodes.len() < self.nodes.capacity(), "registration reserves every entry");
             self.nodes.push(node);
@@ -103,7 +127,8 @@ impl<K: Ord + Copy> Heaps<K> {
 
     /// Takes an entry out of the heap that holds it.
     pub(crate) fn remove(&mut self, root: &mut Root, node: NodeId) {
-        let Node { left, right, parent, .. } = self.nodes[node.0 as usize];
+        let removed = &self.nodes[node.0 as usize];
+        let (left, right, parent) = (removed.left, removed.right(), removed.parent);
         let below = self.meld_nodes(left, right);
         if below != NIL {
             self.nodes[below as usize].parent = parent;
@@ -116,7 +141,7 @@ impl<K: Ord + Copy> Heaps<K> {
             if above.left == node.0 {
                 above.left = below;
             } else {
-                above.right = below;
+                above.set_right(below);
             }
             self.repair(parent);
         }
@@ -132,7 +157,8 @@ impl<K: Ord + Copy> Heaps<K> {
 
     /// Changes an entry's key: in place where its place stays right, which is O(1).
     pub(crate) fn change_key(&mut self, root: &mut Root, node: NodeId, key: K) -> NodeId {
-        let Node { item, parent, left, right, .. } = self.nodes[node.0 as usize];
+        let Node { item, parent, left, .. } = self.nodes[node.0 as usize];
+        let right = self.nodes[node.0 as usize].right();
         let after_parent = parent == NIL || self.order(parent) <= (key, item);
         let before_children =
             [left, right].into_iter().all(|child| child == NIL || (key, item) <= self.order(child));
@@ -149,7 +175,7 @@ impl<K: Ord + Copy> Heaps<K> {
         let mut at = root.0;
         while at != NIL {
             visit(NodeId(at));
-            let Node { left, right, .. } = self.nodes[at as usize];
+            let (left, right) = (self.nodes[at as usize].left, self.nodes[at as usize].right());
             at = if left != NIL {
                 left
             } else if right != NIL {
@@ -164,7 +190,7 @@ impl<K: Ord + Copy> Heaps<K> {
     fn next_branch(&self, root: u32, mut at: u32) -> u32 {
         while at != root {
             let above = self.nodes[at as usize].parent;
-            let right = self.nodes[above as usize].right;
+            let right = self.nodes[above as usize].right();
             if right != NIL && right != at {
                 return right;
             }
@@ -179,7 +205,7 @@ impl<K: Ord + Copy> Heaps<K> {
     }
 
     fn rank(&self, id: u32) -> u32 {
-        if id == NIL { 0 } else { self.nodes[id as usize].rank }
+        if id == NIL { 0 } else { self.nodes[id as usize].rank() }
     }
 
     /// Melds two heaps along their right spines, each O(log n) long.
@@ -191,15 +217,15 @@ impl<K: Ord + Copy> Heaps<K> {
         // Down: hang the lesser of the two onto the spine until one of them ends.
         let mut at = top;
         loop {
-            let right = self.nodes[at as usize].right;
+            let right = self.nodes[at as usize].right();
             if right == NIL {
-                self.nodes[at as usize].right = rest;
+                self.nodes[at as usize].set_right(rest);
                 self.nodes[rest as usize].parent = at;
                 break;
             }
             let (lesser, greater) =
                 if self.order(right) <= self.order(rest) { (right, rest) } else { (rest, right) };
-            self.nodes[at as usize].right = lesser;
+            self.nodes[at as usize].set_right(lesser);
             self.nodes[lesser as usize].parent = at;
             at = lesser;
             rest = greater;
@@ -215,13 +241,14 @@ impl<K: Ord + Copy> Heaps<K> {
 
     /// Restores one node from its children; tells whether its rank changed.
     fn settle(&mut self, id: u32) -> bool {
-        let Node { left, right, rank, .. } = self.nodes[id as usize];
+        let node = &self.nodes[id as usize];
+        let (left, right, rank) = (node.left, node.right(), node.rank());
         if self.rank(left) < self.rank(right) {
             self.nodes[id as usize].left = right;
-            self.nodes[id as usize].right = left;
+            self.nodes[id as usize].set_right(left);
         }
         let settled = self.rank(left).min(self.rank(right)) + 1;
-        self.nodes[id as usize].rank = settled;
+        self.nodes[id as usize].set_rank(settled);
         settled != rank
     }
 
@@ -251,9 +278,9 @@ mod tests {
         let node = &heaps.nodes[id as usize];
         assert_eq!(node.parent, parent);
         assert!(parent == NIL || heaps.order(parent) <= heaps.order(id));
-        assert!(heaps.rank(node.left) >= heaps.rank(node.right));
-        assert_eq!(node.rank, heaps.rank(node.right) + 1);
-        1 + check_shape(heaps, node.left, id) + check_shape(heaps, node.right, id)
+        assert!(heaps.rank(node.left) >= heaps.rank(node.right()));
+        assert_eq!(node.rank(), heaps.rank(node.right()) + 1);
+        1 + check_shape(heaps, node.left, id) + check_shape(heaps, node.right(), id)
     }
 
     /// Several heaps in one slab against sorted vectors, every operation, melds included.

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::event::{Command, Outcome, Report, Which};
 use crate::heap::NodeId;
 use crate::intent::{Reason, Urgency};
-use crate::limits::{AMOUNT_MAX, LEGS_MAX};
+use crate::limits::AMOUNT_MAX;
 use crate::position::{PositionId, PositionState};
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Role, Stage, TriggerId};
@@ -22,6 +22,7 @@ struct Fill {
 
 impl Engine {
     pub(crate) fn place_position(&mut self, slot: u32, mut position: Tracked) -> u32 {
+        self.used.add(&position.needs);
         if let Some(old) = self.positions.get_mut(slot as usize) {
             self.free.pop();
             position.generation = (old.generation + 1) & (u32::MAX >> PositionId::SLOT_BITS);
@@ -46,6 +47,9 @@ impl Engine {
         let position = &mut self.positions[slot as usize];
         position.first = TriggerId::NONE;
         position.state = PositionState::Closed;
+        self.used.remove(&position.needs);
+        self.spare_legs.give(&mut position.legs);
+        self.spare_forms.give(&mut position.forms);
         let timer = core::mem::replace(&mut position.rest_timer, NodeId::NONE);
         if timer != NodeId::NONE {
             self.watch.remove_timer(timer);
@@ -278,7 +282,6 @@ impl Engine {
             part: 0,
             reason: Reason::Operator,
             urgency,
-            keep: [Qty::ZERO; LEGS_MAX],
             trigger: TriggerId::NONE,
         });
     }

@@ -4,29 +4,36 @@ use arrayvec::ArrayVec;
 
 use crate::book::Books;
 use crate::compile::{PART_ACTIVATION, PART_FLOOR, PART_MARK, PART_STOP};
-use crate::heap::NodeId;
 use crate::instrument::Instrument;
 use crate::intent::Reason;
 use crate::limits::{
     AMOUNT_MAX, LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, RULES_MAX, TRIGGERS_MAX,
 };
 use crate::net::LegForm;
+use crate::per_leg::Spare;
 use crate::policy::{Base, Distance, FeeMode, Policy, Rule, Threshold};
-use crate::position::{PositionSpec, PositionState, RegisterError};
+use crate::position::{PositionSpec, RegisterError};
 use crate::rules;
 use crate::tracked::{Leg, Tracked, exit_fee};
-use crate::trigger::{Role, Stage, Trigger, TriggerId};
-use crate::units::{Decimal, Nanos, Rate, mul_div_ceil};
+use crate::trigger::{Role, Stage, Trigger};
+use crate::units::{Decimal, Rate, mul_div_ceil};
 
 /// The triggers that a policy needs for one position, before they have an id.
 pub(crate) type Plan = ArrayVec<Trigger, TRIGGERS_MAX>;
 
-/// Checks a position against its policy and the instruments, and computes its numbers.
-pub(crate) fn tracked(
+/// Room for the legs and forms of so many positions of two legs, and of three or four.
+pub(crate) fn spare(pairs: usize, baskets: usize) -> (Spare<Leg>, Spare<LegForm>) {
+    (Spare::new(Leg::NONE, pairs, baskets), Spare::new(LegForm::default(), pairs, baskets))
+}
+
+/// Checks a position against its policy and the instruments, and computes its numbers into a blank
+/// one that has room for its legs.
+pub(crate) fn fill(
     books: &Books,
     policy: &Policy,
     spec: &PositionSpec,
-) -> Result<Tracked, RegisterError> {
+    position: &mut Tracked,
+) -> Result<(), RegisterError> {
     if spec.legs.is_empty() {
         return Err(RegisterError::NoLegs);
     }
@@ -37,40 +44,24 @@ pub(crate) fn tracked(
     }
     let scale = nano_scale(&instruments);
     contradictions(spec, &instruments)?;
-    let mut legs = [Leg::NONE; LEGS_MAX];
     for (at, instrument) in instruments.iter().enumerate() {
-        legs[at] = leg(spec, at, instrument, scale)?;
+        position.legs[at] = leg(spec, at, instrument, scale)?;
     }
-    let mut position = Tracked {
-        generation: 0,
-        state: PositionState::Open,
-        policy: spec.policy.0,
-        tag: spec.tag,
-        opened: spec.opened,
-        count: spec.legs.len() as u8,
-        legs,
-        forms: [LegForm::default(); LEGS_MAX],
-        cost: 0,
-        scale,
-        plan: None,
-        backoff: Nanos(0),
-        rest_timer: NodeId::NONE,
-        first: TriggerId::NONE,
-    };
-    fees(policy, &position)?;
+    (position.policy, position.tag, position.opened) = (spec.policy.0, spec.tag, spec.opened);
+    (position.count, position.scale) = (spec.legs.len() as u8, scale);
+    fees(policy, position)?;
     if policy.rules.len() > RULES_MAX {
         return Err(RegisterError::Full { what: "rules of a policy", max: RULES_MAX });
     }
     for (at, said) in policy.rules.iter().enumerate() {
-        check_rule(at, &said.rule, &position, instruments[0])?;
+        check_rule(at, &said.rule, position, instruments[0])?;
     }
-    let wanted: usize =
-        policy.rules.iter().map(|said| rules::parts_of(&said.rule, &position)).sum();
+    let wanted: usize = policy.rules.iter().map(|said| rules::parts_of(&said.rule, position)).sum();
     if wanted > TRIGGERS_MAX {
         return Err(RegisterError::Full { what: "triggers of a position", max: TRIGGERS_MAX });
     }
     position.refresh(policy);
-    Ok(position)
+    Ok(())
 }
 
 /// The scale at which every leg's money is a whole number, parts per billion included.

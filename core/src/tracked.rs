@@ -9,7 +9,9 @@ use crate::heap::NodeId;
 use crate::instrument::{Instrument, InstrumentId};
 use crate::intent::Urgency;
 use crate::limits::{LEGS_MAX, PPB};
+use crate::needs::Needs;
 use crate::net::LegForm;
+use crate::per_leg::PerLeg;
 use crate::policy::{FeeMode, Policy};
 use crate::position::{PositionState, Side};
 use crate::tick::Quote;
@@ -148,7 +150,10 @@ pub(crate) struct LivePlan {
     pub(crate) reached: bool,
 }
 
-#[derive(Clone, Debug)]
+/// A position; what it has of each leg beyond the first comes from the engine's [`Spare`] room.
+///
+/// [`Spare`]: crate::per_leg::Spare
+#[derive(Debug)]
 pub(crate) struct Tracked {
     pub(crate) generation: u32,
     pub(crate) state: PositionState,
@@ -156,8 +161,8 @@ pub(crate) struct Tracked {
     pub(crate) tag: u32,
     pub(crate) opened: Nanos,
     pub(crate) count: u8,
-    pub(crate) legs: [Leg; LEGS_MAX],
-    pub(crate) forms: [LegForm; LEGS_MAX],
+    pub(crate) legs: PerLeg<Leg>,
+    pub(crate) forms: PerLeg<LegForm>,
     /// Σ cost of the legs: net = Σ exit values − cost.
     pub(crate) cost: i128,
     /// The position's nano scale.
@@ -167,11 +172,44 @@ pub(crate) struct Tracked {
     pub(crate) backoff: Nanos,
     pub(crate) rest_timer: NodeId,
     pub(crate) first: TriggerId,
+    pub(crate) needs: Needs,
 }
 
 impl Tracked {
+    /// A position of one leg without anything, to be filled.
+    pub(crate) fn blank() -> Self {
+        Self {
+            generation: 0,
+            state: PositionState::Open,
+            policy: 0,
+            tag: 0,
+            opened: Nanos(0),
+            count: 1,
+            legs: PerLeg::One([Leg::NONE]),
+            forms: PerLeg::One([LegForm::default()]),
+            cost: 0,
+            scale: 0,
+            plan: None,
+            backoff: Nanos(0),
+            rest_timer: NodeId::NONE,
+            first: TriggerId::NONE,
+            needs: Needs::default(),
+        }
+    }
+
+    /// The legs. Those beyond the first of a closed position are gone.
     pub(crate) fn legs(&self) -> &[Leg] {
-        &self.legs[..usize::from(self.count)]
+        let kept = usize::from(self.count).min(self.legs.len());
+        &self.legs[..kept]
+    }
+
+    /// The legs' forms, nought beyond the last leg.
+    pub(crate) fn four_forms(&self) -> [LegForm; LEGS_MAX] {
+        let mut four = [LegForm::default(); LEGS_MAX];
+        for (form, of) in four.iter_mut().zip(&*self.forms) {
+            *form = *of;
+        }
+        four
     }
 
     pub(crate) fn is_flat(&self) -> bool {

@@ -3,10 +3,10 @@
 
 use alloc::vec::Vec;
 
+use crate::guard::GuardsId;
 use crate::heap::{NIL, NodeId};
 use crate::instrument::{InstrumentId, SourceId};
 use crate::intent::Reason;
-use crate::limits::LEGS_MAX;
 use crate::net::Cmp;
 
 /// A trigger: its index in the slab.
@@ -38,9 +38,27 @@ pub(crate) enum Condition {
     /// One leg: exit price against a limit.
     Price(Cmp, i64),
     /// Several legs: Σ exit values against a bound at the nano scale.
-    Net(Cmp, i128),
+    Net(Cmp, Wide),
     /// A time in nanoseconds.
     Time(u64),
+}
+
+impl Condition {
+    /// Σ exit values against a bound.
+    pub(crate) const fn net(cmp: Cmp, bound: i128) -> Self {
+        Self::Net(cmp, Wide(bound))
+    }
+}
+
+/// A wide integer that does not widen what it stands in: a trigger is one cache line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(Rust, packed(8))]
+pub(crate) struct Wide(i128);
+
+impl Wide {
+    pub(crate) const fn get(self) -> i128 {
+        self.0
+    }
 }
 
 /// Where a trigger stands in its life.
@@ -67,8 +85,8 @@ pub(crate) enum Place {
     Price(NodeId),
     /// In a pair class.
     Pair(u16, NodeId),
-    /// Guards in price heaps, one per leg; `NONE` where no price can be reached.
-    Guards([NodeId; LEGS_MAX]),
+    /// Guards in price heaps, one per leg.
+    Guards(GuardsId),
     /// Member of a trailing group.
     Member(NodeId),
     /// In the queue of times.
@@ -130,6 +148,8 @@ impl Trigger {
     }
 }
 
+const _: () = assert!(size_of::<Trigger>() == 64);
+
 /// The slab of triggers with the gates' waiting lists through it.
 #[derive(Debug)]
 pub(crate) struct Triggers {
@@ -153,15 +173,7 @@ impl Triggers {
         }
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    pub(crate) fn has_room(&self, count: usize) -> bool {
-        self.used + count <= self.capacity
-    }
-
-    /// Takes in a trigger; the caller asked [`Triggers::has_room`] before.
+    /// Takes in a trigger; the caller saw that there is room.
     pub(crate) fn add(&mut self, trigger: Trigger) -> TriggerId {
         assert!(self.used < self.capacity, "registration asked for room");
         self.used += 1;

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 
+use crate::engine::EngineLimits;
+use crate::guard::GuardSlab;
 use crate::heap::{Heaps, NodeId, Root};
 use crate::instrument::InstrumentId;
 use crate::limits::{PAIR_CLASSES_MAX, TRACKS_MAX};
@@ -59,6 +61,7 @@ pub(crate) struct Watch {
     prices: Heaps<i64>,
     pub(crate) groups: Groups,
     pub(crate) pairs: Pairs,
+    pub(crate) guarded: GuardSlab,
     timers: Heaps<u64>,
     timer_root: Root,
 }
@@ -67,10 +70,16 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     pub(crate) trigger: TriggerId,
-    /// Its price entry that left the heap; `NONE` for a member of a trailing group.
-    pub(crate) entry: NodeId,
-    /// The mark of the group that it was a member of.
-    pub(crate) mark: i64,
+    pub(crate) from: From,
+}
+
+/// Where a crossed trigger came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum From {
+    /// Its price entry, which has left the heap.
+    Entry(NodeId),
+    /// The trailing group that it was a member of. Its mark stands there until another is opened.
+    Group(u32),
 }
 
 /// A pair class whose guard a quote has crossed.
@@ -131,8 +140,8 @@ impl Timer {
 }
 
 impl Watch {
-    /// Room for `triggers` triggers, each with up to `nodes` price entries, and their timers.
-    pub(crate) fn new(instruments: usize, triggers: usize, nodes: usize, positions: usize) -> Self {
+    /// Room for what the limits say of triggers, and for the timers of positions and instruments.
+    pub(crate) fn new(instruments: usize, limits: &EngineLimits) -> Self {
         let board = Board {
             heads: [i64::MAX; 4],
             prices: [Root::EMPTY; 4],
@@ -141,13 +150,12 @@ impl Watch {
         };
         Self {
             boards: alloc::vec![board; instruments],
-            // A trigger's own entries, its group's, and two guards in each direction of a class.
-            prices: Heaps::with_capacity(
-                triggers * (nodes + 1) + 4 * crate::pair::classes_max(instruments),
-            ),
-            groups: Groups::with_capacity(triggers),
-            pairs: Pairs::with_capacity(triggers, instruments),
-            timers: Heaps::with_capacity(triggers + instruments + positions),
+            // A trigger's own entries or its group's, and two guards in each direction of a class.
+            prices: Heaps::with_capacity(limits.prices + 4 * crate::pair::classes_max(instruments)),
+            groups: Groups::with_capacity(limits.trails),
+            pairs: Pairs::with_capacity(limits.nets, instruments),
+            guarded: GuardSlab::with_capacity(limits.nets),
+            timers: Heaps::with_capacity(limits.timers + instruments + limits.positions),
             timer_root: Root::EMPTY,
         }
     }
@@ -227,7 +235,7 @@ impl Watch {
                     let (class, cmp) = class_of(item);
                     classes.push(DueClass { class, cmp, entry });
                 } else {
-                    due.push(Due { trigger: TriggerId(item), entry, mark: 0 });
+                    due.push(Due { trigger: TriggerId(item), from: From::Entry(entry) });
                 }
             }
         }
@@ -263,10 +271,10 @@ impl Watch {
     /// Takes the members whose stop is crossed out of a group whose price entry was just popped.
     fn cross_group(&mut self, group: u32, price: i64, due: &mut Vec<Due>) {
         self.groups.entry_gone(group);
-        let Group { instrument, track, mark, .. } = *self.groups.group(group);
+        let Group { instrument, track, .. } = *self.groups.group(group);
         let track = self.boards[usize::from(instrument.0)].tracks[usize::from(track)];
         while let Some(member) = self.groups.pop_crossed(group, &track, price) {
-            due.push(Due { trigger: member, entry: NodeId::NONE, mark });
+            due.push(Due { trigger: member, from: From::Group(group) });
         }
         if self.groups.is_empty(group) {
             self.drop_group(group);

@@ -93,7 +93,11 @@ fn leg(at: u64, instrument: u16, side: Side) -> LegSpec {
 fn the_engine_does_not_allocate_after_start_up() {
     let instruments =
         [instrument(NOUGHT), instrument(NOUGHT), instrument(Decimal { mantissa: 1, scale: 2 })];
-    let limits = EngineLimits { positions: 400, policies: 8, triggers: 6_000 };
+    // Exactly what the policy needs by kind: a table that is counted too small would end the test.
+    let mut limits = EngineLimits { policies: 8, ..EngineLimits::NONE };
+    for legs in 1..=3 {
+        limits.add(&Policy::of(rules()), legs, 200);
+    }
     let mut engine = Engine::new(limits, &instruments, 2, GateSettings::default());
     engine.add_policy(Policy::of(rules())).unwrap();
     let mut seed = 5u64;
@@ -187,7 +191,10 @@ impl Quotes for Table<'_> {
 #[test]
 fn engine_and_executor_do_not_allocate_after_start_up() {
     let instruments = [instrument(NOUGHT), instrument(NOUGHT), instrument(NOUGHT)];
-    let limits = EngineLimits { positions: 100, policies: 1, triggers: 2_000 };
+    let mut limits = EngineLimits { policies: 1, ..EngineLimits::NONE };
+    for legs in 1..=3 {
+        limits.add(&Policy::of(rules()), legs, 34);
+    }
     let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
     let policy = Policy::of(rules());
     let settings = policy.exit.clone();

@@ -24,7 +24,7 @@ struct Desk {
 
 impl Desk {
     fn new(instruments: &[Instrument], policies: impl IntoIterator<Item = Policy>) -> Self {
-        let limits = EngineLimits { positions: 64, ..EngineLimits::default() };
+        let limits = EngineLimits::any(64, 64, 8192);
         let mut engine = Engine::new(limits, instruments, 1, GateSettings::default());
         for policy in policies {
             engine.add_policy(policy).unwrap();

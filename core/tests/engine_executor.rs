@@ -95,7 +95,7 @@ impl Pair {
     fn new(seed: u64, threads: bool) -> Self {
         let instruments =
             [instrument(1, 1, 1, 0), instrument(1, 1, 3, 0), instrument(5, 10, 30, 0)];
-        let limits = EngineLimits { positions: 4 * POSITIONS, ..EngineLimits::default() };
+        let limits = EngineLimits::any(4 * POSITIONS, 64, 8192);
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
         for policy in policies() {
             engine.add_policy(policy).unwrap();

@@ -216,7 +216,7 @@ impl World {
         while instruments.len() < INSTRUMENTS {
             instruments.extend(instrument(&mut random, scales));
         }
-        let limits = EngineLimits { positions: 16, ..EngineLimits::default() };
+        let limits = EngineLimits::any(16, 64, 8192);
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
         let executor = Executor::new(ExecutorLimits::default(), &instruments, 1);
         let policies: Vec<Policy> = (0..POLICIES).map(|_| policy(&mut random)).collect();

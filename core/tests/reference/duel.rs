@@ -40,7 +40,7 @@ pub(crate) struct Mismatch {
 
 impl Duel {
     pub(crate) fn new(world: &World) -> Self {
-        let limits = EngineLimits { positions: 2048, policies: 16, triggers: 8192 };
+        let limits = EngineLimits::any(2048, 16, 8192);
         let mut engine = Engine::new(limits, &world.instruments, world.sources, world.settings);
         let mut reference = Reference::new(&world.instruments, world.sources, world.settings);
         for policy in &world.policies {

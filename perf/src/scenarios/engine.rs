@@ -136,7 +136,7 @@ impl World {
         let instrument = Instrument::new(instrument()).expect("a constant specification");
         let instruments = vec![instrument; market.instruments];
         let room = count + market.instruments;
-        let limits = EngineLimits { positions: room, policies: 64, triggers: 8 * room };
+        let limits = EngineLimits::any(room, 64, 8 * room);
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
         let mut random = Random(7);
         let mut world_mids = vec![MID; market.instruments];

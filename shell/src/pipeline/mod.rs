@@ -366,18 +366,23 @@ pub fn engine(
     instruments: &[Instrument],
     sources: usize,
 ) -> Result<Engine, PipelineError> {
-    let count = config.positions.len();
-    let limits = EngineLimits {
-        positions: count.max(1),
-        policies: config.policies.len().max(1),
-        triggers: (count * reap_core::limits::TRIGGERS_MAX).max(1),
-    };
-    let mut engine = Engine::new(limits, instruments, sources, config.gates);
+    let mut engine = Engine::new(engine_limits(config), instruments, sources, config.gates);
     for named in &config.policies {
         let added = engine.add_policy(named.policy.clone());
         added.map_err(|error| PipelineError::Refused(error.to_string()))?;
     }
     Ok(engine)
+}
+
+/// Room for a configuration's policies and positions, and for what these need of every table.
+#[must_use]
+pub fn engine_limits(config: &Config) -> EngineLimits {
+    let mut limits = EngineLimits { policies: config.policies.len(), ..EngineLimits::NONE };
+    for position in &config.positions {
+        let policy = &config.policies[usize::from(position.policy.0)].policy;
+        limits.add(policy, position.legs.len(), 1);
+    }
+    limits
 }
 
 /// Room for a configuration's positions and one order of each of their legs.

@@ -1,0 +1,203 @@
+//! What a position takes of the engine's tables, counted by kind: a stop of one leg needs one price
+//! entry, a deadline a timer, a pair's rule a place among the sums.
+//!
+//! A table that was reserved for the worst of every kind would hold four times what can be in it.
+
+use crate::engine::EngineLimits;
+use crate::intent::Reason;
+use crate::limits::{LEGS_MAX, TRIGGERS_MAX};
+use crate::net::LegForm;
+use crate::policy::Policy;
+use crate::position::RegisterError;
+use crate::register;
+use crate::rules;
+use crate::tracked::{Leg, Tracked};
+use crate::trigger::{Role, Trigger};
+
+/// Entries of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) triggers: u32,
+    /// Entries of price heaps.
+    pub(crate) prices: u32,
+    /// Conditions on the sum of several legs.
+    pub(crate) nets: u32,
+    /// Trailing stops of one leg.
+    pub(crate) trails: u32,
+    /// Times of triggers.
+    pub(crate) timers: u32,
+}
+
+impl Needs {
+    /// What the triggers of one position of `legs` legs need at most at any one time.
+    pub(crate) fn of(triggers: &[Trigger], legs: usize) -> Self {
+        let mut needs = Self { triggers: triggers.len() as u32, ..Self::default() };
+        for trigger in triggers {
+            match trigger.reason {
+                Reason::Deadline => needs.timers += 1,
+                // What it sets off begins when it has ended, and takes its place.
+                Reason::TrailingStop | Reason::TrailingProfit if trigger.role == Role::Activate => {
+                }
+                Reason::TakeProfit
+                | Reason::Basis
+                | Reason::Tiers
+                | Reason::StopLoss
+                | Reason::TrailingStop
+                | Reason::TrailingProfit => needs.value(trigger, legs),
+                _ => {
+                    needs.timers += 1;
+                    needs.value(trigger, legs);
+                }
+            }
+        }
+        needs
+    }
+
+    fn value(&mut self, trigger: &Trigger, legs: usize) {
+        self.prices += legs as u32;
+        if legs > 1 {
+            self.nets += 1;
+        } else if trigger.role == Role::Trail {
+            self.trails += 1;
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.triggers += other.triggers;
+        self.prices += other.prices;
+        self.nets += other.nets;
+        self.trails += other.trails;
+        self.timers += other.timers;
+    }
+
+    pub(crate) fn remove(&mut self, other: &Self) {
+        self.triggers -= other.triggers;
+        self.prices -= other.prices;
+        self.nets -= other.nets;
+        self.trails -= other.trails;
+        self.timers -= other.timers;
+    }
+
+    /// Whether this fits into the limits.
+    pub(crate) fn fit(&self, limits: &EngineLimits) -> Result<(), RegisterError> {
+        let tables = [
+            ("triggers", self.triggers, limits.triggers),
+            ("price entries of triggers", self.prices, limits.prices),
+            ("triggers on the sum of several legs", self.nets, limits.nets),
+            ("trailing stops of one leg", self.trails, limits.trails),
+            ("triggers with a time", self.timers, limits.timers),
+        ];
+        for (what, wanted, max) in tables {
+            if wanted as usize > max {
+                return Err(RegisterError::Full { what, max });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl EngineLimits {
+    /// No room at all, to be added to with [`EngineLimits::add`].
+    pub const NONE: Self = Self {
+        positions: 0,
+        pairs: 0,
+        baskets: 0,
+        policies: 0,
+        triggers: 0,
+        prices: 0,
+        nets: 0,
+        trails: 0,
+        timers: 0,
+    };
+
+    /// Room for so many positions and triggers whatever they are: each position may have four legs,
+    /// each trigger be of any kind. Where the policies are known, [`EngineLimits::add`] counts what
+    /// they need and takes a fraction of that.
+    #[must_use]
+    pub const fn any(positions: usize, policies: usize, triggers: usize) -> Self {
+        Self {
+            positions,
+            pairs: positions,
+            baskets: positions,
+            policies,
+            triggers,
+            prices: triggers * LEGS_MAX,
+            nets: triggers,
+            trails: triggers,
+            timers: triggers,
+        }
+    }
+
+    /// Adds room for `count` positions of `legs` legs under a policy.
+    pub fn add(&mut self, policy: &Policy, legs: usize, count: usize) {
+        let position = blank(legs);
+        // A policy of more rules or parts than there may be is refused with its first position.
+        let wanted: usize =
+            policy.rules.iter().map(|said| rules::parts_of(&said.rule, &position)).sum();
+        let needs = if wanted > TRIGGERS_MAX {
+            Needs::default()
+        } else {
+            Needs::of(&register::triggers(policy, &position, 0), legs)
+        };
+        self.positions += count;
+        match legs {
+            0 | 1 => {}
+            2 => self.pairs += count,
+            _ => self.baskets += count,
+        }
+        self.triggers += needs.triggers as usize * count;
+        self.prices += needs.prices as usize * count;
+        self.nets += needs.nets as usize * count;
+        self.trails += needs.trails as usize * count;
+        self.timers += needs.timers as usize * count;
+    }
+}
+
+/// A position of so many legs without numbers: what a policy's triggers are counted with.
+fn blank(legs: usize) -> Tracked {
+    let mut position = Tracked::blank();
+    position.count = legs as u8;
+    let (mut of_legs, mut of_forms) = register::spare(1, 1);
+    if let (Some(legs), Some(forms)) = (of_legs.take(legs), of_forms.take(legs)) {
+        (position.legs, position.forms) = (legs, forms);
+    }
+    position
+}
+
+const _: () = assert!(size_of::<Leg>() <= 144 && size_of::<LegForm>() <= 32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Rule, Threshold};
+    use crate::units::Rate;
+
+    #[test]
+    fn a_table_is_full_by_its_own_kind() {
+        let policy = Policy::of([
+            Rule::TakeProfit {
+                threshold: Threshold::Rate { rate: Rate::from_bps(100), base: None },
+            },
+            Rule::StopLoss { distance: Rate::from_bps(100), base: None },
+        ]);
+        let mut limits = EngineLimits::NONE;
+        limits.add(&policy, 1, 10);
+        limits.add(&policy, 2, 10);
+        limits.add(&policy, 3, 10);
+        assert_eq!((limits.positions, limits.pairs, limits.baskets), (30, 10, 10));
+        assert_eq!((limits.triggers, limits.prices), (60, 20 + 40 + 60));
+        assert_eq!((limits.nets, limits.trails, limits.timers), (40, 0, 0));
+        let mut used = Needs::default();
+        let of = |legs| {
+            let plan = register::triggers(&policy, &blank(legs), 0);
+            Needs::of(&plan, legs)
+        };
+        for _ in 0..20 {
+            used.add(&of(2));
+        }
+        assert_eq!(used.fit(&limits), Ok(()));
+        used.add(&of(2));
+        let what = "triggers on the sum of several legs";
+        assert_eq!(used.fit(&limits), Err(RegisterError::Full { what, max: 40 }));
+    }
+}
