@@ -11,6 +11,7 @@ use crate::net::Cmp;
 use crate::pair::{PairForm, PairLeg};
 use crate::policy::Rule;
 use crate::position::PositionState;
+use crate::rules;
 use crate::tracked::Tracked;
 use crate::trailing::{DistanceKind, Track};
 use crate::trigger::{Condition, Gate, Place, Role, Stage, Trigger, TriggerId};
@@ -150,10 +151,23 @@ impl Engine {
                 self.candidates.push(Candidate {
                     position: trigger.position,
                     rule: trigger.rule,
-                    part: trigger.part,
+                    part: rules::part_of(self.rule_of(&trigger), &trigger),
                     reason: trigger.reason,
                     urgency: trigger.reason.urgency(),
                     trigger: id,
+                });
+            }
+            Role::Step => {
+                let position = &self.positions[trigger.position as usize];
+                let due = rules::decay::steps_due(self.rule_of(&trigger), position.opened, now);
+                self.for_rule(trigger.position, trigger.rule, |engine, part| {
+                    engine.take(part);
+                    engine.triggers[part].mark = due;
+                    // What has fired keeps its condition until its plan ends.
+                    if engine.triggers[part].stage == Stage::Armed {
+                        engine.recompile(part);
+                        engine.test(part, now);
+                    }
                 });
             }
             Role::Activate => {
@@ -231,10 +245,17 @@ impl Engine {
         }
         let of = match &self.policies[usize::from(position.policy)].rules[usize::from(rule)].rule {
             Rule::TrailingStop { base, .. } | Rule::TrailingProfit { base, .. } => *base,
+            Rule::ProfitErosion { minimum, .. } => rules::erosion::base_of(minimum),
             _ => None,
         };
         let net = value(position, &exits) - position.cost;
         compile::ratio(net, compile::base(position, of))
+    }
+
+    /// The rule that a trigger is a part of.
+    fn rule_of(&self, trigger: &Trigger) -> &Rule {
+        let position = &self.positions[trigger.position as usize];
+        &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)].rule
     }
 
     fn for_rule(&mut self, slot: u32, rule: u8, mut each: impl FnMut(&mut Self, TriggerId)) {
@@ -372,6 +393,9 @@ impl Engine {
             }
             Rule::TrailingProfit { distance, step, .. } => {
                 (DistanceKind::Rate, step.raw(), distance.raw())
+            }
+            Rule::ProfitErosion { fraction, .. } => {
+                (DistanceKind::Erosion(fraction.raw()), 0, rules::erosion::key(position))
             }
             _ => unreachable!("only trailing rules have a trail"),
         }

@@ -83,6 +83,7 @@ pub(crate) fn condition(
         Rule::TrailingProfit { activation, distance, floor, step, base: of } => {
             match (trigger.role, several) {
                 (Role::Activate, _) => begin(position, *activation, base(position, *of)),
+                (Role::Step, _) => unreachable!("a trail has no steps"),
                 (Role::Mark, _) => {
                     let moves =
                         div_floor(i128::from(trigger.mark) * (ONE + i128::from(step.raw())), ONE);
@@ -127,7 +128,7 @@ fn next_time_of_day(from: Nanos, time: Nanos) -> Nanos {
     Nanos(if today > from.0 { today } else { today.saturating_add(DAY) })
 }
 
-fn nano_threshold(position: &Tracked, threshold: Threshold) -> i128 {
+pub(crate) fn nano_threshold(position: &Tracked, threshold: Threshold) -> i128 {
     match threshold {
         Threshold::Rate { rate, base: of } => i128::from(rate.raw()) * base(position, of),
         Threshold::Amount(amount) => nano(amount, position.scale),
@@ -135,7 +136,7 @@ fn nano_threshold(position: &Tracked, threshold: Threshold) -> i128 {
 }
 
 /// net ≥ threshold.
-fn profit(position: &Tracked, threshold: i128) -> Condition {
+pub(crate) fn profit(position: &Tracked, threshold: i128) -> Condition {
     let bound = position.cost + threshold;
     if position.count > 1 {
         return Condition::net(Cmp::AtLeast, bound);
@@ -163,7 +164,7 @@ fn minimum_line(form: &LegForm, bound: i128) -> Option<(i128, i128)> {
     (form.min_fee() > 0).then(|| (form.slope_min(), bound + form.min_fee()))
 }
 
-fn price(cmp: Cmp, limit: i128) -> Condition {
+pub(crate) fn price(cmp: Cmp, limit: i128) -> Condition {
     if (1..=i128::from(PRICE_MAX)).contains(&limit) {
         Condition::Price(cmp, limit as i64)
     } else {
@@ -172,12 +173,12 @@ fn price(cmp: Cmp, limit: i128) -> Condition {
 }
 
 /// x at `rate` beyond `from` against the side: long x ≤ from·(1 − rate), short x ≥ from·(1 + rate).
-fn adverse(side: Side, from: i64, rate: Rate) -> Condition {
+pub(crate) fn adverse(side: Side, from: i64, rate: Rate) -> Condition {
     trail(side, from, TrackDistance::Rate(rate.raw()))
 }
 
 /// x ≥ E·(1 + a) for a long leg, x ≤ E·(1 − a) for a short one; y ≥ 10^9 + a on several legs.
-fn begin(position: &Tracked, activation: Rate, base: i128) -> Condition {
+pub(crate) fn begin(position: &Tracked, activation: Rate, base: i128) -> Condition {
     if position.count > 1 {
         return ratio_at_least(position, PPB + activation.raw(), base);
     }
@@ -233,7 +234,7 @@ fn ratio_stop(mark: i64, distance: Rate) -> i64 {
 }
 
 /// y ≥ Y, or `Never` when no exit prices within bounds bring that much.
-fn ratio_at_least(position: &Tracked, ratio: i64, base: i128) -> Condition {
+pub(crate) fn ratio_at_least(position: &Tracked, ratio: i64, base: i128) -> Condition {
     let gain = i128::from(ratio - PPB).checked_mul(base);
     match gain.and_then(|gain| gain.checked_add(position.cost)) {
         Some(bound) if bound <= most(position) => Condition::net(Cmp::AtLeast, bound),
@@ -252,7 +253,7 @@ fn most(position: &Tracked) -> i128 {
 }
 
 /// y ≤ Y.
-fn ratio_at_most(position: &Tracked, ratio: i64, base: i128) -> Condition {
+pub(crate) fn ratio_at_most(position: &Tracked, ratio: i64, base: i128) -> Condition {
     Condition::net(Cmp::AtMost, position.cost + i128::from(ratio - PPB + 1) * base - 1)
 }
 

@@ -298,7 +298,7 @@ impl Engine {
             match trigger.role {
                 Role::Activate | Role::Mark => engine.take(id),
                 Role::Trail if engine.trails_alone(&trigger) => engine.rearm(id, now),
-                Role::Trail | Role::Fire => {}
+                Role::Trail | Role::Fire | Role::Step => {}
             }
         });
         debug_assert!(self.candidates.is_empty(), "nothing new holds at an unchanged price");

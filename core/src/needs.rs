@@ -33,17 +33,21 @@ impl Needs {
     pub(crate) fn of(triggers: &[Trigger], legs: usize) -> Self {
         let mut needs = Self { triggers: triggers.len() as u32, ..Self::default() };
         for trigger in triggers {
-            match trigger.reason {
-                Reason::Deadline => needs.timers += 1,
+            match (trigger.role, trigger.reason) {
+                (Role::Step, _) | (_, Reason::Deadline) => needs.timers += 1,
                 // What it sets off begins when it has ended, and takes its place.
-                Reason::TrailingStop | Reason::TrailingProfit if trigger.role == Role::Activate => {
-                }
-                Reason::TakeProfit
-                | Reason::Basis
-                | Reason::Tiers
-                | Reason::StopLoss
-                | Reason::TrailingStop
-                | Reason::TrailingProfit => needs.value(trigger, legs),
+                (Role::Activate, _) => {}
+                (
+                    _,
+                    Reason::TakeProfit
+                    | Reason::Basis
+                    | Reason::Tiers
+                    | Reason::StopLoss
+                    | Reason::TrailingStop
+                    | Reason::TrailingProfit
+                    | Reason::BreakEven
+                    | Reason::ProfitErosion,
+                ) => needs.value(trigger, legs),
                 _ => {
                     needs.timers += 1;
                     needs.value(trigger, legs);

@@ -287,7 +287,7 @@ fn check_rule(
     }
 }
 
-fn check_threshold(
+pub(crate) fn check_threshold(
     rule: usize,
     threshold: &Threshold,
     position: &Tracked,
@@ -298,7 +298,11 @@ fn check_threshold(
     }
 }
 
-fn check_base(rule: usize, base: Option<Base>, position: &Tracked) -> Result<(), RegisterError> {
+pub(crate) fn check_base(
+    rule: usize,
+    base: Option<Base>,
+    position: &Tracked,
+) -> Result<(), RegisterError> {
     match base {
         Some(Base::Margin) if position.legs().iter().any(|leg| leg.margin == 0) => {
             Err(RegisterError::Rule {
@@ -335,7 +339,7 @@ fn check_base(rule: usize, base: Option<Base>, position: &Tracked) -> Result<(),
 
 /// On several legs a trailing rule follows 1 + net / base: a base that is nothing beside the position
 /// makes a number without meaning and without bound.
-fn check_trailing_base(
+pub(crate) fn check_trailing_base(
     rule: usize,
     base: Option<Base>,
     position: &Tracked,
@@ -378,7 +382,9 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
     let mut add = |rule: usize, part: u8, reason: Reason, role: Role, stage: Stage| {
         let mut trigger = Trigger::new(slot, rule as u8, part, reason, role);
         trigger.stage = stage;
-        trigger.mark = entry;
+        // A decay counts the steps that have come; every other mark begins at the entry.
+        let counts = matches!(policy.rules[rule].rule, Rule::Decay { .. });
+        trigger.mark = if counts { 0 } else { entry };
         let profit = matches!(reason, Reason::TakeProfit | Reason::Tiers | Reason::Basis);
         trigger.skew = several && (profit || matches!(role, Role::Activate | Role::Mark));
         plan.push(trigger);

@@ -13,6 +13,7 @@ use crate::instrument::InstrumentId;
 use crate::limits::PPB;
 use crate::net::Cmp;
 use crate::position::Side;
+use crate::rules::erosion;
 use crate::trigger::{Condition, TriggerId};
 
 /// How a track's distances are meant: a group compares only distances of one kind.
@@ -20,6 +21,9 @@ use crate::trigger::{Condition, TriggerId};
 pub(crate) enum DistanceKind {
     Rate,
     Units,
+    /// A share in ppb of the net at the mark: the member's distance is its break-even price, see
+    /// [`crate::rules::erosion`].
+    Erosion(i64),
 }
 
 /// All groups of one instrument with equal side, step and kind of distance, by mark.
@@ -264,6 +268,9 @@ fn stop_of(track: &Track, mark: i64, distance: i64) -> Condition {
     let distance = match track.kind {
         DistanceKind::Rate => TrackDistance::Rate(distance),
         DistanceKind::Units => TrackDistance::Units(distance),
+        DistanceKind::Erosion(fraction) => {
+            return erosion::nearest(track.side, mark, fraction, distance);
+        }
     };
     trail(track.side, mark, distance)
 }

@@ -28,6 +28,8 @@ pub(crate) enum Role {
     Mark,
     /// A trailing rule's stop: fires, and follows the mark.
     Trail,
+    /// The next step of a threshold that decays with age has come.
+    Step,
 }
 
 /// What the condition compares.
@@ -118,7 +120,8 @@ pub(crate) struct Trigger {
     /// Needs all legs' sources abreast (profit rules and marks on several legs).
     pub(crate) skew: bool,
     pub(crate) condition: Condition,
-    /// The trailing mark of a `Trail`: price mantissa, or ratio in ppb for several legs.
+    /// The trailing mark of a `Trail`: price mantissa, or ratio in ppb for several legs. Of a rule
+    /// that decays: how many steps have come.
     pub(crate) mark: i64,
     pub(crate) place: Place,
     /// The position's next trigger, or the next free one.

@@ -12,7 +12,7 @@ use reap_core::instrument::{
 };
 use reap_core::intent::Urgency;
 use reap_core::order::{OrderChange, OrderEvent};
-use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::policy::{DecayStep, Distance, Policy, PolicyId, Rule, Threshold, Tier};
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
@@ -45,12 +45,17 @@ fn instrument(min_fee: Decimal) -> Instrument {
     .unwrap()
 }
 
-fn rules() -> [Rule; 6] {
+fn rules() -> [Rule; 8] {
     let threshold = |bps| Threshold::Rate { rate: Rate::from_bps(bps), base: None };
     let tiers =
         [20, 50].map(|bps| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(bps * 200) });
     [
         Rule::TakeProfit { threshold: threshold(150) },
+        Rule::Decay {
+            threshold: threshold(140),
+            steps: vec![DecayStep { age: Nanos::from_secs(300), threshold: threshold(90) }],
+        },
+        Rule::ProfitErosion { minimum: threshold(20), fraction: Rate::from_bps(5_000) },
         Rule::StopLoss { distance: Rate::from_bps(100), base: None },
         Rule::TrailingStop {
             distance: Distance::Rate(Rate::from_bps(50)),
@@ -175,7 +180,7 @@ fn the_engine_does_not_allocate_after_start_up() {
         }
     });
     assert_eq!(counted.count_total, 0, "after {intents} intents");
-    assert!(intents > 1_000 && opened > 400, "{intents} intents, {opened} positions");
+    assert!(intents > 700 && opened > 400, "{intents} intents, {opened} positions");
 }
 
 struct Table<'e>(&'e Engine);

@@ -15,7 +15,9 @@ use reap_core::instrument::{
 };
 use reap_core::limits::{AMOUNT_MAX, PPB, PRICE_MAX, QTY_MAX, RATE_MAX};
 use reap_core::order::{OrderChange, OrderEvent};
-use reap_core::policy::{Base, Distance, FeeMode, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::policy::{
+    Base, DecayStep, Distance, FeeMode, Policy, PolicyId, Rule, Threshold, Tier,
+};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::{Quote, Stamp, Tick};
@@ -132,7 +134,21 @@ fn rule(random: &mut Random) -> Rule {
     let any = |random: &mut Random| random.rate(-RATE_MAX, RATE_MAX);
     let share = |random: &mut Random| random.rate(1, PPB - 1);
     let base = base(random);
-    match random.below(6) {
+    match random.below(9) {
+        6 => Rule::BreakEven { activation: share(random), offset: random.rate(1 - PPB, 0) },
+        7 => {
+            let threshold = Threshold::Rate { rate: any(random), base };
+            let age = Nanos::from_millis(random.below(2_000) + 1);
+            let steps = vec![DecayStep { age, threshold: Threshold::Amount(random.amount(9)) }];
+            Rule::Decay { threshold, steps }
+        }
+        8 => {
+            let minimum = match random.below(3) {
+                0 => Threshold::Amount(random.amount(9)),
+                _ => Threshold::Rate { rate: random.rate(1, RATE_MAX), base },
+            };
+            Rule::ProfitErosion { minimum, fraction: share(random) }
+        }
         0 => Rule::TakeProfit { threshold: Threshold::Rate { rate: any(random), base } },
         1 => Rule::TakeProfit { threshold: Threshold::Amount(random.amount(9)) },
         2 => {

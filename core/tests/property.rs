@@ -59,8 +59,16 @@ fn engine_decides_as_the_formulas_say() {
         );
     }
     if events >= 1_000_000 {
-        let rules =
-            ["take_profit", "basis", "tiers", "stop_loss", "trailing_stop", "trailing_profit"];
+        let rules = [
+            "take_profit",
+            "basis",
+            "tiers",
+            "stop_loss",
+            "trailing_stop",
+            "trailing_profit",
+            "break_even",
+            "profit_erosion",
+        ];
         for name in rules {
             assert!(fired[name] > 500, "{name} was hardly tested");
             assert!(boundary[name] > 20, "{name} hardly met its threshold exactly");

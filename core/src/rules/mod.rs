@@ -3,6 +3,10 @@
 //! A rule has three faces: [`check`] refuses what contradicts itself or the position, [`parts`] says
 //! which triggers it needs, [`condition`] solves one of them for what a tick is compared with.
 
+pub(crate) mod break_even;
+pub(crate) mod decay;
+pub(crate) mod erosion;
+
 use crate::instrument::Instrument;
 use crate::intent::Reason;
 use crate::policy::Rule;
@@ -17,14 +21,18 @@ pub(crate) type Add<'a> = &'a mut dyn FnMut(u8, Reason, Role, Stage);
 pub(crate) fn check(
     rule: usize,
     said: &Rule,
-    _position: &Tracked,
+    position: &Tracked,
     _instrument: &Instrument,
 ) -> Result<(), RegisterError> {
     match said {
-        Rule::Decay { .. }
-        | Rule::BreakEven { .. }
-        | Rule::ProfitErosion { .. }
-        | Rule::Liquidation { .. }
+        Rule::Decay { threshold, steps } => decay::check(rule, threshold, steps, position),
+        Rule::BreakEven { activation, offset } => {
+            break_even::check(rule, *activation, *offset, position)
+        }
+        Rule::ProfitErosion { minimum, fraction } => {
+            erosion::check(rule, minimum, *fraction, position)
+        }
+        Rule::Liquidation { .. }
         | Rule::Dump { .. }
         | Rule::Correlation { .. }
         | Rule::FundingFlip { .. }
@@ -38,23 +46,48 @@ pub(crate) fn check(
 }
 
 /// The triggers that a rule needs.
-pub(crate) fn parts(_said: &Rule, _position: &Tracked, _add: Add<'_>) {}
+pub(crate) fn parts(said: &Rule, position: &Tracked, add: Add<'_>) {
+    match said {
+        Rule::Decay { .. } => decay::parts(add),
+        Rule::BreakEven { .. } => break_even::parts(add),
+        Rule::ProfitErosion { .. } => erosion::parts(position, add),
+        _ => {}
+    }
+}
 
 /// Compiles a trigger of such a rule.
 pub(crate) fn condition(
-    _position: &Tracked,
-    _rule: &Rule,
-    _trigger: &Trigger,
+    position: &Tracked,
+    rule: &Rule,
+    trigger: &Trigger,
     _instrument: &Instrument,
 ) -> Condition {
-    Condition::Never
+    match rule {
+        Rule::Decay { threshold, steps } => decay::condition(position, threshold, steps, trigger),
+        Rule::BreakEven { activation, offset } => {
+            break_even::condition(position, *activation, *offset, trigger)
+        }
+        Rule::ProfitErosion { minimum, fraction } => {
+            erosion::condition(position, minimum, *fraction, trigger)
+        }
+        _ => Condition::Never,
+    }
+}
+
+/// The part that an intent names: of a rule that decays, the step that holds.
+pub(crate) fn part_of(rule: &Rule, trigger: &Trigger) -> u8 {
+    match rule {
+        Rule::Decay { .. } => trigger.mark as u8,
+        _ => trigger.part,
+    }
 }
 
 /// How many triggers a rule needs at most, of any kind.
 pub(crate) fn parts_of(rule: &Rule, _position: &Tracked) -> usize {
     match rule {
         Rule::Tiers { tiers, .. } => tiers.len(),
-        Rule::TrailingStop { .. } => 3,
+        Rule::Decay { .. } | Rule::BreakEven { .. } => 2,
+        Rule::TrailingStop { .. } | Rule::ProfitErosion { .. } => 3,
         Rule::TrailingProfit { .. } => 4,
         _ => 1,
     }

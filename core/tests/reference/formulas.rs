@@ -62,6 +62,12 @@ impl Leg {
         Exact::new(mantissa, self.instrument.price_scale)
     }
 
+    /// The mantissa of a price on the instrument's scale.
+    pub(crate) fn mantissa(&self, price: &Exact) -> i64 {
+        let unit = Exact::new(1, self.instrument.price_scale);
+        price.div_floor(&unit, 0).whole().expect("a price of this instrument")
+    }
+
     pub(crate) fn entry(&self) -> Exact {
         self.price(self.spec.entry.raw())
     }

@@ -13,6 +13,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 use super::exact::Exact;
 use super::formulas::{self, Leg, Seen};
 use super::gates::Gates;
+use super::rules::{decay, erosion};
 
 /// Parts of a trailing rule, as an intent numbers them.
 pub(crate) const PART_STOP: u8 = 1;
@@ -81,6 +82,7 @@ impl Life {
                 Rule::Tiers { tiers, .. } => (0..tiers.len() as u8).collect(),
                 Rule::TrailingStop { .. } => vec![PART_STOP],
                 Rule::TrailingProfit { .. } => vec![PART_STOP, PART_FLOOR],
+                Rule::BreakEven { .. } | Rule::ProfitErosion { .. } => vec![PART_STOP],
                 _ => vec![0],
             };
             let mark = match rule {
@@ -196,7 +198,7 @@ impl Life {
             for &(_, part) in &state.parts {
                 match part {
                     Part::Fired { rearm: Some(at) } => times.push(at),
-                    Part::Armed if !self.is_settled() => times.extend(self.due(rule)),
+                    Part::Armed if !self.is_settled() => times.extend(self.due(rule, now)),
                     _ => {}
                 }
             }
@@ -204,7 +206,12 @@ impl Life {
         times.into_iter().filter(|&at| at > now).min()
     }
 
-    fn due(&self, rule: &Rule) -> Option<Nanos> {
+    /// When the passing of time changes something for a rule, after `now` or (a deadline) at all.
+    fn due(&self, rule: &Rule, now: Nanos) -> Option<Nanos> {
+        if let Rule::Decay { steps, .. } = rule {
+            let times = steps.iter().map(|step| self.spec.opened.plus(step.age));
+            return times.filter(|&at| at > now).min();
+        }
         let &Rule::Deadline { max_age, at, session_close, close_before } = rule else {
             return None;
         };
@@ -231,6 +238,10 @@ impl Life {
                 if state != Part::Armed {
                     continue;
                 }
+                let number = match &self.policy.rules[rule].rule {
+                    Rule::Decay { steps, .. } => decay::step(steps, self.spec.opened, now),
+                    _ => number,
+                };
                 if let Some(boundary) = self.holds(rule, number, now, market.as_ref()) {
                     self.rules[rule].parts[part].1 = Part::Fired { rearm: None };
                     let reason = reason(&self.policy.rules[rule].rule);
@@ -308,13 +319,16 @@ impl Life {
                 Rule::TrailingProfit { activation, step, base, .. } => {
                     (Some(*activation), *step, *base)
                 }
+                Rule::BreakEven { activation, .. } => (Some(*activation), Rate::ZERO, None),
+                Rule::ProfitErosion { minimum, .. } => (None, Rate::ZERO, erosion::base(minimum)),
                 _ => continue,
             };
             let Some(seen) = market.seen(&self.legs, base) else { continue };
             let moves = match (&state.mark, activation) {
+                (Some(_), _) if matches!(rule, Rule::BreakEven { .. }) => false,
                 (Some(mark), _) => moves_mark && seen.beyond(mark, step),
                 (None, Some(at)) => may && seen.activation(at) != Ordering::Less,
-                (None, None) => unreachable!("a rule without activation starts with a mark"),
+                (None, None) => may && erosion::begins(rule, &market.net, &self.legs),
             };
             if moves {
                 state.mark = Some(seen.x);
@@ -326,7 +340,7 @@ impl Life {
     fn holds(&self, rule: usize, part: u8, now: Nanos, market: Option<&Market>) -> Option<bool> {
         let definition = &self.policy.rules[rule].rule;
         if matches!(definition, Rule::Deadline { .. }) {
-            let due = self.due(definition)?;
+            let due = self.due(definition, now)?;
             return (now >= due).then_some(now == due);
         }
         let market = market.filter(|market| market.usable)?;
@@ -361,6 +375,20 @@ impl Life {
                     PART_STOP => seen.trail(mark, distance).reverse(),
                     _ => seen.floor(*floor).reverse(),
                 }
+            }
+            Rule::Decay { threshold, steps } => {
+                let threshold = decay::threshold(threshold, steps, part);
+                value(formulas::profit(net, &self.legs, threshold))
+            }
+            Rule::BreakEven { offset, .. } => {
+                self.rules[rule].mark.as_ref()?;
+                market.seen(&self.legs, None)?.floor(*offset).reverse()
+            }
+            Rule::ProfitErosion { minimum, fraction } => {
+                let mark = self.rules[rule].mark.as_ref()?;
+                let seen = market.seen(&self.legs, erosion::base(minimum))?;
+                let lost = erosion::lost(mark, &seen, net, *fraction, &self.legs, &self.policy);
+                value(lost)
             }
             Rule::Deadline { .. } => unreachable!("answered above"),
             other => unreachable!("registration refuses {other:?}"),

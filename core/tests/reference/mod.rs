@@ -14,6 +14,7 @@ pub(crate) mod life;
 pub(crate) mod market;
 pub(crate) mod player;
 pub(crate) mod rng;
+pub(crate) mod rules;
 pub(crate) mod scenario;
 pub(crate) mod target;
 pub(crate) mod world;

@@ -24,7 +24,9 @@ use reap_core::instrument::{
     VenueId,
 };
 use reap_core::intent::Urgency;
-use reap_core::policy::{Base, Distance, FeeMode, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::policy::{
+    Base, DecayStep, Distance, FeeMode, Policy, PolicyId, Rule, Threshold, Tier,
+};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
@@ -410,13 +412,29 @@ fn policy(text: &str) -> (String, Policy) {
 
 fn rule(text: &str) -> Rule {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let base = |at: usize| words.get(at).map(|word| base(word));
+    let base = |at: usize| {
+        let word = words.get(at).filter(|word| !word.contains(':'));
+        word.map(|word| base(word))
+    };
     let threshold = || match words[1].ends_with('%') {
         true => Threshold::Rate { rate: rate(words[1]), base: base(2) },
         false => Threshold::Amount(decimal(words[1])),
     };
     match words[0] {
         "take_profit" => Rule::TakeProfit { threshold: threshold() },
+        "decay" => Rule::Decay {
+            threshold: threshold(),
+            steps: words.iter().filter_map(|word| word.split_once(':')).map(decay_step).collect(),
+        },
+        "break_even" => Rule::BreakEven { activation: rate(words[1]), offset: rate(words[2]) },
+        "profit_erosion" => {
+            let fraction = rate(words[2]);
+            let minimum = match words[1].ends_with('%') {
+                true => Threshold::Rate { rate: rate(words[1]), base: base(3) },
+                false => Threshold::Amount(decimal(words[1])),
+            };
+            Rule::ProfitErosion { minimum, fraction }
+        }
         "basis" => Rule::Basis { threshold: threshold() },
         "tiers" => {
             let tier = |word: &&str| {
@@ -451,6 +469,15 @@ fn rule(text: &str) -> Rule {
         },
         other => panic!("{other}: no such rule"),
     }
+}
+
+/// `1h:0.3%`
+fn decay_step((age, at): (&str, &str)) -> DecayStep {
+    let threshold = match at.ends_with('%') {
+        true => Threshold::Rate { rate: rate(at), base: None },
+        false => Threshold::Amount(decimal(at)),
+    };
+    DecayStep { age: span(age), threshold }
 }
 
 fn base(word: &str) -> Base {

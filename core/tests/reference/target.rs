@@ -9,6 +9,7 @@ use super::exact::Exact;
 use super::formulas::{self, Leg};
 use super::market::Market;
 use super::player::Holding;
+use super::rules::decay;
 
 impl Market {
     /// An exit price at, or one unit beside, a threshold of a position on the instrument.
@@ -25,9 +26,11 @@ impl Market {
         let side = holding.spec.legs[at].side;
         let several = holding.spec.legs.len() > 1;
         let price = match rule {
-            Rule::TakeProfit { .. } | Rule::Basis { .. } | Rule::Tiers { .. } => {
-                self.solved(holding, at, rule, policy)?
-            }
+            Rule::TakeProfit { .. }
+            | Rule::Basis { .. }
+            | Rule::Tiers { .. }
+            | Rule::Decay { .. }
+            | Rule::ProfitErosion { .. } => self.solved(holding, at, rule, policy)?,
             Rule::StopLoss { .. } if several => self.solved(holding, at, rule, policy)?,
             _ if several => return None,
             _ => {
@@ -53,6 +56,9 @@ impl Market {
                 (entry, at.raw())
             }
             Rule::TrailingStop { distance: Distance::Rate(by), .. } => (mark, -by.raw()),
+            Rule::BreakEven { activation, offset } => {
+                (entry, if self.rng.one_in(2) { activation.raw() } else { offset.raw() })
+            }
             Rule::TrailingProfit { activation, distance, floor, .. } => {
                 match self.rng.within(0, 2) {
                     0 => (entry, activation.raw()),
@@ -82,6 +88,13 @@ impl Market {
             (ticker.bid + spread) * leg.instrument.tick
         };
         let mut exits: Vec<i64> = legs.iter().map(exit).collect();
+        // Rules of several thresholds: one of them, by what the position's number happens to be.
+        let ticker = &self.tickers[usize::from(legs[at].spec.instrument.0)];
+        let nth = (ticker.bid as u64).wrapping_mul(0x9e37_79b9) as usize >> 3;
+        let best = match legs[at].spec.side {
+            Side::Long => ticker.high,
+            Side::Short => ticker.low + ticker.spread,
+        } * legs[at].instrument.tick;
         let present = exits[at];
         let difference = |exits: &[i64]| {
             let net = formulas::net(&legs, policy, exits);
@@ -93,6 +106,17 @@ impl Market {
                     formulas::profit_rate(&net, &legs, tiers[0].at, *base)
                 }
                 Rule::StopLoss { distance, base } => formulas::loss(&net, &legs, *distance, *base),
+                Rule::Decay { threshold, steps } => {
+                    let come = (nth % (steps.len() + 1)) as u8;
+                    formulas::profit(&net, &legs, decay::threshold(threshold, steps, come))
+                }
+                Rule::ProfitErosion { fraction, .. }
+                    if legs.len() == 1 && !nth.is_multiple_of(3) =>
+                {
+                    let kept = &Exact::int(1) - &Exact::ppb(fraction.raw());
+                    &net - &(&formulas::net(&legs, policy, &[best]) * &kept)
+                }
+                Rule::ProfitErosion { minimum, .. } => formulas::profit(&net, &legs, minimum),
                 _ => return None,
             })
         };

@@ -9,6 +9,7 @@ use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 use super::rng::Rng;
+use super::rules::{break_even, decay, erosion};
 
 /// Round rates, so that prices on a coarse grid meet thresholds exactly.
 const RATES: [i64; 12] = [
@@ -202,7 +203,7 @@ impl World {
     fn rule(&self, rng: &mut Rng, legs: usize, start: Nanos) -> Rule {
         let base = self.base(rng);
         let small = rate(rng.pick(&RATES[..9]));
-        match rng.within(0, 9) {
+        match rng.within(0, 14) {
             0 => Rule::TakeProfit { threshold: self.threshold(rng) },
             1 if legs == 2 => Rule::Basis { threshold: self.threshold(rng) },
             1 | 2 => tiers(rng, base),
@@ -225,6 +226,12 @@ impl World {
                     step: rate(rng.pick(&[0, 1_000_000, 500_000])),
                     base,
                 }
+            }
+            9 => decay::random(rng, &RATES, base),
+            10 | 11 if legs == 1 => break_even::random(rng, &RATES[..9]),
+            10..=13 => {
+                let amount = rng.one_in(4).then(|| Threshold::Amount(self.amount(rng, 400)));
+                erosion::random(rng, &RATES[..7], amount, base)
             }
             8 => Rule::Deadline {
                 max_age: Some(Nanos::from_millis(rng.within(200, 20_000) as u64)),
