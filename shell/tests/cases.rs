@@ -20,7 +20,16 @@ fn explain(case: &Case, more: &[&str]) -> Output {
 
 #[test]
 fn every_kind_of_exit_is_explained_in_words() {
-    check_cases("cases/explain.txt", |case| {
+    check_explained("cases/explain.txt");
+}
+
+#[test]
+fn exits_of_rules_on_prices_are_explained_in_words() {
+    check_explained("cases/prices.txt");
+}
+
+fn check_explained(name: &str) {
+    check_cases(name, |case| {
         let output = explain(case, &[]);
         assert_eq!(output.status.code(), Some(0), "{}: {}", case.name, text(&output.stderr));
         // One position, its exits in order: asking for each of them alone says the same.

@@ -20,6 +20,15 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(data(name)).unwrap()
 }
 
+/// The files of cases whose names begin so.
+fn files(prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(data("")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+    names.sort();
+    names
+}
+
 /// Compares with the file, or writes it anew when `UPDATE=1` asks for it.
 fn compare(name: &str, expected: &str, found: &str) {
     if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
@@ -72,6 +81,9 @@ fn edited(base: &str, edits: &[&str], case: &str) -> String {
 fn every_mistake_is_refused_with_its_place_and_its_remedy() {
     let cases = check_refused("base.toml", "refused.txt");
     assert!(cases >= 100, "only {cases} cases");
+    for name in files("refused-") {
+        assert!(check_refused("base.toml", &name) > 0, "{name} has no case");
+    }
 }
 
 #[test]
@@ -222,7 +234,14 @@ fn a_simulated_market_is_understood_as_it_is_written() {
 
 #[test]
 fn rules_are_understood_as_they_are_written() {
-    let (base, expected) = (read("base.toml"), read("understood.txt"));
+    check_understood("understood.txt");
+    for name in files("understood-") {
+        check_understood(&name);
+    }
+}
+
+fn check_understood(cases_name: &str) {
+    let (base, expected) = (read("base.toml"), read(cases_name));
     let mut found = preamble(&expected).to_owned();
     for (name, lines) in cases(&expected) {
         let policy = format!("{base}\n[policy.case]\n{}\n", lines.join("\n"));
@@ -238,7 +257,7 @@ fn rules_are_understood_as_they_are_written() {
         }
         found.push('\n');
     }
-    compare("understood.txt", &expected, &found);
+    compare(cases_name, &expected, &found);
 }
 
 #[test]

@@ -128,9 +128,11 @@ fn misfit(
         }
         Rule::TrailingStop { base, .. } => of_base(*base),
         Rule::FundingFlip { base, .. } | Rule::Reversal { base, .. } => of_base(*base),
-        Rule::Decay { threshold, .. } | Rule::ProfitErosion { minimum: threshold, .. } => {
-            of_threshold(*threshold)
+        Rule::Decay { threshold, steps } => {
+            let steps = steps.iter().map(|step| step.threshold);
+            [*threshold].into_iter().chain(steps).find_map(of_threshold)
         }
+        Rule::ProfitErosion { minimum, .. } => of_threshold(*minimum),
         Rule::BreakEven { .. } | Rule::Dump { .. } | Rule::Correlation { .. } if several => Some((
             "it has a price rule (break_even, dump or correlation), which needs one leg".to_owned(),
             "give a hedged position a policy without it".to_owned(),
@@ -156,7 +158,7 @@ fn too_fine(instrument: &str, scale: u8) -> (String, String) {
 
 fn of_amount(amount: Decimal, instruments: &[&NamedInstrument]) -> Option<(String, String)> {
     let scale = instruments.iter().map(|instrument| instrument.instrument.nano_scale()).max()?;
-    let fits = amount.at_scale(scale).is_some_and(|nano| nano <= AMOUNT_MAX);
+    let fits = amount.at_scale(scale).is_some_and(|nano| nano.abs() <= AMOUNT_MAX);
     (!fits).then(|| {
         (
             format!("an amount has too many digits for {scale} decimals"),

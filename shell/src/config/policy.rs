@@ -136,5 +136,8 @@ fn fee_buffer(value: &Value<'_>) -> Option<u32> {
 /// Whether a rule takes profit without being told to by a risk: what `take_profit.enabled = false`
 /// switches off.
 pub(super) const fn is_opportunistic(rule: &Rule) -> bool {
-    matches!(rule, Rule::TakeProfit { .. } | Rule::Tiers { .. } | Rule::Basis { .. })
+    matches!(
+        rule,
+        Rule::TakeProfit { .. } | Rule::Decay { .. } | Rule::Tiers { .. } | Rule::Basis { .. }
+    )
 }

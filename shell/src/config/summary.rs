@@ -207,6 +207,20 @@ impl<'c> Known<'c> {
                 self.favourable(*activation),
                 self.favourable(*floor).replace(['≥', '≤'], "").trim_start()
             )],
+            Rule::Decay { threshold, steps } => {
+                let mut lines = self.net("take_profit", *threshold);
+                lines.extend(steps.iter().flat_map(|step| {
+                    let name = format!("take_profit from the age of {} on", words::span(step.age));
+                    self.net(&name, step.threshold)
+                }));
+                lines
+            }
+            Rule::BreakEven { activation, offset } => vec![format!(
+                "break_even from {} on, then {}",
+                self.favourable(*activation),
+                self.adverse(Rate::new(-offset.raw()).expect("a rate's negative is a rate"))
+            )],
+            Rule::ProfitErosion { minimum, .. } => self.net("profit_erosion begins", *minimum),
             _ => Vec::new(),
         }
     }

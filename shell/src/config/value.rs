@@ -31,6 +31,13 @@ impl RateBounds {
         words: "more than 0% and at most 107.3741823%",
         example: "0.2%",
     };
+    /// Thresholds that may be nought or a loss.
+    pub(super) const LEVEL: Self = Self {
+        min: 1 - PPB,
+        max: RATE_MAX,
+        words: "more than -100% and at most 107.3741823%",
+        example: "0.1%",
+    };
     /// Cumulative shares of a quantity.
     pub(super) const PART: Self =
         Self { min: 1, max: PPB, words: "more than 0% and at most 100%", example: "50%" };

@@ -148,21 +148,25 @@ pub fn rule(rule: &Rule, currency: &str) -> String {
         Rule::Decay { threshold: at, steps } => {
             let steps = steps.iter().map(|step| {
                 format!(
-                    "from the age of {} {}",
+                    "from the age of {} on when {}",
                     span(step.age),
                     threshold(step.threshold, currency)
                 )
             });
-            let steps = steps.collect::<Vec<_>>().join(", ");
+            let steps = steps.collect::<Vec<_>>().join("; ");
             format!("take_profit: close when {}; {steps}", threshold(*at, currency))
         }
         Rule::BreakEven { activation, offset } => format!(
-            "break_even: once {} in favour, close at {} of the entry",
+            "break_even: once {} in favour a stop stands {}",
             rate(*activation),
-            rate(*offset)
+            match offset.raw() {
+                0 => "at the entry".into(),
+                1.. => format!("{} in favour", rate(*offset)),
+                _ => format!("{} against the entry", ppb(-i128::from(offset.raw()))),
+            }
         ),
         Rule::ProfitErosion { minimum, fraction } => format!(
-            "profit_erosion: once {}, close when {} of the best net is lost",
+            "profit_erosion: once {}, close when {} of the best net since then is lost",
             threshold(*minimum, currency),
             rate(*fraction)
         ),

@@ -1,4 +1,8 @@
-//! The rules of a policy, one function each.
+//! The rules of a policy, one function each; those of their own kind have a file.
+
+mod break_even;
+mod decay;
+mod erosion;
 
 use arrayvec::ArrayVec;
 use reap_core::limits::TIERS_MAX;
@@ -44,34 +48,45 @@ pub(in crate::config) fn rules(
     table: &Table<'_>,
     money: &mut PolicyMoney<'_>,
 ) -> Option<Vec<RuleSpec>> {
-    let mut enabled = true;
+    let mut said = TakeProfit { enabled: true, decay: None };
     let found = [
         table.get("stop_loss").map(|value| stop_loss(&value, table, money)),
         table.get("trailing_stop").map(|value| trailing_stop(&value, table, money)),
         table.get("trailing_profit").map(|value| trailing_profit(&value, table, money)),
         table.get("take_profit").map(|value| {
-            let threshold = threshold(&value, TAKE_PROFIT, table, money, Some(&mut enabled));
-            threshold.map(|threshold| Rule::TakeProfit { threshold })
+            let threshold = threshold(&value, TAKE_PROFIT, table, money, Some(&mut said))?;
+            match &said.decay {
+                Some(decay) => decay::decay(decay, threshold, table, money),
+                None => Some(Rule::TakeProfit { threshold }),
+            }
         }),
         table.get("tiers").map(|value| tiers(&value, table, money)),
         table.get("basis").map(|value| {
             let threshold = threshold(&value, BASIS, table, money, None);
             threshold.map(|threshold| Rule::Basis { threshold })
         }),
+        table.get("break_even").map(|value| break_even::break_even(&value)),
+        table.get("profit_erosion").map(|value| erosion::profit_erosion(&value, table, money)),
         deadline(table),
     ];
     let all: Option<Vec<Rule>> = found.into_iter().flatten().collect();
-    let wanted = |rule: &Rule| enabled || !is_opportunistic(rule);
+    let wanted = |rule: &Rule| said.enabled || !is_opportunistic(rule);
     all.map(|rules| rules.into_iter().filter(wanted).map(RuleSpec::from).collect())
 }
 
+/// What a take_profit says beside its threshold.
+struct TakeProfit<'a> {
+    enabled: bool,
+    decay: Option<Value<'a>>,
+}
+
 /// `"0.2%"`, `"1.1 USDT"`, `"default"` or `{ at, base }`.
-fn threshold(
-    value: &Value<'_>,
+fn threshold<'a>(
+    value: &Value<'a>,
     default: Rate,
     policy: &Table<'_>,
     money: &mut PolicyMoney<'_>,
-    enabled: Option<&mut bool>,
+    more: Option<&mut TakeProfit<'a>>,
 ) -> Option<Threshold> {
     if is_default(value) {
         return Some(Threshold::Rate { rate: default, base: None });
@@ -81,12 +96,15 @@ fn threshold(
     }
     let table = value.table("")?;
     let base = base(&table, policy, money);
-    let flag = match enabled {
+    let flag = match more {
         None => Some(()),
-        Some(enabled) => match table.get("enabled") {
-            None => Some(()),
-            Some(value) => value.flag().map(|flag| *enabled = flag),
-        },
+        Some(said) => {
+            said.decay = table.get("decay");
+            match table.get("enabled") {
+                None => Some(()),
+                Some(value) => value.flag().map(|flag| said.enabled = flag),
+            }
+        }
     };
     let at = table.get("at");
     table.finish();
