@@ -192,20 +192,20 @@ impl Engine {
         let mut position = Tracked { legs, forms, ..Tracked::blank() };
         let checked = register::fill(&self.books, policy, spec, &mut position).and_then(|()| {
             let plan = register::triggers(policy, &position, slot);
-            position.needs = Needs::of(&plan, count);
             let mut used = self.used;
-            used.add(&position.needs);
+            used.add(&Needs::of(&plan, count));
             used.fit(&self.limits)?;
-            Ok(plan)
+            Ok((plan, used))
         });
-        let plan = match checked {
-            Ok(plan) => plan,
+        let (plan, used) = match checked {
+            Ok(checked) => checked,
             Err(error) => {
                 self.spare_legs.give(&mut position.legs);
                 self.spare_forms.give(&mut position.forms);
                 return Err(error);
             }
         };
+        self.used = used;
         let generation = self.place_position(slot, position);
         let mut last = TriggerId::NONE;
         for trigger in plan {

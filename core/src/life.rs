@@ -6,6 +6,7 @@ use crate::event::{Command, Outcome, Report, Which};
 use crate::heap::NodeId;
 use crate::intent::{Reason, Urgency};
 use crate::limits::AMOUNT_MAX;
+use crate::needs::Needs;
 use crate::position::{PositionId, PositionState};
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Role, Stage, TriggerId};
@@ -22,7 +23,6 @@ struct Fill {
 
 impl Engine {
     pub(crate) fn place_position(&mut self, slot: u32, mut position: Tracked) -> u32 {
-        self.used.add(&position.needs);
         if let Some(old) = self.positions.get_mut(slot as usize) {
             self.free.pop();
             position.generation = (old.generation + 1) & (u32::MAX >> PositionId::SLOT_BITS);
@@ -43,11 +43,14 @@ impl Engine {
     /// Gives the triggers of a position that has no tracks and whose triggers are queued nowhere
     /// back; its slot is free for another.
     pub(crate) fn forget(&mut self, slot: u32) {
-        self.each_trigger(slot, |engine, id| engine.triggers.release(id));
+        let legs = usize::from(self.positions[slot as usize].count);
+        self.each_trigger(slot, |engine, id| {
+            engine.used.remove(&Needs::of(&[engine.triggers[id]], legs));
+            engine.triggers.release(id);
+        });
         let position = &mut self.positions[slot as usize];
         position.first = TriggerId::NONE;
         position.state = PositionState::Closed;
-        self.used.remove(&position.needs);
         self.spare_legs.give(&mut position.legs);
         self.spare_forms.give(&mut position.forms);
         let timer = core::mem::replace(&mut position.rest_timer, NodeId::NONE);

@@ -6,12 +6,11 @@
 use crate::engine::EngineLimits;
 use crate::intent::Reason;
 use crate::limits::{LEGS_MAX, TRIGGERS_MAX};
-use crate::net::LegForm;
 use crate::policy::Policy;
 use crate::position::RegisterError;
 use crate::register;
 use crate::rules;
-use crate::tracked::{Leg, Tracked};
+use crate::tracked::Tracked;
 use crate::trigger::{Role, Trigger};
 
 /// Entries of each kind.
@@ -167,8 +166,6 @@ fn blank(legs: usize) -> Tracked {
     }
     position
 }
-
-const _: () = assert!(size_of::<Leg>() <= 144 && size_of::<LegForm>() <= 32);
 
 #[cfg(test)]
 mod tests {

@@ -137,7 +137,7 @@ fn leg(
             "min_fee",
             Decimal { mantissa: instrument.min_fee_nano(), scale: instrument.nano_scale() },
         )?,
-        taker: instrument.spec().taker,
+        taker: instrument.spec().taker.raw() as i32,
     })
 }
 
@@ -152,7 +152,7 @@ fn fees(policy: &Policy, position: &Tracked) -> Result<(), RegisterError> {
     }
     for (at, leg) in position.legs().iter().enumerate() {
         let rate = match policy.fees {
-            FeeMode::Net => exit_fee(leg.taker, policy),
+            FeeMode::Net => exit_fee(leg.taker(), policy),
             FeeMode::EntryOnly | FeeMode::Gross => 0,
         } + reserve;
         if rate.abs() >= PPB {
