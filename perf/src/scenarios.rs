@@ -2,6 +2,7 @@
 
 mod codec;
 mod engine;
+mod memory;
 mod order_log;
 mod ring;
 mod socket;
@@ -51,6 +52,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "engine",
         about: "one quote through the engine: 10,000 positions on its symbol against one, five markets",
         run: engine::run,
+    },
+    Scenario {
+        name: "memory",
+        about: "what a position takes of memory: 100,000 of mixed rules in the engine, against 1 KB",
+        run: memory::run,
     },
     Scenario {
         name: "ring",

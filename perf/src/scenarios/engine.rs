@@ -24,7 +24,7 @@ use crate::figures::Figures;
 use crate::timing::{Steps, Stopwatch};
 
 const MANY: usize = 10_000;
-const MID: i64 = 5_000_000;
+pub(super) const MID: i64 = 5_000_000;
 const BLOCK: usize = 1600;
 const GROUP: u64 = 50;
 const GOAL: f64 = 1.3;
@@ -209,7 +209,7 @@ impl World {
     }
 }
 
-fn instrument() -> InstrumentSpec {
+pub(super) fn instrument() -> InstrumentSpec {
     let nought = Decimal { mantissa: 0, scale: 0 };
     InstrumentSpec {
         venue: VenueId(0),
@@ -234,7 +234,7 @@ fn instrument() -> InstrumentSpec {
     }
 }
 
-fn tick(instrument: usize, mid: i64, stamp: u64) -> Tick {
+pub(super) fn tick(instrument: usize, mid: i64, stamp: u64) -> Tick {
     let quote = Quote::new(mid, mid + 1, 1000, 1000).expect("a positive mid");
     let stamp = Stamp {
         source: SourceId(0),
@@ -246,7 +246,7 @@ fn tick(instrument: usize, mid: i64, stamp: u64) -> Tick {
     Tick::quote(InstrumentId(instrument as u16), stamp, quote)
 }
 
-fn leg(instrument: usize, side: Side, entry: i64, qty: i64) -> LegSpec {
+pub(super) fn leg(instrument: usize, side: Side, entry: i64, qty: i64) -> LegSpec {
     let nought = Decimal { mantissa: 0, scale: 0 };
     LegSpec {
         account: AccountId(0),
@@ -260,17 +260,25 @@ fn leg(instrument: usize, side: Side, entry: i64, qty: i64) -> LegSpec {
     }
 }
 
-fn register(engine: &mut Engine, policy: PolicyId, legs: impl IntoIterator<Item = LegSpec>) {
+pub(super) fn register(
+    engine: &mut Engine,
+    policy: PolicyId,
+    legs: impl IntoIterator<Item = LegSpec>,
+) {
     let spec = PositionSpec { policy, opened: Nanos(0), tag: 0, legs: legs.into_iter().collect() };
     engine.register(Nanos(0), &spec).expect("the engine has room");
     while engine.poll_intent().is_some() {}
 }
 
-fn take_profit(bps: i64) -> Rule {
-    Rule::TakeProfit { threshold: Threshold::Rate { rate: Rate::from_bps(bps), base: None } }
+pub(super) fn take_profit(bps: i64) -> Rule {
+    Rule::TakeProfit { threshold: share(bps) }
 }
 
-fn stop_loss(bps: i64) -> Rule {
+pub(super) fn share(bps: i64) -> Threshold {
+    Threshold::Rate { rate: Rate::from_bps(bps), base: None }
+}
+
+pub(super) fn stop_loss(bps: i64) -> Rule {
     Rule::StopLoss { distance: Rate::from_bps(bps), base: None }
 }
 
@@ -279,18 +287,46 @@ fn trailing_stop(bps: i64) -> Rule {
     Rule::TrailingStop { distance, activation: None, base: None }
 }
 
-/// Every one-leg rule, thresholds spread out of the market's reach.
+/// Every rule of one leg, its thresholds out of a calm market's reach and spread by `at` bps.
+pub(super) fn all_rules(at: i64) -> Vec<Rule> {
+    let tiers = [100, 200]
+        .map(|bps| Tier { at: Rate::from_bps(bps + at), share: Rate::from_bps(bps * 50) });
+    vec![
+        stop_loss(200 + at),
+        trailing_stop(150 + at),
+        take_profit(300 + at),
+        Rule::Tiers { base: None, tiers: tiers.into_iter().collect() },
+        Rule::TrailingProfit {
+            activation: Rate::from_bps(250 + at),
+            distance: Rate::from_bps(100),
+            floor: Rate::from_bps(50),
+            step: Rate::from_bps(1),
+            base: None,
+        },
+        deadline(),
+    ]
+}
+
+fn deadline() -> Rule {
+    let max_age = Some(Nanos::from_secs(100_000_000));
+    Rule::Deadline { max_age, at: None, session_close: None, close_before: Nanos(0) }
+}
+
+/// What desks run side by side: policies of two to six rules of one leg.
+pub(super) fn mix() -> [Vec<Rule>; 4] {
+    let trailing = all_rules(30).swap_remove(4);
+    [
+        vec![stop_loss(200), take_profit(300)],
+        vec![stop_loss(250), trailing_stop(150), deadline()],
+        vec![stop_loss(150), take_profit(400), trailing, deadline()],
+        all_rules(0),
+    ]
+}
+
+/// Every rule of one leg, thresholds spread out of the market's reach.
 fn mixed(engine: &mut Engine, count: usize, random: &mut Random) {
     for at in 0..count.min(20) as i64 {
-        let tiers = [100, 200]
-            .map(|bps| Tier { at: Rate::from_bps(bps + at), share: Rate::from_bps(bps * 50) });
-        let tiers = Rule::Tiers { base: None, tiers: tiers.into_iter().collect() };
-        let rules = [
-            stop_loss(200 + at * 10),
-            trailing_stop(150 + at * 10),
-            take_profit(300 + at * 10),
-            tiers,
-        ];
+        let rules = all_rules(at * 10);
         engine.add_policy(Policy::of(rules)).expect("there is room");
     }
     for at in 0..count {
