@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::intent::{Reason, Urgency};
+use crate::note::Lost;
 use crate::trigger::TriggerId;
 
 /// Index of an operator's command among the rules.
@@ -33,6 +34,17 @@ impl Decision {
     /// Where its candidates stand.
     pub(crate) const fn range(&self) -> core::ops::Range<usize> {
         self.first as usize..self.first as usize + self.count as usize
+    }
+}
+
+/// Why `other` lost to `winner`, which stands before it in the sorted list.
+pub(crate) const fn lost_to(winner: &Candidate, other: &Candidate) -> Lost {
+    if other.urgency as u8 != winner.urgency as u8 {
+        Lost::LowerUrgency
+    } else if other.reason.rank() != winner.reason.rank() {
+        Lost::LaterInOrder
+    } else {
+        Lost::LaterRule
     }
 }
 
@@ -100,5 +112,17 @@ mod tests {
                 (1, 1, Reason::TakeProfit, Urgency::Opportunistic, 2),
             ]
         );
+    }
+
+    #[test]
+    fn what_loses_loses_for_the_first_thing_that_tells_them_apart() {
+        let stop = candidate(1, 4, Reason::StopLoss);
+        let why = |rule, reason| lost_to(&stop, &candidate(1, rule, reason));
+        assert_eq!(why(0, Reason::TakeProfit), Lost::LowerUrgency);
+        assert_eq!(why(0, Reason::Deadline), Lost::LowerUrgency);
+        assert_eq!(why(0, Reason::TrailingStop), Lost::LaterInOrder);
+        assert_eq!(why(5, Reason::StopLoss), Lost::LaterRule);
+        let basis = candidate(1, 0, Reason::Basis);
+        assert_eq!(lost_to(&basis, &candidate(1, 1, Reason::TakeProfit)), Lost::LaterRule);
     }
 }

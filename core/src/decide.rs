@@ -1,10 +1,11 @@
 //! From what held to what is decided: one arbitration per event, and the intents that come of it.
 
-use crate::arbiter::{Candidate, arbitrate};
+use crate::arbiter::{Candidate, arbitrate, lost_to};
 use crate::engine::Engine;
 use crate::intent::{Input, Intent};
 use crate::limits::LEGS_MAX;
 use crate::net::{Compiled, NetForm};
+use crate::note::{EngineNote, Lost, Overruled};
 use crate::position::{PositionId, PositionState};
 use crate::tracked::{LivePlan, Tracked};
 use crate::trigger::{Condition, TriggerId};
@@ -46,7 +47,7 @@ impl Engine {
             position.plan = Some(LivePlan { intent: 0, urgency, keep, reached: false });
             position.state = PositionState::Exiting;
             self.leave_open(slot);
-            self.decisions.push_back(winner);
+            self.raise(held);
             return;
         };
         let mut raises = winner.urgency > plan.urgency;
@@ -57,9 +58,27 @@ impl Engine {
         // What a plan has of urgency it keeps: an intent that only lowers what stays open does not
         // ask for less of it.
         plan.urgency = plan.urgency.max(winner.urgency);
+        let covers = plan.intent;
         if raises {
-            self.decisions.push_back(winner);
+            self.raise(held);
+        } else {
+            held.iter().for_each(|other| self.overrule(other, covers, Lost::Covered));
         }
+    }
+
+    /// The winner becomes an intent; of those behind it is said why they are not.
+    fn raise(&mut self, held: &[Candidate]) {
+        let winner = held[0];
+        self.decisions.push_back(winner);
+        let intent = self.counters.intents + self.decisions.len() as u64;
+        held[1..].iter().for_each(|other| self.overrule(other, intent, lost_to(&winner, other)));
+    }
+
+    fn overrule(&mut self, loser: &Candidate, intent: u64, why: Lost) {
+        let Candidate { position: slot, rule, part, reason, urgency, .. } = *loser;
+        let position = PositionId::new(slot, self.positions[slot as usize].generation);
+        let overruled = Overruled { position, intent, rule, part, reason, urgency, why };
+        self.notes.push(EngineNote::Overruled(overruled));
     }
 
     /// The intent of a winner, with the plan that began with it or was raised by it.

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 
+use crate::intent::{Reason, Urgency};
 use crate::position::PositionId;
 
 /// A note of the engine.
@@ -14,6 +15,55 @@ pub enum EngineNote {
         /// For which position; `None` where it means none, or one that is not there.
         position: Option<PositionId>,
     },
+    /// A rule held and did not give the intent its reason.
+    Overruled(Overruled),
+}
+
+/// A rule that held when another one had its way. Notes of an event tell all of them; what they
+/// name of quantities has gone into the plan all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overruled {
+    /// Which position.
+    pub position: PositionId,
+    /// Number of the intent that it stood behind: one of this event, or the last of the plan that
+    /// covers it.
+    pub intent: u64,
+    /// Index of the rule; 255 for an operator.
+    pub rule: u8,
+    /// Its part, as in an intent.
+    pub part: u8,
+    /// What it would have closed for.
+    pub reason: Reason,
+    /// How urgently it asks.
+    pub urgency: Urgency,
+    /// Why it lost.
+    pub why: Lost,
+}
+
+/// Why a rule that held did not give an intent its reason (SPEC §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// Another rule is more urgent.
+    LowerUrgency,
+    /// As urgent, and later in the order of reasons.
+    LaterInOrder,
+    /// Equal in both: an earlier rule of the policy, or an earlier part of the same one, held too.
+    LaterRule,
+    /// The live plan is as urgent already and keeps no more: it changes nothing.
+    Covered,
+}
+
+impl Lost {
+    /// The name that reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LowerUrgency => "lower_urgency",
+            Self::LaterInOrder => "later_in_order",
+            Self::LaterRule => "later_rule",
+            Self::Covered => "covered",
+        }
+    }
 }
 
 impl EngineNote {
@@ -22,6 +72,7 @@ impl EngineNote {
     pub const fn position(&self) -> Option<PositionId> {
         match *self {
             Self::Stray { position, .. } => position,
+            Self::Overruled(Overruled { position, .. }) => Some(position),
         }
     }
 }

@@ -29,14 +29,14 @@ fn engine_decides_as_the_formulas_say() {
     let begun = Instant::now();
     let mut compared = 0;
     let mut refused = 0;
-    let mut tallies = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
+    let mut tallies = [const { BTreeMap::new() }; 4];
     for seed in first..first + worlds {
         match duel::run(seed, WORLD.min(events)) {
             Ok(duel) => {
                 compared += duel.compared;
                 refused += duel.refused;
                 let tally = duel.reference.tally;
-                let parts = [tally.fired, tally.boundary, tally.several];
+                let parts = [tally.fired, tally.boundary, tally.several, tally.lost];
                 for (sum, part) in tallies.iter_mut().zip(parts) {
                     for (name, count) in part {
                         *sum.entry(name).or_insert(0) += count;
@@ -51,14 +51,18 @@ fn engine_decides_as_the_formulas_say() {
     }
     let seconds = begun.elapsed().as_secs();
     println!("{compared} events in {seconds} s, {refused} registrations refused");
-    let [fired, boundary, several] = tallies;
+    let [fired, boundary, several, lost] = tallies;
     for (name, count) in &fired {
         println!(
             "{name}: {count} fired, {} at equality, {} on several legs",
             boundary[name], several[name]
         );
     }
+    println!("lost: {lost:?}");
     if events >= 1_000_000 {
+        for why in ["lower_urgency", "later_in_order", "later_rule", "covered"] {
+            assert!(lost[why] > 500, "{why} hardly happened");
+        }
         let rules = [
             "take_profit",
             "basis",

@@ -7,12 +7,13 @@ use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Command, Event, Report, Which};
 use reap_core::intent::Intent;
 use reap_core::net::Compiled;
+use reap_core::note::{EngineNote, Lost, Overruled};
 use reap_core::position::{PositionId, Side};
 use reap_core::units::Nanos;
 
 use super::market::{Action, Market, position_of};
 use super::world::World;
-use super::{Decision, Reference};
+use super::{Decision, Loser, Reference};
 
 /// How far beside the prices of an intent its compiled form is held to the formulas.
 const BESIDE: [i64; 6] = [-1, 1, -3, 7, -40, 300];
@@ -26,6 +27,8 @@ pub(crate) struct Duel {
     pub(crate) reference: Reference,
     now: Nanos,
     sides: BTreeMap<PositionId, Vec<Side>>,
+    /// The last intent of each position.
+    last: BTreeMap<PositionId, u64>,
     pub(crate) compared: u64,
     pub(crate) refused: u64,
 }
@@ -47,8 +50,8 @@ impl Duel {
             engine.add_policy(policy.clone()).expect("there is room");
             reference.add_policy(policy.clone());
         }
-        let sides = BTreeMap::new();
-        Self { engine, reference, now: Nanos(0), sides, compared: 0, refused: 0 }
+        let (sides, last) = (BTreeMap::new(), BTreeMap::new());
+        Self { engine, reference, now: Nanos(0), sides, last, compared: 0, refused: 0 }
     }
 
     /// Every timer that is due by `to`, each at its time.
@@ -110,6 +113,7 @@ impl Duel {
         for intent in &intents {
             self.check_compiled(intent)?;
         }
+        self.check_losers(&intents)?;
         for (id, state) in self.reference.positions() {
             let engine = self.engine.state(id);
             // A closed position's slot may be another's by now.
@@ -126,6 +130,30 @@ impl Duel {
             return Err(self.mismatch(what, None));
         }
         Ok(got)
+    }
+
+    /// The engine says of every rule that held and lost what the reference says, and names the
+    /// intent of this event that it lost to, or the one of the plan that covers it.
+    fn check_losers(&mut self, intents: &[Intent]) -> Result<(), Mismatch> {
+        self.last.extend(intents.iter().map(|intent| (intent.position, intent.seq)));
+        let mut said = Vec::new();
+        while let Some(note) = self.engine.poll_note() {
+            let EngineNote::Overruled(of) = note else { continue };
+            let Overruled { position, intent, rule, part, reason, urgency, why } = of;
+            let ours = intents.iter().any(|intent| intent.position == position);
+            if self.last.get(&position) != Some(&intent) || ours == (why == Lost::Covered) {
+                return Err(self.mismatch(format!("intent of {of:?}"), Some(position)));
+            }
+            said.push(Loser { position, rule, part, reason, urgency, why });
+        }
+        said.sort();
+        self.reference.losers.sort();
+        if said != self.reference.losers {
+            let position = said.first().or(self.reference.losers.first()).map(|of| of.position);
+            let what = format!("lost: engine {said:?}\nreference {:?}", self.reference.losers);
+            return Err(self.mismatch(what, position));
+        }
+        Ok(())
     }
 
     /// An intent's compiled form says what the rule's formula says, there and beside it.

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use reap_core::event::{Command, Event, GateSettings, Report, Which};
 use reap_core::instrument::Instrument;
 use reap_core::intent::{Reason, Urgency};
+use reap_core::note::Lost;
 use reap_core::policy::{Policy, PolicyId};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState};
 use reap_core::units::{Nanos, Qty};
@@ -35,6 +36,29 @@ use life::{Firing, Life, Plan};
 
 /// The rule's index of an operator's close.
 const OPERATOR: u8 = 255;
+
+/// SPEC §6, the order of reasons.
+const ORDER: [&[Reason]; 19] = [
+    &[Reason::Operator],
+    &[Reason::Liquidation],
+    &[Reason::LegLost],
+    &[Reason::Imbalance],
+    &[Reason::DrawdownBreaker],
+    &[Reason::PortfolioLoss],
+    &[Reason::StopLoss],
+    &[Reason::TrailingStop],
+    &[Reason::TrailingProfit],
+    &[Reason::Dump],
+    &[Reason::Correlation],
+    &[Reason::BreakEven],
+    &[Reason::TakeProfit, Reason::Tiers, Reason::Basis],
+    &[Reason::PortfolioProfit],
+    &[Reason::Reversal],
+    &[Reason::Deadline],
+    &[Reason::FundingFlip],
+    &[Reason::ProfitErosion],
+    &[Reason::Health],
+];
 
 /// An intent as plain data: what both sides must agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +72,17 @@ pub(crate) struct Decision {
     pub(crate) keep: Vec<Qty>,
 }
 
+/// A rule that held without giving a decision its reason, as both sides must say it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Loser {
+    pub(crate) position: PositionId,
+    pub(crate) rule: u8,
+    pub(crate) part: u8,
+    pub(crate) reason: Reason,
+    pub(crate) urgency: Urgency,
+    pub(crate) why: Lost,
+}
+
 /// How often what happened: proof that a run tested something.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
@@ -56,6 +91,8 @@ pub(crate) struct Tally {
     pub(crate) boundary: BTreeMap<&'static str, u64>,
     /// Fired on several legs.
     pub(crate) several: BTreeMap<&'static str, u64>,
+    /// Rules that lost, by why.
+    pub(crate) lost: BTreeMap<&'static str, u64>,
 }
 
 /// The reference.
@@ -69,6 +106,8 @@ pub(crate) struct Reference {
     /// A report or command contradicted the state: the input is not one an engine would meet.
     pub(crate) inconsistent: bool,
     pub(crate) tally: Tally,
+    /// What lost at the last event.
+    pub(crate) losers: Vec<Loser>,
 }
 
 impl Reference {
@@ -81,6 +120,7 @@ impl Reference {
             now: Nanos(0),
             inconsistent: false,
             tally: Tally::default(),
+            losers: Vec::new(),
         }
     }
 
@@ -226,6 +266,7 @@ impl Reference {
             by_position.entry(id).or_default().push(firing);
         }
         let mut decisions = Vec::new();
+        self.losers.clear();
         for (id, firings) in by_position {
             let life = self.lives.get_mut(&id).expect("it fired");
             let first = firings
@@ -243,7 +284,24 @@ impl Reference {
             }
             let reached = life.plan.as_ref().is_some_and(|plan| plan.reached);
             let plan = Plan { urgency, keep, reached };
-            if life.plan.as_ref() == Some(&plan) {
+            let covered = life.plan.as_ref() == Some(&plan);
+            let order = |f: &Firing| ORDER.iter().position(|ranks| ranks.contains(&f.reason));
+            let why = |f: &Firing| match () {
+                () if covered => Some(Lost::Covered),
+                () if f == first => None,
+                () if f.urgency < first.urgency => Some(Lost::LowerUrgency),
+                () if order(f) > order(first) => Some(Lost::LaterInOrder),
+                () => Some(Lost::LaterRule),
+            };
+            for f in &firings {
+                if let Some(why) = why(f) {
+                    let Firing { rule, part, reason, urgency, .. } = *f;
+                    let loser = Loser { position: id, rule, part, reason, urgency, why };
+                    self.losers.push(loser);
+                    *self.tally.lost.entry(why.name()).or_default() += 1;
+                }
+            }
+            if covered {
                 continue;
             }
             decisions.push(Decision {
