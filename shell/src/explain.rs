@@ -5,7 +5,7 @@ use reap_core::position::Side;
 use reap_core::units::Nanos;
 
 use crate::config::words;
-use crate::report::{Report, money, outcome_name, side_name, time_of_day};
+use crate::report::{Report, lost, money, outcome_name, side_name, time_of_day};
 use crate::story::PlanRecord;
 
 /// The story of one plan.
@@ -59,6 +59,15 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
                 input.age.0 / 1_000_000,
                 input.update_id,
             ));
+        }
+        for (at, of) in plan.overruled.iter().filter(|(_, of)| of.intent == intent.seq) {
+            let (reason, urgency) = (of.reason.name(), of.urgency.name());
+            let later = match at.since(intent.at) {
+                Nanos(0) => String::new(),
+                later => format!(" {} later", words::span(later)),
+            };
+            let why = lost(of.why);
+            lines.push(format!("            {reason} held too{later}, {urgency}: {why}"));
         }
     }
     for order in &plan.orders {

@@ -1,7 +1,7 @@
 //! One happening in one line, and the words that lines and tables share.
 
 use reap_core::event::Outcome;
-use reap_core::note::EngineNote;
+use reap_core::note::{EngineNote, Lost};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
@@ -112,8 +112,23 @@ pub fn time_of_day(at: Nanos) -> String {
 }
 
 /// A note of the engine in words; `None` for what only counters tell.
-fn said(_name: &str, note: &EngineNote) -> Option<String> {
+fn said(name: &str, note: &EngineNote) -> Option<String> {
     match note {
         EngineNote::Stray { .. } => None,
+        EngineNote::Overruled(of) => {
+            let (reason, urgency) = (of.reason.name(), of.urgency.name());
+            Some(format!("{name}: {reason} holds too ({urgency}), {}", lost(of.why)))
+        }
+    }
+}
+
+/// Why a rule lost, in words.
+#[must_use]
+pub const fn lost(why: Lost) -> &'static str {
+    match why {
+        Lost::LowerUrgency => "less urgent",
+        Lost::LaterInOrder => "as urgent, later in the order of reasons",
+        Lost::LaterRule => "as urgent, an earlier rule counts",
+        Lost::Covered => "covered by the live plan",
     }
 }

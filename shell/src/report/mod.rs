@@ -16,7 +16,7 @@ use reap_core::units::{Decimal, Price, sum_floor};
 use reap_feed::decoded::Counts;
 use serde_json::{Value, json};
 
-pub use self::line::{money, outcome_name, side_name, time_of_day};
+pub use self::line::{lost, money, outcome_name, side_name, time_of_day};
 use crate::config::words;
 use crate::pipeline::Stages;
 use crate::story::{PlanRecord, Story};

@@ -12,6 +12,7 @@ use reap_core::event::{Outcome, Report};
 use reap_core::instrument::{Instrument, InstrumentId};
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
+use reap_core::note::{EngineNote, Overruled};
 use reap_core::order::{ClientOrderId, Order, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec, Side};
 use reap_core::tick::Quote;
@@ -32,6 +33,10 @@ pub struct Story {
     plans: Vec<PlanRecord>,
     /// The live plan of each configured position.
     live: Vec<Option<usize>>,
+    /// Number of the newest intent.
+    newest: u64,
+    /// Rules that lost to intents which are still to come: the notes of an event may go ahead.
+    early: Vec<(Nanos, Overruled)>,
 }
 
 impl Story {
@@ -45,6 +50,8 @@ impl Story {
             by_id: HashMap::new(),
             plans: Vec::new(),
             live: vec![None; count],
+            newest: 0,
+            early: Vec::new(),
             config,
         }
     }
@@ -71,6 +78,9 @@ impl Story {
             Note::Opened { at, id } => self.on_opened(now, *at, *id, watch),
             Note::Intent(intent) => self.on_intent(now, intent, watch),
             Note::Engine(note) => {
+                if let EngineNote::Overruled(overruled) = note {
+                    self.on_overruled(now, *overruled);
+                }
                 let at = note.position().and_then(|id| self.by_id.get(&id)).copied();
                 watch(now, at.unwrap_or(self.standings.len()), Happening::Said(note));
             }
@@ -125,6 +135,25 @@ impl Story {
             }
         }
         watch(now, at, Happening::Intent(intent));
+        self.newest = self.newest.max(intent.seq);
+        if !self.early.is_empty() {
+            let mut early = std::mem::take(&mut self.early);
+            for (at, overruled) in early.extract_if(.., |(_, of)| of.intent <= intent.seq) {
+                self.on_overruled(at, overruled);
+            }
+            self.early = early;
+        }
+    }
+
+    /// Kept with the plan of the intent that it lost to. That of a position which is not known, or
+    /// whose plan has ended, is nobody's.
+    fn on_overruled(&mut self, now: Nanos, overruled: Overruled) {
+        let Some(&at) = self.by_id.get(&overruled.position) else { return };
+        if overruled.intent > self.newest {
+            self.early.push((now, overruled));
+        } else if let Some(plan) = self.live[at] {
+            self.plans[plan].overruled.push((now, overruled));
+        }
     }
 
     fn on_sent(&mut self, now: Nanos, order: &Order, watch: Watcher<'_>) {

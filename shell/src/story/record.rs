@@ -5,6 +5,7 @@ use reap_core::instrument::Instrument;
 use reap_core::intent::{Intent, Reason, Urgency};
 use reap_core::limits::LEGS_MAX;
 use reap_core::net::Compiled;
+use reap_core::note::Overruled;
 use reap_core::order::{ClientOrderId, Order, OrderChange};
 use reap_core::position::{PositionSpec, Side};
 use reap_core::units::{Decimal, Nanos, Price, Qty};
@@ -44,6 +45,8 @@ pub struct PlanRecord {
     pub position: usize,
     /// The intent that began it and those that raised it.
     pub intents: Vec<Intent>,
+    /// Rules that held as well and lost to one of the intents, in the order of time.
+    pub overruled: Vec<(Nanos, Overruled)>,
     /// Its orders, in the order of sending.
     pub orders: Vec<OrderRecord>,
     /// Its fills, in the order of the reports.
@@ -61,6 +64,7 @@ impl PlanRecord {
         Self {
             position,
             intents: vec![intent],
+            overruled: Vec::new(),
             orders: Vec::new(),
             fills: Vec::new(),
             ended: None,
