@@ -197,6 +197,8 @@ impl Engine {
             let trigger = engine.triggers[id];
             let opportunistic = trigger.reason.urgency() == Urgency::Opportunistic;
             match trigger.stage {
+                // A part before it, such as a step of its threshold, has fired it at this moment.
+                Stage::Fired if engine.candidates.iter().any(|fired| fired.trigger == id) => {}
                 Stage::Fired | Stage::Resting if rest.is_some() && opportunistic => {
                     engine.triggers[id].stage = Stage::Resting;
                     resting = true;
