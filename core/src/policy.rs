@@ -267,14 +267,23 @@ pub struct RuleSpec {
     pub rule: Rule,
     /// Which price, for protective price rules.
     pub source: TriggerSource,
-    /// The preset's version that gave its parameters, 0 when they were written out.
-    pub preset: u16,
+    /// The preset that gave its parameters; `None` when they were written out.
+    pub preset: Option<Preset>,
 }
 
 impl From<Rule> for RuleSpec {
     fn from(rule: Rule) -> Self {
-        Self { rule, source: TriggerSource::Bbo, preset: 0 }
+        Self { rule, source: TriggerSource::Bbo, preset: None }
     }
+}
+
+/// Parameters that came with a name instead of being written out: what an explanation names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name, such as `meme`.
+    pub name: &'static str,
+    /// Version of the table that it stands in, from 1.
+    pub version: u16,
 }
 
 /// How exits of a policy are ordered.

@@ -33,8 +33,8 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
     }
     for intent in &plan.intents {
         let version = intent.policy_version;
-        let rule = policy.policy.rules.get(usize::from(intent.rule)).map(|said| &said.rule);
-        let rule = rule.map_or("an operator asked".into(), |rule| words::rule(rule, currency));
+        let rule = policy.policy.rules.get(usize::from(intent.rule));
+        let rule = rule.map_or("an operator asked".into(), |said| words::said(said, currency));
         lines.push(format!(
             "  {}  {} holds, {}: {rule} (policy {} version {version})",
             time_of_day(intent.at),

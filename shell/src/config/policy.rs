@@ -1,11 +1,12 @@
 //! `[policy.NAME]`: rules, what their net counts, and how exits are ordered.
 //!
 //! A rule that is not named is off. A rule is named by its shorthand, `take_profit = "0.2%"`, or by
-//! a table, `take_profit = { at = "0.2%", base = "gross" }`, whose missing keys have defaults.
+//! a table, `take_profit = { at = "0.2%", base = "gross" }`, whose missing keys have defaults. Any
+//! number of rules, several of a kind among them, stand as `[[policy.NAME.rule]]` with their `kind`.
 
 use reap_core::instrument::CurrencyId;
 use reap_core::limits::{PPB, PPB_DIGITS};
-use reap_core::policy::{FeeMode, Policy, Rule};
+use reap_core::policy::{AssetClass, FeeMode, Policy, Rule};
 use reap_core::units::Rate;
 use toml::de::DeValue;
 
@@ -61,6 +62,12 @@ impl PolicyMoney<'_> {
 
 const FEE_MODES: [(&str, FeeMode); 3] =
     [("net", FeeMode::Net), ("entry_only", FeeMode::EntryOnly), ("gross", FeeMode::Gross)];
+const CLASSES: [(&str, AssetClass); 4] = [
+    ("major", AssetClass::Major),
+    ("regular", AssetClass::Regular),
+    ("meme", AssetClass::Meme),
+    ("token", AssetClass::Token),
+];
 /// Largest `fee_buffer`: four times the fee.
 const FEE_BUFFER_MAX: i128 = 4 * PPB as i128;
 
@@ -71,6 +78,7 @@ pub(super) fn policy(
 ) -> Option<NamedPolicy> {
     let table = value.table(&format!("write it as [policy.{name}]"))?;
     let mut money = PolicyMoney { currencies, first: None };
+    let class = class(&table);
     let rules = rules::rules(&table, &mut money);
     let version = match table.get("version") {
         Some(value) => value.integer(1, u32::MAX),
@@ -106,8 +114,20 @@ pub(super) fn policy(
     policy.fee_buffer_ppb = fee_buffer?;
     policy.slippage_reserve = slippage_reserve?;
     policy.exit = exit?;
+    policy.class = class?;
     let currency = money.first.map(|(_, id)| id);
     Some(NamedPolicy { name: name.into(), policy, currency })
+}
+
+/// `class`: the kind of asset that a policy is for.
+pub(super) fn class(policy: &Table<'_>) -> Option<AssetClass> {
+    policy.get("class").map_or(Some(AssetClass::default()), |value| value.word(&CLASSES))
+}
+
+/// The name of a kind of asset.
+pub(super) fn class_name(class: AssetClass) -> &'static str {
+    let known = CLASSES.iter().find(|(_, known)| *known == class);
+    known.map_or("", |(name, _)| name)
 }
 
 /// A factor on the exit's fees, `1.1` or `"110%"`: at least one, because less would claim a profit

@@ -87,7 +87,10 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// The value of a key, which is known from now on.
     pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
-        self.known.borrow_mut().push(key);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
         let (name, node) = self.entries.get_key_value(key)?;
         Some(self.value(name.get_ref(), &name.span(), node))
     }
@@ -162,7 +165,7 @@ impl<'a> Table<'a> {
 
     fn value(&self, name: &str, key: &Range<usize>, node: &'a Spanned<DeValue<'a>>) -> Value<'a> {
         let line = self.walk.line(key);
-        Value { walk: self.walk, path: join(&self.path, name), line, node }
+        Value { walk: self.walk, path: join(&self.path, name), line, node, apart: &[] }
     }
 }
 
@@ -180,6 +183,8 @@ pub(super) struct Value<'a> {
     path: String,
     line: usize,
     node: &'a Spanned<DeValue<'a>>,
+    /// Keys of the table that it is which were read already.
+    apart: &'static [&'static str],
 }
 
 impl<'a> Value<'a> {
@@ -194,6 +199,11 @@ impl<'a> Value<'a> {
     /// The same value under the name that people know it by: `position.btc` for `position[0]`.
     pub(super) fn renamed(self, path: String) -> Self {
         Self { path, ..self }
+    }
+
+    /// The same value, a table of which these keys were read already.
+    pub(super) fn apart(self, apart: &'static [&'static str]) -> Self {
+        Self { apart, ..self }
     }
 
     /// Reports a mistake of this value.
@@ -249,8 +259,8 @@ impl<'a> Value<'a> {
             self.problem("is not a table", remedy);
             return None;
         };
-        let path = self.path.clone();
-        Some(Table { walk: self.walk, path, line: self.line, entries, known: RefCell::default() })
+        let (path, known) = (self.path.clone(), RefCell::new(self.apart.to_vec()));
+        Some(Table { walk: self.walk, path, line: self.line, entries, known })
     }
 
     /// A value inside this table, which stays unknown.
@@ -269,7 +279,8 @@ impl<'a> Value<'a> {
         };
         let element = |(index, node): (usize, &'a Spanned<DeValue<'a>>)| {
             let line = self.walk.line(&node.span()).max(self.line);
-            Self { walk: self.walk, path: format!("{}[{index}]", self.path), line, node }
+            let path = format!("{}[{index}]", self.path);
+            Self { walk: self.walk, path, line, node, apart: &[] }
         };
         Some(elements.iter().enumerate().map(element).collect())
     }

@@ -2,7 +2,9 @@
 
 use reap_core::instrument::InstrumentSpec;
 use reap_core::limits::PPB_DIGITS;
-use reap_core::policy::{Base, Distance, ExitSettings, FeeMode, Policy, Remedy, Rule, Threshold};
+use reap_core::policy::{
+    Base, Distance, ExitSettings, FeeMode, Policy, Remedy, Rule, RuleSpec, Threshold,
+};
 use reap_core::units::{Decimal, Nanos, Rate};
 
 use super::time::{format_instant, format_time_of_day};
@@ -95,6 +97,16 @@ const fn remedy(remedy: Remedy) -> &'static str {
         Remedy::Close => "close the rest",
         Remedy::Repair => "close the excess",
     }
+}
+
+/// A rule in words with the preset that gave its parameters; `currency` is that of its amounts.
+#[must_use]
+pub fn said(said: &RuleSpec, currency: &str) -> String {
+    let mut text = rule(&said.rule, currency);
+    if let Some(preset) = said.preset {
+        text += &format!(" (preset {} v{})", preset.name, preset.version);
+    }
+    text
 }
 
 /// A rule in words; `currency` is that of its amounts.

@@ -3,14 +3,15 @@
 mod break_even;
 mod decay;
 mod erosion;
+mod presets;
 
 use arrayvec::ArrayVec;
-use reap_core::limits::TIERS_MAX;
-use reap_core::policy::{Base, Distance, Rule, RuleSpec, Threshold, Tier};
+use reap_core::limits::{RULES_MAX, TIERS_MAX};
+use reap_core::policy::{Base, Distance, Preset, Rule, RuleSpec, Threshold, Tier};
 use reap_core::units::{Nanos, Rate};
 use toml::de::DeValue;
 
-use crate::config::policy::{PolicyMoney, is_opportunistic};
+use crate::config::policy::{PolicyMoney, class, class_name, is_opportunistic};
 use crate::config::time::{instant, time_of_day};
 use crate::config::units::{Amount, Measure};
 use crate::config::value::{RateBounds, SpanBounds, rate_remedy};
@@ -26,52 +27,106 @@ const FLOOR: Rate = Rate::from_bps(500);
 const STEP: Rate = Rate::from_bps(10);
 const CLOSE_BEFORE: Nanos = Nanos::from_secs(600);
 
-/// Trailing distances by asset class.
-const CLASSES: [(&str, Rate); 3] = [
-    ("major", Rate::from_bps(30)),
-    ("regular", Rate::from_bps(50)),
-    ("meme", Rate::from_bps(1_750)),
-];
-/// Longest ages by kind of strategy.
-const AGES: [(&str, Nanos); 4] = [
-    ("spot_futures", Nanos::from_secs(6 * 3600)),
-    ("scalping", Nanos::from_secs(30 * 60)),
-    ("meme", Nanos::from_secs(24 * 3600)),
-    ("forex", Nanos::from_secs(4 * 3600)),
-];
-const AGE_BOUNDS: SpanBounds =
+pub(super) const AGE_BOUNDS: SpanBounds =
     SpanBounds::new(Nanos::from_millis(1), Nanos::from_secs(10 * 365 * 86_400));
 const BEFORE_BOUNDS: SpanBounds = SpanBounds::new(Nanos(0), Nanos::from_secs(23 * 3600));
 
-/// Every rule that a policy names, risk first. `None` when one of them is refused.
+/// The kinds of rules. A policy's shorthands are numbered in this order, risk first; what it writes
+/// as `[[policy.NAME.rule]]` follows in the order of the file.
+const KINDS: [&str; 9] = [
+    "stop_loss",
+    "trailing_stop",
+    "trailing_profit",
+    "take_profit",
+    "tiers",
+    "basis",
+    "break_even",
+    "profit_erosion",
+    "deadline",
+];
+
+/// Every rule that a policy names. `None` when one of them is refused.
 pub(in crate::config) fn rules(
     table: &Table<'_>,
     money: &mut PolicyMoney<'_>,
 ) -> Option<Vec<RuleSpec>> {
-    let mut said = TakeProfit { enabled: true, decay: None };
-    let found = [
-        table.get("stop_loss").map(|value| stop_loss(&value, table, money)),
-        table.get("trailing_stop").map(|value| trailing_stop(&value, table, money)),
-        table.get("trailing_profit").map(|value| trailing_profit(&value, table, money)),
-        table.get("take_profit").map(|value| {
-            let threshold = threshold(&value, TAKE_PROFIT, table, money, Some(&mut said))?;
-            match &said.decay {
-                Some(decay) => decay::decay(decay, threshold, table, money),
-                None => Some(Rule::TakeProfit { threshold }),
-            }
-        }),
-        table.get("tiers").map(|value| tiers(&value, table, money)),
-        table.get("basis").map(|value| {
-            let threshold = threshold(&value, BASIS, table, money, None);
+    let mut enabled = true;
+    let mut found = Vec::new();
+    for kind in KINDS {
+        let value = table.get(kind);
+        found.extend(value.map(|value| rule(kind, &value, table, money, &mut enabled)));
+    }
+    found.extend(table.get("max_age").map(|value| max_age(&value, table)));
+    if let Some(value) = table.get("rule") {
+        for value in value.array("write each as [[policy.NAME.rule]]")? {
+            found.push(general(value, table, money, &mut enabled));
+        }
+    }
+    if found.len() > RULES_MAX {
+        let what = format!("has {} rules, at most {RULES_MAX} are possible", found.len());
+        table.problem(what, "leave some out, or give some positions another policy");
+        return None;
+    }
+    let all: Option<Vec<RuleSpec>> = found.into_iter().collect();
+    let wanted = |said: &RuleSpec| enabled || !is_opportunistic(&said.rule);
+    all.map(|rules| rules.into_iter().filter(wanted).collect())
+}
+
+/// A rule by its kind: the value of a shorthand, or the table of the general form. `enabled` is what
+/// take_profit says of every rule that takes profit.
+fn rule(
+    kind: &str,
+    value: &Value<'_>,
+    policy: &Table<'_>,
+    money: &mut PolicyMoney<'_>,
+    enabled: &mut bool,
+) -> Option<RuleSpec> {
+    let rule = match kind {
+        "stop_loss" => stop_loss(value, policy, money),
+        "trailing_stop" => return trailing_stop(value, policy, money),
+        "trailing_profit" => trailing_profit(value, policy, money),
+        "take_profit" => take_profit(value, policy, money, enabled),
+        "tiers" => tiers(value, policy, money),
+        "basis" => {
+            let threshold = threshold(value, BASIS, policy, money, None);
             threshold.map(|threshold| Rule::Basis { threshold })
-        }),
-        table.get("break_even").map(|value| break_even::break_even(&value)),
-        table.get("profit_erosion").map(|value| erosion::profit_erosion(&value, table, money)),
-        deadline(table),
-    ];
-    let all: Option<Vec<Rule>> = found.into_iter().flatten().collect();
-    let wanted = |rule: &Rule| said.enabled || !is_opportunistic(rule);
-    all.map(|rules| rules.into_iter().filter(wanted).map(RuleSpec::from).collect())
+        }
+        "break_even" => break_even::break_even(value),
+        "profit_erosion" => erosion::profit_erosion(value, policy, money),
+        "deadline" => return deadline(value),
+        other => unreachable!("{other} is none of the kinds"),
+    };
+    rule.map(RuleSpec::from)
+}
+
+/// `[[policy.NAME.rule]]`: a rule of any kind with the keys of its table, any number of them and
+/// several of a kind.
+fn general(
+    value: Value<'_>,
+    policy: &Table<'_>,
+    money: &mut PolicyMoney<'_>,
+    enabled: &mut bool,
+) -> Option<RuleSpec> {
+    let table = value.table("write it as [[policy.NAME.rule]] with kind = \"stop_loss\"")?;
+    let kind = table.require("kind", "name the rule, such as kind = \"stop_loss\"");
+    let kind = kind.and_then(|value| value.word(&KINDS.map(|kind| (kind, kind))));
+    rule(kind?, &value.apart(&["kind"]), policy, money, enabled)
+}
+
+/// A take_profit, with the steps of its threshold when it decays.
+fn take_profit(
+    value: &Value<'_>,
+    policy: &Table<'_>,
+    money: &mut PolicyMoney<'_>,
+    enabled: &mut bool,
+) -> Option<Rule> {
+    let mut said = TakeProfit { enabled: true, decay: None };
+    let threshold = threshold(value, TAKE_PROFIT, policy, money, Some(&mut said));
+    *enabled &= said.enabled;
+    match &said.decay {
+        Some(decay) => decay::decay(decay, threshold?, policy, money),
+        None => threshold.map(|threshold| Rule::TakeProfit { threshold }),
+    }
 }
 
 /// What a take_profit says beside its threshold.
@@ -235,21 +290,31 @@ fn stop_loss(value: &Value<'_>, policy: &Table<'_>, money: &mut PolicyMoney<'_>)
     Some(Rule::StopLoss { distance: distance?, base: base? })
 }
 
-/// `"0.5%"`, `"30 ticks"`, `"10 USDT"`, `"major"` or `{ distance | class, activation, base }`.
+/// `"0.5%"`, `"30 ticks"`, `"10 USDT"`, `"major"`, `"default"` or
+/// `{ distance | class, activation, base }`. The default is that of the policy's class.
 fn trailing_stop(
     value: &Value<'_>,
     policy: &Table<'_>,
     money: &mut PolicyMoney<'_>,
-) -> Option<Rule> {
+) -> Option<RuleSpec> {
+    let of = |(distance, preset), activation, base| {
+        let rule = Rule::TrailingStop { distance, activation, base };
+        RuleSpec { preset, ..RuleSpec::from(rule) }
+    };
+    if is_default(value) {
+        let name = class_name(class(policy)?);
+        let distance = presets::trailing().iter().find(|(known, _)| *known == name)?.1;
+        return Some(of(distance, None, None));
+    }
     if !value.is_table() {
         let distance = distance(value, policy, money)?;
-        return Some(Rule::TrailingStop { distance, activation: None, base: None });
+        return Some(of(distance, None, None));
     }
     let table = value.table("")?;
     let given = (table.get("distance"), table.get("class"));
     let distance = match given {
         (Some(value), None) => distance(&value, policy, money),
-        (None, Some(value)) => value.word(&CLASSES).map(Distance::Rate),
+        (None, Some(value)) => value.word(presets::trailing()),
         (Some(value), Some(_)) => {
             value.problem("distance and class contradict each other", "keep one of the two");
             None
@@ -265,20 +330,20 @@ fn trailing_stop(
     };
     let base = base(&table, policy, money);
     table.finish();
-    Some(Rule::TrailingStop { distance: distance?, activation: activation?, base: base? })
+    Some(of(distance?, activation?, base?))
 }
 
 fn distance(
     value: &Value<'_>,
     policy: &Table<'_>,
     money: &mut PolicyMoney<'_>,
-) -> Option<Distance> {
+) -> Option<(Distance, Option<Preset>)> {
     if let DeValue::String(text) = value.node()
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
     {
-        return value.word(&CLASSES).map(Distance::Rate);
+        return value.word(presets::trailing());
     }
-    match value.measure(&["0.5%", "30 ticks", "10 USDT"])? {
+    let distance = match value.measure(&["0.5%", "30 ticks", "10 USDT"])? {
         Measure::Rate(ppb) => value.rate_within(ppb, RateBounds::SHARE).map(Distance::Rate),
         Measure::Ticks(number) => value.ticks_of(number).map(Distance::Ticks),
         Measure::Amount(amount) => {
@@ -298,7 +363,8 @@ fn distance(
             "a distance",
             r#"write "0.5%", "30 ticks", "10 USDT" or a class such as "major""#,
         ),
-    }
+    };
+    distance.map(|distance| (distance, None))
 }
 
 /// `"default"` or `{ activation, distance, floor, step, base }`, each with its default.
@@ -343,42 +409,41 @@ fn trailing_profit(
     Some(of(activation, distance?, floor, step?, base?))
 }
 
-/// `deadline = "6h"`, `deadline = "scalping"`, `max_age = "6h"`, or
-/// `{ max_age, class, at, session_close, close_before }`: the earliest of what is given.
-fn deadline(policy: &Table<'_>) -> Option<Option<Rule>> {
-    let (value, short) = (policy.get("deadline"), policy.get("max_age"));
-    let by_age = |max_age| Rule::Deadline {
-        max_age: Some(max_age),
-        at: None,
-        session_close: None,
-        close_before: CLOSE_BEFORE,
-    };
-    match (value, short) {
-        (None, None) => None,
-        (None, Some(value)) => Some(value.span(AGE_BOUNDS).map(by_age)),
-        (Some(_), Some(value)) => {
-            value.problem("max_age and deadline say the same thing", "keep one of the two");
-            Some(None)
-        }
-        (Some(value), None) if value.is_table() => Some(deadline_table(&value)),
-        (Some(value), None) => Some(age(&value).map(by_age)),
+/// `max_age = "6h"`, the short form of a deadline.
+fn max_age(value: &Value<'_>, policy: &Table<'_>) -> Option<RuleSpec> {
+    if policy.get("deadline").is_some() {
+        value.problem("max_age and deadline say the same thing", "keep one of the two");
+        return None;
     }
+    value.span(AGE_BOUNDS).map(|age| by_age((age, None)))
+}
+
+fn by_age((age, preset): (Nanos, Option<Preset>)) -> RuleSpec {
+    let (at, session_close, close_before) = (None, None, CLOSE_BEFORE);
+    let rule = Rule::Deadline { max_age: Some(age), at, session_close, close_before };
+    RuleSpec { preset, ..RuleSpec::from(rule) }
+}
+
+/// `deadline = "6h"`, `deadline = "scalping"` or `{ max_age, class, at, session_close,
+/// close_before }`: the earliest of what is given.
+fn deadline(value: &Value<'_>) -> Option<RuleSpec> {
+    if value.is_table() { deadline_table(value) } else { age(value).map(by_age) }
 }
 
 /// A span, or the name of a kind of strategy.
-fn age(value: &Value<'_>) -> Option<Nanos> {
+fn age(value: &Value<'_>) -> Option<(Nanos, Option<Preset>)> {
     match value.node() {
         DeValue::String(text) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-            value.word(&AGES)
+            value.word(presets::ages())
         }
-        _ => value.span(AGE_BOUNDS),
+        _ => value.span(AGE_BOUNDS).map(|age| (age, None)),
     }
 }
 
-fn deadline_table(value: &Value<'_>) -> Option<Rule> {
+fn deadline_table(value: &Value<'_>) -> Option<RuleSpec> {
     let table = value.table("")?;
     let max_age = optional(table.get("max_age"), age);
-    let class = optional(table.get("class"), |value| value.word(&AGES));
+    let class = optional(table.get("class"), |value| value.word(presets::ages()));
     let at = optional(table.get("at"), point_in_time);
     let close = optional(table.get("session_close"), |value| {
         let at = match value.node() {
@@ -411,13 +476,15 @@ fn deadline_table(value: &Value<'_>) -> Option<Rule> {
         }
         (age, class) => age.or(class),
     };
+    let (max_age, preset) = max_age.map_or((None, None), |(age, preset)| (Some(age), preset));
     let (at, session_close) = (at?, close?);
     if max_age.is_none() && at.is_none() && session_close.is_none() {
         let what = "names no time";
         table.problem(what, "give max_age, at or session_close, such as max_age = \"6h\"");
         return None;
     }
-    Some(Rule::Deadline { max_age, at, session_close, close_before: close_before? })
+    let rule = Rule::Deadline { max_age, at, session_close, close_before: close_before? };
+    Some(RuleSpec { preset, ..RuleSpec::from(rule) })
 }
 
 /// A point in time after RFC 3339, as text or as TOML's own date and time.
