@@ -118,7 +118,7 @@ impl Engine {
 
     /// The first gate that keeps a true condition of the position from firing. A leg that is closed
     /// already closes none.
-    fn closed_gate(&self, slot: u32, skew: bool, now: Nanos) -> Option<Gate> {
+    pub(crate) fn closed_gate(&self, slot: u32, skew: bool, now: Nanos) -> Option<Gate> {
         let position = &self.positions[slot as usize];
         let legs = position.legs().iter().filter(|leg| leg.open > Qty::ZERO);
         for leg in legs.clone() {
@@ -205,6 +205,9 @@ impl Engine {
     /// What stays open of each leg when a candidate is followed.
     pub(crate) fn keep_of(&self, candidate: &Candidate) -> [Qty; LEGS_MAX] {
         let mut keep = [Qty::ZERO; LEGS_MAX];
+        if matches!(candidate.reason, Reason::LegLost | Reason::Imbalance) {
+            return self.remedy_of(candidate);
+        }
         if candidate.reason != Reason::Tiers {
             return keep;
         }

@@ -2,14 +2,14 @@
 
 use crate::arbiter::{Candidate, arbitrate, lost_to};
 use crate::engine::Engine;
-use crate::intent::{Input, Intent};
+use crate::intent::{Input, Intent, Reason, Urgency};
 use crate::limits::LEGS_MAX;
 use crate::net::{Compiled, NetForm};
 use crate::note::{EngineNote, Lost, Overruled};
 use crate::position::{PositionId, PositionState};
 use crate::tracked::{LivePlan, Tracked};
 use crate::trigger::{Condition, TriggerId};
-use crate::units::Nanos;
+use crate::units::{Nanos, Qty};
 
 impl Engine {
     /// One arbitration for everything that held at this event.
@@ -36,7 +36,11 @@ impl Engine {
         let winner = held[0];
         let slot = winner.position;
         let mut keep = self.keep_of(&winner);
-        for other in &held[1..] {
+        let repair = matches!(winner.reason, Reason::LegLost | Reason::Imbalance)
+            && keep.iter().any(|keep| *keep > Qty::ZERO);
+        // A repair goes at the market's price: what would only take a profit waits for its end.
+        let waits = |other: &&Candidate| repair && other.urgency == Urgency::Opportunistic;
+        for other in held[1..].iter().filter(|other| !waits(other)) {
             for (keep, wanted) in keep.iter_mut().zip(self.keep_of(other)) {
                 *keep = wanted.min(*keep);
             }
@@ -44,13 +48,21 @@ impl Engine {
         let position = &mut self.positions[slot as usize];
         let Some(plan) = &mut position.plan else {
             let urgency = winner.urgency;
-            position.plan = Some(LivePlan { intent: 0, urgency, keep, reached: false });
+            position.plan = Some(LivePlan { intent: 0, urgency, keep, reached: false, repair });
             position.state = PositionState::Exiting;
             self.leave_open(slot);
+            self.watch_balance(slot, self.now);
             self.raise(held);
             return;
         };
-        let mut raises = winner.urgency > plan.urgency;
+        // What fired here is armed again when the repair has ended.
+        if plan.repair && winner.urgency == Urgency::Opportunistic {
+            let covers = plan.intent;
+            held.iter().for_each(|other| self.overrule(other, covers, Lost::Covered));
+            return;
+        }
+        // A leg that is lost is written off by the intent, whatever the plan is already.
+        let mut raises = winner.urgency > plan.urgency || winner.reason == Reason::LegLost;
         for (keep, wanted) in plan.keep.iter_mut().zip(keep) {
             raises |= wanted < *keep;
             *keep = wanted.min(*keep);
@@ -58,6 +70,7 @@ impl Engine {
         // What a plan has of urgency it keeps: an intent that only lowers what stays open does not
         // ask for less of it.
         plan.urgency = plan.urgency.max(winner.urgency);
+        plan.repair &= plan.keep.iter().any(|keep| *keep > Qty::ZERO);
         let covers = plan.intent;
         if raises {
             self.raise(held);

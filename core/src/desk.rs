@@ -45,6 +45,8 @@ pub struct Counters {
     pub stuck: u64,
     /// Sends that the gate in front of the gateway held back.
     pub gate_trips: u64,
+    /// Legs that were put to what was read of them.
+    pub written_off: u64,
     /// Plans that ended, in the order of [`Outcome`].
     pub ended: [u64; 4],
 }
@@ -71,8 +73,9 @@ impl Desk {
         positions_max: usize,
         orders_max: usize,
     ) -> Self {
-        // One call brings at most one fill, and one end of a plan for each position.
-        let reports_max = positions_max + 1;
+        // One call brings at most one fill, and one end of a plan for each position; or a read of
+        // each leg, or the loss of each.
+        let reports_max = positions_max + 1 + orders_max;
         Self {
             epoch,
             instruments: instruments.to_vec(),
@@ -124,6 +127,11 @@ impl Desk {
             }
             Report::LegRead { position, leg, qty } => {
                 self.hash.fold(4);
+                self.hash.fold(u64::from(position.0) | u64::from(leg) << 32);
+                self.hash.fold(qty.raw() as u64);
+            }
+            Report::LegLost { position, leg, qty } => {
+                self.hash.fold(7);
                 self.hash.fold(u64::from(position.0) | u64::from(leg) << 32);
                 self.hash.fold(qty.raw() as u64);
             }

@@ -12,6 +12,7 @@ use crate::book::{Books, Change, GateCounters};
 use crate::event::{Event, GateSettings};
 use crate::hash::RunningHash;
 use crate::heap::{NIL, NodeId};
+use crate::hedge::Hedges;
 use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::intent::Intent;
 use crate::limits::{POLICIES_MAX, POSITIONS_MAX};
@@ -23,6 +24,7 @@ use crate::per_leg::Spare;
 use crate::policy::{Policy, PolicyId};
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
+use crate::reversal::Signals;
 use crate::tick::{Quote, Tick, TickKind};
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
@@ -99,6 +101,8 @@ pub struct Engine {
     pub(crate) hash: RunningHash,
     pub(crate) counters: EngineCounters,
     pub(crate) notes: Notes,
+    pub(crate) hedges: Hedges,
+    pub(crate) signals: Signals,
 }
 
 /// Notes that wait at most; see [`Engine::poll_note`].
@@ -148,6 +152,8 @@ impl Engine {
             hash: RunningHash::new(),
             counters: EngineCounters::default(),
             notes: Notes::with_capacity(NOTES_MAX),
+            hedges: Hedges::with_capacity(positions),
+            signals: Signals::with_capacity(instruments.len()),
         }
     }
 
@@ -224,6 +230,7 @@ impl Engine {
                 max: crate::limits::TRACKS_MAX,
             });
         }
+        self.begin_hedge(slot);
         self.end_filled_tiers(slot);
         self.each_trigger(slot, Self::recompile);
         self.each_trigger(slot, |engine, id| {
@@ -388,8 +395,10 @@ impl Engine {
     }
 
     /// A timer of a part of the engine that is no trigger.
-    fn on_system_timer(&mut self, _now: Nanos, timer: SystemTimer, _index: u32) {
-        match timer {}
+    fn on_system_timer(&mut self, _now: Nanos, timer: SystemTimer, index: u32) {
+        match timer {
+            SystemTimer::Signal => self.signal_expires(index),
+        }
     }
 
     fn on_tick(&mut self, now: Nanos, tick: &Tick) {

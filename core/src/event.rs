@@ -68,6 +68,16 @@ pub enum Report {
         /// What is held for this leg.
         qty: Qty,
     },
+    /// A leg is this small by no order of ours: enough reads agreed, and the executor has put its
+    /// books to what was read last.
+    LegLost {
+        /// The position.
+        position: PositionId,
+        /// Index of the leg.
+        leg: u8,
+        /// What is left of it.
+        qty: Qty,
+    },
     /// A fill of an entry's leg.
     EntryFill {
         /// The position that is being entered.
@@ -90,6 +100,20 @@ pub enum Report {
         /// How.
         outcome: EntryOutcome,
     },
+}
+
+impl Report {
+    /// The position that it is about.
+    #[must_use]
+    pub const fn position(&self) -> PositionId {
+        let (Self::Fill { position, .. }
+        | Self::PlanEnded { position, .. }
+        | Self::LegRead { position, .. }
+        | Self::LegLost { position, .. }
+        | Self::EntryFill { position, .. }
+        | Self::EntryEnded { position, .. }) = *self;
+        position
+    }
 }
 
 /// How an entry ended.

@@ -63,11 +63,13 @@ pub struct LegView {
 /// See the module.
 #[derive(Debug)]
 pub struct Executor {
-    exits: Vec<Option<Exit>>,
+    pub(crate) exits: Vec<Option<Exit>>,
     wakes: Wakes,
-    desk: Desk,
+    pub(crate) desk: Desk,
     legs_free: usize,
     orders_max: usize,
+    /// Positions taken on so far.
+    taken: u64,
 }
 
 impl Executor {
@@ -84,6 +86,7 @@ impl Executor {
             desk: Desk::new(instruments, epoch, limits.positions, limits.orders),
             legs_free: limits.orders,
             orders_max: limits.orders,
+            taken: 0,
         }
     }
 
@@ -133,8 +136,10 @@ impl Executor {
                 HoldingKey { account: leg.account, instrument: leg.instrument, side: leg.side };
             Leg::new(leg, holdings.add(key, leg.qty), terms)
         });
+        self.taken += 1;
         self.exits[slot] = Some(Exit {
             id,
+            taken: self.taken,
             scale: terms.scale,
             settings: exit.clone(),
             max_unhedged: terms.max_unhedged,
@@ -169,7 +174,7 @@ impl Executor {
     /// awaited; legs without one act at once.
     pub fn on_intent(&mut self, now: Nanos, intent: &Intent, quotes: &impl Quotes) {
         match exit_mut(&mut self.exits, intent.position) {
-            Some(exit) if !exit.closed => exit.on_intent(now, intent, &self.desk, quotes),
+            Some(exit) if !exit.closed => exit.on_intent(now, intent, &mut self.desk, quotes),
             _ => {
                 self.desk.counters.ignored_intents += 1;
                 return;

@@ -22,6 +22,8 @@ use crate::units::{Nanos, Price, Qty};
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) id: PositionId,
+    /// How many positions were taken on up to this one.
+    pub(crate) taken: u64,
     /// Decimals of its money: see [`crate::admission::Terms`].
     pub(crate) scale: u8,
     pub(crate) settings: ExitSettings,
@@ -45,8 +47,15 @@ pub(crate) enum Step {
 
 impl Exit {
     /// Takes the engine's decision in.
-    pub(crate) fn on_intent(&mut self, now: Nanos, intent: &Intent, desk: &Desk, q: &impl Quotes) {
+    pub(crate) fn on_intent(
+        &mut self,
+        now: Nanos,
+        intent: &Intent,
+        desk: &mut Desk,
+        q: &impl Quotes,
+    ) {
         assert_eq!(usize::from(intent.legs), self.legs.len(), "the engine knows the position");
+        self.write_off(intent, desk);
         let rose = match &mut self.plan {
             Some(plan) => plan.raise(intent),
             None => {

@@ -123,6 +123,13 @@ impl Holdings {
         assert!(holding.live >= 0, "released more than was live");
     }
 
+    /// This much is gone by no order of ours.
+    pub(crate) fn write_off(&mut self, place: HoldingPlace, qty: Qty) {
+        let holding = &mut self.places[place.0 as usize];
+        holding.open -= i128::from(qty.raw());
+        assert!(holding.open >= holding.live, "live exits exceed the holding");
+    }
+
     /// This much of a live order was filled.
     pub(crate) fn fill(&mut self, place: HoldingPlace, qty: Qty) {
         let holding = &mut self.places[place.0 as usize];

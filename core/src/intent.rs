@@ -177,7 +177,8 @@ pub struct Intent {
     pub policy_version: u32,
     /// Index of the rule; 255 for an operator.
     pub rule: u8,
-    /// Index of the tier, for `tiers`; the part of a trailing rule; else 0.
+    /// Index of the tier, for `tiers`; the part of a trailing rule; of `leg_lost` and `imbalance` the
+    /// legs that are less than the books have, a bit each; else 0.
     pub part: u8,
     /// Why.
     pub reason: Reason,

@@ -45,6 +45,10 @@ pub(crate) struct Leg {
     pub(crate) side: Side,
     pub(crate) entry: Price,
     pub(crate) original: Qty,
+    /// What matches the other legs: the hedge ratio.
+    pub(crate) ratio: Qty,
+    /// What the last read showed for this leg, less what was filled since.
+    pub(crate) read: Option<Qty>,
     pub(crate) place: HoldingPlace,
     /// From the instrument's to the position's money scale: 10^(S − s).
     pub(crate) align: i64,
@@ -82,6 +86,8 @@ impl Leg {
             side: spec.side,
             entry: spec.entry,
             original: spec.qty,
+            ratio: spec.qty,
+            read: None,
             place,
             align: terms.align,
             fees_paid: terms.fees_paid,
@@ -156,6 +162,7 @@ impl Leg {
         };
         self.live = self.live.checked_sub(qty).expect(KEPT);
         self.open = self.open.checked_sub(qty).expect(KEPT);
+        self.read = self.read.map(|read| read.checked_sub(qty).unwrap_or(Qty::ZERO));
         assert!(self.live <= self.open, "live exits exceed the leg");
         desk.holdings.fill(self.place, qty);
 

@@ -42,6 +42,7 @@ mod exit;
 mod guard;
 pub mod hash;
 mod heap;
+mod hedge;
 pub mod holding;
 pub mod instrument;
 pub mod intent;
@@ -59,7 +60,9 @@ pub mod plan;
 pub mod policy;
 pub mod position;
 pub mod pricing;
+mod reads;
 mod register;
+mod reversal;
 mod rules;
 #[cfg(test)]
 mod testing;

@@ -51,6 +51,7 @@ impl Engine {
         let position = &mut self.positions[slot as usize];
         position.first = TriggerId::NONE;
         position.state = PositionState::Closed;
+        self.hedges.release(&mut position.hedge);
         self.spare_legs.give(&mut position.legs);
         self.spare_forms.give(&mut position.forms);
         let timer = core::mem::replace(&mut position.rest_timer, NodeId::NONE);
@@ -94,9 +95,19 @@ impl Engine {
                 }
                 self.on_plan_ended(now, slot, outcome);
             }
-            Report::LegRead { position, .. }
-            | Report::EntryFill { position, .. }
-            | Report::EntryEnded { position, .. } => {
+            Report::LegRead { position, leg, qty } => {
+                // Nothing is done about dust any more.
+                if self.state(position) == Some(PositionState::DustResidual) {
+                    return;
+                }
+                let Some(slot) = self.live_slot(position) else { return };
+                self.on_leg_read(now, slot, leg, qty);
+            }
+            Report::LegLost { position, leg, qty } => {
+                let Some(slot) = self.live_slot(position) else { return };
+                self.on_leg_lost(now, slot, leg, qty);
+            }
+            Report::EntryFill { position, .. } | Report::EntryEnded { position, .. } => {
                 self.stray("a report that is not built", Some(position));
             }
         }
@@ -109,7 +120,8 @@ impl Engine {
             return;
         }
         let fees = self.policies[usize::from(position.policy)].fees;
-        let leg = &mut position.legs[usize::from(leg)];
+        let at = usize::from(leg);
+        let leg = &mut position.legs[at];
         let qty = fill.qty.min(leg.open);
         if qty < fill.qty {
             self.counters.overfills += 1;
@@ -125,8 +137,10 @@ impl Engine {
         }
         position.note_reached();
         position.backoff = Nanos(0);
+        self.read_less(slot, at, qty);
         self.end_filled_tiers(slot);
         self.refresh(slot, now);
+        self.watch_balance(slot, now);
     }
 
     /// Tiers whose share is closed are done: also one whose share is less than a lot of every leg.
@@ -143,7 +157,7 @@ impl Engine {
     }
 
     /// Recomputes a position's numbers and looks at every armed trigger again.
-    fn refresh(&mut self, slot: u32, now: Nanos) {
+    pub(crate) fn refresh(&mut self, slot: u32, now: Nanos) {
         let position = &mut self.positions[slot as usize];
         position.refresh(&self.policies[usize::from(position.policy)]);
         self.each_trigger(slot, |engine, id| {
@@ -161,7 +175,10 @@ impl Engine {
         position.legs.iter_mut().for_each(Leg::settle);
         position.refresh(&self.policies[usize::from(position.policy)]);
         match outcome {
-            Outcome::Closed => self.release(slot),
+            Outcome::Closed => {
+                self.release(slot);
+                self.signals_on_closed();
+            }
             Outcome::Dust => {
                 position.state = PositionState::DustResidual;
                 self.each_trigger(slot, |engine, id| engine.take(id));
@@ -183,6 +200,7 @@ impl Engine {
                 self.resume(slot, now, Some(until));
             }
         }
+        self.watch_balance(slot, now);
     }
 
     /// Watches everything again after a plan has ended; what fired opportunistically in a missed
@@ -243,8 +261,8 @@ impl Engine {
                 let change = self.books.end_hold(id);
                 self.on_change(now, id, change);
             }
-            Command::Signal { .. }
-            | Command::SetState(_)
+            Command::Signal { instrument, side } => self.on_signal(now, instrument, side),
+            Command::SetState(_)
             | Command::Reset(_)
             | Command::Equity(_)
             | Command::Transfer(_)

@@ -61,6 +61,10 @@ pub const TRADES_PER_ORDER: usize = 16;
 pub const POLL_EVERY: Nanos = Nanos::from_millis(100);
 /// First back-off after an order that a venue refused for a passing reason; doubles.
 pub const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
+/// Least span between two reads of a leg that count as two.
+pub const READS_APART: Nanos = Nanos::from_secs(1);
+/// How long a signal waits for what it conflicts with to be closed.
+pub const SIGNAL_TTL: Nanos = Nanos::from_secs(5);
 /// Longest of those back-offs.
 pub const BACKOFF_LAST: Nanos = Nanos::from_secs(8);
 /// Back-off after an order that the venue would refuse again.

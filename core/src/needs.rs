@@ -34,6 +34,8 @@ impl Needs {
         for trigger in triggers {
             match (trigger.role, trigger.reason) {
                 (Role::Step, _) | (_, Reason::Deadline) => needs.timers += 1,
+                // Reads and signals raise these: they stand in no table.
+                (_, Reason::LegLost | Reason::Imbalance | Reason::Reversal) => {}
                 // What it sets off begins when it has ended, and takes its place.
                 (Role::Activate, _) => {}
                 (

@@ -2,8 +2,9 @@
 
 use alloc::collections::VecDeque;
 
+use crate::instrument::InstrumentId;
 use crate::intent::{Reason, Urgency};
-use crate::position::PositionId;
+use crate::position::{PositionId, Side};
 
 /// A note of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,29 @@ pub enum EngineNote {
     },
     /// A rule held and did not give the intent its reason.
     Overruled(Overruled),
+    /// A position does not make way for a signal to the other side.
+    SignalRefused {
+        /// Which.
+        position: PositionId,
+        /// Why.
+        why: SignalRefusal,
+    },
+    /// Nothing stands against a signal any more: what it wants to enter may be entered.
+    EntryAllowed {
+        /// The signal's instrument.
+        instrument: InstrumentId,
+        /// Its side.
+        side: Side,
+    },
+    /// A signal enters nothing.
+    SignalDropped {
+        /// The signal's instrument.
+        instrument: InstrumentId,
+        /// Its side.
+        side: Side,
+        /// Why.
+        why: SignalDrop,
+    },
 }
 
 /// A rule that held when another one had its way. Notes of an event tell all of them; what they
@@ -66,6 +90,58 @@ impl Lost {
     }
 }
 
+/// Why a position does not make way for a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalRefusal {
+    /// Its net is below nought.
+    PositionLosing,
+    /// Its net is not below nought and less than its rule asks for.
+    InsufficientProfit,
+    /// Its net cannot be told: a price is missing, stale, or of another moment than the others.
+    NoPrice,
+    /// Its policy has no reversal rule.
+    NoRule,
+    /// What is left of it cannot be sold.
+    Dust,
+}
+
+impl SignalRefusal {
+    /// The name that reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PositionLosing => "position_losing",
+            Self::InsufficientProfit => "insufficient_profit",
+            Self::NoPrice => "no_price",
+            Self::NoRule => "no_rule",
+            Self::Dust => "dust",
+        }
+    }
+}
+
+/// Why a signal enters nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalDrop {
+    /// A position on the other side does not make way.
+    Refused,
+    /// What it conflicts with was not closed in time.
+    Expired,
+    /// A newer signal for the instrument came.
+    Replaced,
+}
+
+impl SignalDrop {
+    /// The name that reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
 impl EngineNote {
     /// The position that it speaks of; `None` when of none in particular.
     #[must_use]
@@ -73,6 +149,8 @@ impl EngineNote {
         match *self {
             Self::Stray { position, .. } => position,
             Self::Overruled(Overruled { position, .. }) => Some(position),
+            Self::SignalRefused { position, .. } => Some(position),
+            Self::EntryAllowed { .. } | Self::SignalDropped { .. } => None,
         }
     }
 }

@@ -155,6 +155,8 @@ pub(crate) struct LivePlan {
     pub(crate) keep: [Qty; LEGS_MAX],
     /// A fill has brought every leg to its target; the report of the end is on its way.
     pub(crate) reached: bool,
+    /// It closes what one leg has too much of: opportunistic rules wait for its end.
+    pub(crate) repair: bool,
 }
 
 /// A position; what it has of each leg beyond the first comes from the engine's [`Spare`] room.
@@ -179,6 +181,8 @@ pub(crate) struct Tracked {
     pub(crate) backoff: Nanos,
     pub(crate) rest_timer: NodeId,
     pub(crate) first: TriggerId,
+    /// Place of its hedge ratio and reads, or [`crate::hedge::NO_HEDGE`].
+    pub(crate) hedge: u32,
 }
 
 const _: () = assert!(size_of::<Leg>() == 128 && size_of::<LegForm>() == 32);
@@ -201,6 +205,7 @@ impl Tracked {
             backoff: Nanos(0),
             rest_timer: NodeId::NONE,
             first: TriggerId::NONE,
+            hedge: crate::hedge::NO_HEDGE,
         }
     }
 

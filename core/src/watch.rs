@@ -111,11 +111,14 @@ pub(crate) enum Timer {
 
 /// A timer that belongs to no trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SystemTimer {}
+pub(crate) enum SystemTimer {
+    /// A signal has waited long enough: by instrument.
+    Signal,
+}
 
 impl SystemTimer {
     /// In the order of their numbers.
-    const ALL: [Self; 0] = [];
+    const ALL: [Self; 1] = [Self::Signal];
 }
 
 impl Timer {
@@ -155,7 +158,7 @@ impl Watch {
             groups: Groups::with_capacity(limits.trails),
             pairs: Pairs::with_capacity(limits.nets, instruments),
             guarded: GuardSlab::with_capacity(limits.nets),
-            timers: Heaps::with_capacity(limits.timers + instruments + limits.positions),
+            timers: Heaps::with_capacity(limits.timers + 2 * instruments + limits.positions),
             timer_root: Root::EMPTY,
         }
     }

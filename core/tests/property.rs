@@ -77,6 +77,10 @@ fn engine_decides_as_the_formulas_say() {
             assert!(fired[name] > 500, "{name} was hardly tested");
             assert!(boundary[name] > 20, "{name} hardly met its threshold exactly");
         }
+        // Reads and signals come a hundred times less often than quotes.
+        for name in ["leg_lost", "imbalance", "reversal"] {
+            assert!(fired[name] > 200, "{name} was hardly tested");
+        }
         // A base amount of one instrument's size is at times nothing beside another's.
         assert!(refused * 1_000 < compared, "registrations are refused too often");
     }

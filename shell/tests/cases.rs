@@ -86,6 +86,27 @@ fn an_operator_closes_what_he_means() {
     });
 }
 
+/// What is told of a run as it goes. Whether the books agree in the end is for its reader to see.
+fn told(case: &Case) -> Vec<String> {
+    let output = common::replay(&case.config, &case.recordings, &["--verbose"]);
+    assert_calm(&output, &case.name);
+    let lines = text(&output.stdout).lines();
+    lines.filter(|line| line.starts_with("09:")).map(str::to_owned).collect()
+}
+
+#[test]
+fn reads_and_signals_are_acted_upon() {
+    check_cases("cases/reads.txt", |case| {
+        let output = common::replay(&case.config, &case.recordings, &["--json"]);
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let books = if json["books_agree"] == true { "agree" } else { "disagree" };
+        let mut lines = told(case);
+        lines.extend(outcome(&json));
+        lines.push(format!("books {books}"));
+        lines
+    });
+}
+
 #[test]
 fn a_close_that_means_nothing_is_refused() {
     let bad = [

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex};
 
 use common::Scratch;
 use decided_again::{Tally, left, read, redecide};
+use reap_core::event::Report;
 use reap_core::executor::Executor;
-use reap_core::instrument::{Instrument, InstrumentId, SourceId};
+use reap_core::instrument::{AccountId, Instrument, InstrumentId, SourceId};
 use reap_core::intent::{Intent, Reason};
 use reap_core::limits::LEGS_MAX;
 use reap_core::log::{Named, NotSentWhy, Record};
@@ -116,6 +117,8 @@ struct Venue {
     history: Vec<OrderEvent>,
     refuse: bool,
     trades: u64,
+    /// What is read next of what accounts hold.
+    reads: Vec<GatewayEvent>,
 }
 
 /// Takes orders or not; says what the test has it say.
@@ -153,9 +156,9 @@ impl Gateway for Anything {
 
     fn poll(&mut self, _: Nanos, _: &TableReader, out: &mut Vec<GatewayEvent>) -> usize {
         let mut venue = self.venue.lock().unwrap();
-        let count = venue.said.len();
         out.extend(venue.said.drain(..).map(GatewayEvent::Order));
-        count
+        out.append(&mut venue.reads);
+        out.len()
     }
 
     fn next_timer(&self) -> Option<Nanos> {
@@ -352,7 +355,8 @@ impl Rig {
             position: PositionId(at as u32),
             policy_version: 1,
             rule: 0,
-            part: 0,
+            // Of a leg that is lost: every leg whose last read was short.
+            part: if reason == Reason::LegLost { 0b1111 } else { 0 },
             reason,
             urgency: reason.urgency(),
             legs,
@@ -361,6 +365,14 @@ impl Rig {
             inputs: [None; LEGS_MAX],
         };
         self.intents.push(ToExecution::Intent(intent)).unwrap();
+    }
+
+    /// The venue is asked what is held of an instrument: all, less than that, or nothing.
+    fn read(&mut self, at: usize) {
+        let qty = [1_000_000, 150, 100, 0][self.random.below(4) as usize];
+        let qty = if at.is_multiple_of(2) { qty } else { -qty };
+        let (account, instrument) = (AccountId(0), InstrumentId(at as u16));
+        self.venue.lock().unwrap().reads.push(GatewayEvent::Position { account, instrument, qty });
     }
 
     /// A settlement of an instrument's funding has passed.
@@ -394,15 +406,30 @@ impl Rig {
             let spread = if self.random.one_in(4) { 200 } else { 1 };
             self.quote(at, spread);
         }
-        let reasons = [Reason::TakeProfit, Reason::Deadline, Reason::StopLoss, Reason::Operator];
+        let reasons = [
+            Reason::TakeProfit,
+            Reason::Deadline,
+            Reason::StopLoss,
+            Reason::Operator,
+            Reason::LegLost,
+        ];
         if self.random.one_in(3) {
             let at = self.random.below(POSITIONS as u64) as usize;
-            let reason = reasons[self.random.below(4) as usize];
+            let reason = reasons[self.random.below(5) as usize];
+            if reason == Reason::LegLost {
+                // Only what a read has shown to be lost is written off.
+                self.read(at % INSTRUMENTS);
+                self.work();
+            }
             self.decide(at, reason);
         }
         if self.random.one_in(10) {
             let at = self.random.below(INSTRUMENTS as u64) as usize;
             self.settle(at);
+        }
+        if self.random.one_in(8) {
+            let at = self.random.below(INSTRUMENTS as u64) as usize;
+            self.read(at);
         }
         let acts = self.random.below(4);
         for _ in 0..acts {
@@ -484,8 +511,13 @@ fn the_log_decides_everything_once_more() {
     assert_eq!(again, hash);
     // In the order in which they left, none twice, none missing.
     assert_eq!(venue.lock().unwrap().sent, left(&records));
-    let Tally { intents, answers, timers, unsent, amounts, orders, reports, .. } = tally;
-    assert!([intents, answers, timers, unsent, amounts, orders, reports].iter().all(|&n| n > 20));
+    let Tally { intents, answers, timers, unsent, amounts, reads, orders, reports, .. } = tally;
+    let counts = [intents, answers, timers, unsent, amounts, reads, orders, reports];
+    assert!(counts.iter().all(|&n| n > 20));
+    let lost =
+        |(_, record): &&(Nanos, Record)| matches!(record, Record::Report(Report::LegLost { .. }));
+    let lost = records.iter().filter(lost).count();
+    assert!(lost > 5, "{lost} legs written off");
     assert_eq!(tally.positions, POSITIONS as u64);
     assert!(tally.sights_max > 64, "more than sixteen records of sights at one step");
     assert!(tally.orders_max >= 4);

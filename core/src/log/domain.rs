@@ -374,6 +374,13 @@ impl Wire for Report {
                 outcome.put(out);
                 out.skip(REPORT_FILL - u64::LEN - EntryOutcome::LEN);
             }
+            Self::LegLost { position, leg, qty } => {
+                6u8.put(out);
+                position.put(out);
+                leg.put(out);
+                qty.put(out);
+                out.skip(REPORT_FILL - 1 - Qty::LEN);
+            }
         }
     }
 
@@ -405,6 +412,11 @@ impl Wire for Report {
                 let (entry, outcome) = (Wire::take(from)?, Wire::take(from)?);
                 from.skip(REPORT_FILL - u64::LEN - EntryOutcome::LEN)?;
                 Some(Self::EntryEnded { position, entry, outcome })
+            }
+            6 => {
+                let (leg, qty) = (Wire::take(from)?, Wire::take(from)?);
+                from.skip(REPORT_FILL - 1 - Qty::LEN)?;
+                Some(Self::LegLost { position, leg, qty })
             }
             _ => None,
         }

@@ -19,7 +19,8 @@
 //! has one length in one version; what an [`Option`] or a short list leaves out is zeros.
 //!
 //! **In the log**, each input of the executor stands first ([`Record::Intent`], [`Record::Answer`],
-//! [`Record::NotSent`], [`Record::Timer`], [`Record::Position`], [`Record::Amounts`]), then what it
+//! [`Record::NotSent`], [`Record::Timer`], [`Record::Position`], [`Record::Amounts`],
+//! [`Record::Read`]), then what it
 //! read of the latest quotes while it worked on that ([`Record::Saw`], gathered by [`Sights`]), then
 //! what it gave ([`Record::Order`], [`Record::Report`]). All of it is written before an order's
 //! bytes go out.

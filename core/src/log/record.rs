@@ -78,6 +78,15 @@ pub enum Record {
     Answer(OrderEvent),
     /// What the executor told the engine.
     Report(Report),
+    /// What a venue says that an account holds: an answer to a query.
+    Read {
+        /// The account.
+        account: AccountId,
+        /// What is held.
+        instrument: InstrumentId,
+        /// Signed, at the instrument's quantity scale.
+        qty: i64,
+    },
 }
 
 /// The beginning of a run: the epoch stands in the record's own head.
@@ -336,6 +345,13 @@ kinds! {
         |from: From<'_, '_>| Some(Self::Answer(Wire::take(from)?));
     13 "report" Self::Report(report) => [report, Report]
         |from: From<'_, '_>| Some(Self::Report(Wire::take(from)?));
+    14 "read" Self::Read { account, instrument, qty } =>
+        [account, AccountId; instrument, InstrumentId; qty, i64]
+        |from: From<'_, '_>| Some(Self::Read {
+            account: Wire::take(from)?,
+            instrument: Wire::take(from)?,
+            qty: Wire::take(from)?,
+        });
 }
 
 impl Record {

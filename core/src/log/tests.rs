@@ -191,6 +191,8 @@ fn all() -> Vec<Record> {
             intent: 0x0102_0304_0506_0708,
             outcome: Outcome::Missed,
         }),
+        Record::Report(Report::LegLost { position: id().position, leg: 3, qty: qty(7) }),
+        Record::Read { account: AccountId(3), instrument: InstrumentId(2), qty: -7 },
     ]
 }
 

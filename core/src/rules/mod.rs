@@ -6,6 +6,9 @@
 pub(crate) mod break_even;
 pub(crate) mod decay;
 pub(crate) mod erosion;
+mod imbalance;
+mod leg_lost;
+mod reversal;
 
 use crate::instrument::Instrument;
 use crate::intent::Reason;
@@ -32,13 +35,13 @@ pub(crate) fn check(
         Rule::ProfitErosion { minimum, fraction } => {
             erosion::check(rule, minimum, *fraction, position)
         }
+        Rule::LegLost { reads, .. } => leg_lost::check(rule, *reads),
+        Rule::Imbalance { share, .. } => imbalance::check(rule, *share, position),
+        Rule::Reversal { at, base } => reversal::check(rule, *at, *base, position),
         Rule::Liquidation { .. }
         | Rule::Dump { .. }
         | Rule::Correlation { .. }
-        | Rule::FundingFlip { .. }
-        | Rule::LegLost { .. }
-        | Rule::Imbalance { .. }
-        | Rule::Reversal { .. } => {
+        | Rule::FundingFlip { .. } => {
             Err(RegisterError::Rule { rule, field: "rule", value: 0, bound: "one that is built" })
         }
         _ => unreachable!("registration checks it itself"),
@@ -51,11 +54,14 @@ pub(crate) fn parts(said: &Rule, position: &Tracked, add: Add<'_>) {
         Rule::Decay { .. } => decay::parts(add),
         Rule::BreakEven { .. } => break_even::parts(add),
         Rule::ProfitErosion { .. } => erosion::parts(position, add),
+        Rule::LegLost { .. } => add(0, Reason::LegLost, Role::Fire, Stage::Armed),
+        Rule::Imbalance { .. } => add(0, Reason::Imbalance, Role::Fire, Stage::Armed),
+        Rule::Reversal { .. } => add(0, Reason::Reversal, Role::Fire, Stage::Armed),
         _ => {}
     }
 }
 
-/// Compiles a trigger of such a rule.
+/// Compiles a trigger of such a rule. What reads and signals raise is compared with no price.
 pub(crate) fn condition(
     position: &Tracked,
     rule: &Rule,

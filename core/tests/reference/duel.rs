@@ -31,6 +31,8 @@ pub(crate) struct Duel {
     last: BTreeMap<PositionId, u64>,
     pub(crate) compared: u64,
     pub(crate) refused: u64,
+    /// What was said of signals: a case shows it.
+    pub(crate) said: Vec<EngineNote>,
 }
 
 /// Where the two part.
@@ -51,7 +53,8 @@ impl Duel {
             reference.add_policy(policy.clone());
         }
         let (sides, last) = (BTreeMap::new(), BTreeMap::new());
-        Self { engine, reference, now: Nanos(0), sides, last, compared: 0, refused: 0 }
+        let said = Vec::new();
+        Self { engine, reference, now: Nanos(0), sides, last, compared: 0, refused: 0, said }
     }
 
     /// Every timer that is due by `to`, each at its time.
@@ -113,7 +116,7 @@ impl Duel {
         for intent in &intents {
             self.check_compiled(intent)?;
         }
-        self.check_losers(&intents)?;
+        self.check_said(&intents)?;
         for (id, state) in self.reference.positions() {
             let engine = self.engine.state(id);
             // A closed position's slot may be another's by now.
@@ -132,26 +135,46 @@ impl Duel {
         Ok(got)
     }
 
-    /// The engine says of every rule that held and lost what the reference says, and names the
-    /// intent of this event that it lost to, or the one of the plan that covers it.
-    fn check_losers(&mut self, intents: &[Intent]) -> Result<(), Mismatch> {
+    /// The engine says of signals what the reference says, and of every rule that held and lost; it
+    /// names the intent of this event that it lost to, or the one of the plan that covers it.
+    fn check_said(&mut self, intents: &[Intent]) -> Result<(), Mismatch> {
         self.last.extend(intents.iter().map(|intent| (intent.position, intent.seq)));
-        let mut said = Vec::new();
+        let (mut lost, mut of_signals) = (Vec::new(), Vec::new());
         while let Some(note) = self.engine.poll_note() {
-            let EngineNote::Overruled(of) = note else { continue };
+            let of = match note {
+                EngineNote::Overruled(of) => of,
+                EngineNote::SignalRefused { .. }
+                | EngineNote::SignalDropped { .. }
+                | EngineNote::EntryAllowed { .. } => {
+                    of_signals.push(note);
+                    continue;
+                }
+                _ => continue,
+            };
             let Overruled { position, intent, rule, part, reason, urgency, why } = of;
             let ours = intents.iter().any(|intent| intent.position == position);
             if self.last.get(&position) != Some(&intent) || ours == (why == Lost::Covered) {
                 return Err(self.mismatch(format!("intent of {of:?}"), Some(position)));
             }
-            said.push(Loser { position, rule, part, reason, urgency, why });
+            lost.push(Loser { position, rule, part, reason, urgency, why });
         }
-        said.sort();
+        lost.sort();
         self.reference.losers.sort();
-        if said != self.reference.losers {
-            let position = said.first().or(self.reference.losers.first()).map(|of| of.position);
-            let what = format!("lost: engine {said:?}\nreference {:?}", self.reference.losers);
+        if lost != self.reference.losers {
+            let position = lost.first().or(self.reference.losers.first()).map(|of| of.position);
+            let what = format!("lost: engine {lost:?}\nreference {:?}", self.reference.losers);
             return Err(self.mismatch(what, position));
+        }
+        self.said.extend(&of_signals);
+        let sorted = |notes: Vec<EngineNote>| {
+            let mut said: Vec<String> = notes.iter().map(|note| format!("{note:?}")).collect();
+            said.sort();
+            said
+        };
+        let (engine, reference) = (sorted(of_signals), sorted(self.reference.take_said()));
+        if engine != reference {
+            let what = format!("said: engine {engine:?}, reference {reference:?}");
+            return Err(self.mismatch(what, None));
         }
         Ok(())
     }
@@ -285,7 +308,12 @@ fn replay(world: &World, steps: &[Step]) -> Option<Mismatch> {
 fn renamed(event: &Event, ids: &BTreeMap<PositionId, PositionId>) -> Option<Event> {
     let mut event = *event;
     match &mut event {
-        Event::Report(Report::Fill { position, .. } | Report::PlanEnded { position, .. })
+        Event::Report(
+            Report::Fill { position, .. }
+            | Report::PlanEnded { position, .. }
+            | Report::LegRead { position, .. }
+            | Report::LegLost { position, .. },
+        )
         | Event::Command(
             Command::Close { which: Which::Position(position), .. }
             | Command::Amounts { position, .. },

@@ -13,6 +13,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 use super::exact::Exact;
 use super::formulas::{self, Leg, Seen};
 use super::gates::Gates;
+use super::hedge::Hedge;
 use super::rules::{decay, erosion};
 
 /// Parts of a trailing rule, as an intent numbers them.
@@ -58,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) keep: Vec<Qty>,
     /// Every leg was filled to its target: the plan is over but for the report of it.
     pub(crate) reached: bool,
+    /// It closes what one leg has too much of.
+    pub(crate) repairs: bool,
 }
 
 /// A position.
@@ -72,6 +75,9 @@ pub(crate) struct Life {
     /// A quote was accepted while Open that the marks have not seen.
     marks_due: bool,
     misses: u32,
+    hedge: Hedge,
+    /// What leg_lost and imbalance would keep, by rule.
+    remedies: Vec<Vec<Qty>>,
 }
 
 impl Life {
@@ -92,7 +98,10 @@ impl Life {
             RuleState { parts: numbers.into_iter().map(|n| (n, Part::Armed)).collect(), mark }
         };
         let rules = policy.rules.iter().map(|said| state(&said.rule)).collect();
+        let hedged: Vec<_> = legs.iter().map(|leg| (leg.spec, leg.instrument)).collect();
         let mut life = Self {
+            hedge: Hedge::new(&hedged),
+            remedies: vec![Vec::new(); policy.rules.len()],
             spec,
             policy,
             legs,
@@ -131,11 +140,20 @@ impl Life {
     }
 
     /// A fill. False when it contradicts what is open.
-    pub(crate) fn on_fill(&mut self, leg: u8, price: Price, qty: Qty, fee: i128) -> bool {
-        let Some(leg) = self.legs.get_mut(usize::from(leg)) else { return false };
+    pub(crate) fn on_fill(
+        &mut self,
+        leg: u8,
+        price: Price,
+        qty: Qty,
+        fee: i128,
+        now: Nanos,
+    ) -> bool {
+        let at = usize::from(leg);
+        let Some(leg) = self.legs.get_mut(at) else { return false };
         if qty.raw() > leg.open {
             return false;
         }
+        self.hedge.filled(at, qty.raw());
         leg.fill(price, qty.raw(), fee, self.policy.fees);
         if self.plan.is_none() {
             leg.settle();
@@ -146,6 +164,7 @@ impl Life {
         }
         self.misses = 0;
         self.settle_tiers();
+        self.balance(now);
         true
     }
 
@@ -185,7 +204,97 @@ impl Life {
                 }
             }
         }
+        self.balance(now);
         true
+    }
+
+    /// The time since which the legs are off their ratio without a plan.
+    pub(crate) fn balance(&mut self, now: Nanos) {
+        let open = self.hedge.known(&self.open());
+        let share = self.policy.rules.iter().find_map(|said| match said.rule {
+            Rule::Imbalance { share, .. } => Some(share),
+            _ => None,
+        });
+        let off = share.is_some_and(|share| self.hedge.is_off(&open, share));
+        let off = off && self.state == PositionState::Open && self.plan.is_none();
+        let since = self.hedge.off_since.unwrap_or(now);
+        self.hedge.off_since = off.then_some(since);
+    }
+
+    fn open(&self) -> Vec<i64> {
+        self.legs.iter().map(|leg| leg.open).collect()
+    }
+
+    /// What a venue says that is held of a leg, and the rules that this brings to hold.
+    pub(crate) fn on_read(&mut self, now: Nanos, leg: usize, qty: i64) -> Vec<Firing> {
+        if !self.is_live() {
+            return Vec::new();
+        }
+        let open = self.open();
+        self.hedge.read(now, leg, qty, open[leg]);
+        self.balance(now);
+        let mut firings = Vec::new();
+        let (mut lost_told, mut off_told) = (false, false);
+        for rule in 0..self.rules.len() {
+            if self.rules[rule].parts[0].1 != Part::Armed {
+                continue;
+            }
+            match self.policy.rules[rule].rule {
+                Rule::LegLost { reads, then } if !lost_told => {
+                    let Some((mask, left)) = self.hedge.lost(reads, &open) else { continue };
+                    lost_told = true;
+                    self.remedies[rule] = self.hedge.remedy(&left, then);
+                    firings.push(self.fire(rule, mask, false));
+                }
+                Rule::Imbalance { .. } if !off_told => {
+                    // All that say so are one: the first speaks for them.
+                    let first = self.policy.rules.iter().find_map(|said| match said.rule {
+                        Rule::Imbalance { hold, then, .. } => Some((hold, then)),
+                        _ => None,
+                    });
+                    let (hold, then) = first.expect("it is one");
+                    let Some(since) = self.hedge.off_since else { continue };
+                    let from = since.plus(hold);
+                    if !self.hedge.confirms(from, &open) {
+                        continue;
+                    }
+                    off_told = true;
+                    let known = self.hedge.known(&open);
+                    let less = (0..open.len()).filter(|&leg| known[leg] < open[leg]);
+                    let mask = less.fold(0, |mask, leg| mask | 1 << leg);
+                    self.remedies[rule] = self.hedge.remedy(&known, then);
+                    firings.push(self.fire(rule, mask, now == from));
+                }
+                _ => {}
+            }
+        }
+        firings
+    }
+
+    /// A rule's only part fires for what is no price.
+    pub(crate) fn fire(&mut self, rule: usize, part: u8, boundary: bool) -> Firing {
+        self.rules[rule].parts[0].1 = Part::Fired { rearm: None };
+        let reason = reason(&self.policy.rules[rule].rule);
+        Firing { rule: rule as u8, part, reason, urgency: reason.urgency(), boundary }
+    }
+
+    /// A leg is this small by no order of ours. False when it contradicts what is open.
+    pub(crate) fn on_lost(&mut self, now: Nanos, leg: usize, qty: i64) -> bool {
+        let Some(of) = self.legs.get_mut(leg).filter(|of| qty <= of.open) else { return false };
+        let lost = of.open - qty;
+        of.open = qty;
+        of.judged -= lost;
+        if self.plan.is_none() {
+            of.settle();
+        }
+        self.hedge.written_off(leg, qty);
+        if let Some(plan) = &mut self.plan {
+            let mut legs = self.legs.iter().zip(&plan.keep);
+            plan.reached |= legs.all(|(leg, keep)| leg.open <= keep.raw());
+        }
+        self.settle_tiers();
+        self.balance(now);
+        self.is_live()
     }
 
     /// When something happens to this position by the mere passing of time after `now`.
@@ -267,6 +376,9 @@ impl Life {
     /// What each leg keeps when this part has its way.
     pub(crate) fn keep_of(&self, firing: &Firing) -> Vec<Qty> {
         let rule = self.policy.rules.get(usize::from(firing.rule)).map(|said| &said.rule);
+        if let Some(Rule::LegLost { .. } | Rule::Imbalance { .. }) = rule {
+            return self.remedies[usize::from(firing.rule)].clone();
+        }
         let share = match rule {
             Some(Rule::Tiers { tiers, .. }) => tiers[usize::from(firing.part)].share,
             _ => Rate::new(1_000_000_000).expect("one is a rate"),
@@ -343,6 +455,10 @@ impl Life {
             let due = self.due(definition, now)?;
             return (now >= due).then_some(now == due);
         }
+        if let Rule::LegLost { .. } | Rule::Imbalance { .. } | Rule::Reversal { .. } = definition {
+            // Reads and signals say it, no price.
+            return None;
+        }
         let market = market.filter(|market| market.usable)?;
         let profit_rule = reason(definition).urgency() == Urgency::Opportunistic;
         if profit_rule && !market.in_step {
@@ -398,17 +514,17 @@ impl Life {
 }
 
 /// What a position sees of the market when every leg has been quoted.
-struct Market {
+pub(crate) struct Market {
     exits: Vec<i64>,
-    net: Exact,
+    pub(crate) net: Exact,
     /// Every leg's price may be used.
-    usable: bool,
+    pub(crate) usable: bool,
     /// One leg, or every leg's source has kept up.
-    in_step: bool,
+    pub(crate) in_step: bool,
 }
 
 impl Market {
-    fn of(life: &Life, now: Nanos, gates: &Gates) -> Option<Self> {
+    pub(crate) fn of(life: &Life, now: Nanos, gates: &Gates) -> Option<Self> {
         // A leg that is closed already has no say in whether prices may be used.
         let open = life.legs.iter().filter(|leg| leg.open > 0);
         let instruments = open.map(|leg| leg.spec.instrument);

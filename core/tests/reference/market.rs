@@ -4,6 +4,7 @@
 use reap_core::event::{Command, Event, Report, SourceChange, Which};
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::intent::Urgency;
+use reap_core::policy::Rule;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Nanos, Price, Qty, Rate};
@@ -74,6 +75,8 @@ pub(crate) struct Market {
     positions: usize,
     redundant: bool,
     lagging: bool,
+    /// A signal that finds its position at its threshold.
+    pub(super) signal_next: Option<(InstrumentId, Side)>,
 }
 
 impl Market {
@@ -104,7 +107,18 @@ impl Market {
         let redundant = rng.one_in(3);
         let lagging = rng.one_in(3);
         let holdings = Vec::new();
-        Self { rng, world, now: start, tickers, sources, holdings, positions, redundant, lagging }
+        Self {
+            rng,
+            world,
+            now: start,
+            tickers,
+            sources,
+            holdings,
+            positions,
+            redundant,
+            lagging,
+            signal_next: None,
+        }
     }
 
     /// What happens at [`Self::now`].
@@ -147,6 +161,16 @@ impl Market {
         {
             return report;
         }
+        if let Some((instrument, side)) = self.signal_next.take()
+            && self.rng.one_in(2)
+        {
+            return Event::Command(Command::Signal { instrument, side });
+        }
+        if self.rng.one_in(12)
+            && let Some(read) = self.read_of_a_hedge()
+        {
+            return read;
+        }
         match self.rng.within(0, 599) {
             0..=3 => self.source_change(),
             4..=6 => self.close(),
@@ -163,7 +187,9 @@ impl Market {
             63..=82 => self.side_tick(Other::Mark),
             83..=86 => self.side_tick(Other::Funding),
             87..=88 => Event::Timer,
-            89..=90 => self.stray_fill(),
+            89..=93 => self.stray_fill(),
+            94..=99 => self.read(),
+            100..=103 => self.signal(),
             _ => self.quote(),
         }
     }
@@ -187,6 +213,37 @@ impl Market {
         let at = self.rng.next() as usize % self.holdings.len();
         let terms = self.terms(at);
         self.holdings[at].stray_fill(&mut self.rng, &terms).unwrap_or(Event::Timer)
+    }
+
+    fn read(&mut self) -> Event {
+        let at = self.rng.next() as usize % self.holdings.len();
+        let terms = self.terms(at);
+        self.holdings[at].read(&mut self.rng, &terms)
+    }
+
+    /// A read of a position that looks at them.
+    fn read_of_a_hedge(&mut self) -> Option<Event> {
+        let looks = |at: &usize| {
+            let policy = &self.world.policies[usize::from(self.holdings[*at].spec.policy.0)];
+            let asks = |rule: &Rule| matches!(rule, Rule::LegLost { .. } | Rule::Imbalance { .. });
+            policy.rules.iter().any(|said| asks(&said.rule))
+        };
+        let hedges: Vec<usize> = (0..self.holdings.len()).filter(looks).collect();
+        if hedges.is_empty() {
+            return None;
+        }
+        let at = self.rng.pick(&hedges);
+        let terms = self.terms(at);
+        if self.rng.one_in(12) {
+            return self.holdings[at].stray_fill(&mut self.rng, &terms);
+        }
+        Some(self.holdings[at].read(&mut self.rng, &terms))
+    }
+
+    fn signal(&mut self) -> Event {
+        let instrument = self.any_instrument();
+        let side = self.rng.pick(&[Side::Long, Side::Short]);
+        Event::Command(Command::Signal { instrument, side })
     }
 
     fn terms(&mut self, holding: usize) -> Vec<Terms> {
@@ -459,7 +516,12 @@ fn shifted(quote: Quote, by: i64) -> Quote {
 /// The position that an event is about, where it is about one.
 pub(crate) fn position_of(event: &Event) -> Option<PositionId> {
     match *event {
-        Event::Report(Report::Fill { position, .. } | Report::PlanEnded { position, .. })
+        Event::Report(
+            Report::Fill { position, .. }
+            | Report::PlanEnded { position, .. }
+            | Report::LegRead { position, .. }
+            | Report::LegLost { position, .. },
+        )
         | Event::Command(
             Command::Close { which: Which::Position(position), .. }
             | Command::Amounts { position, .. },

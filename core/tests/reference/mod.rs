@@ -10,12 +10,14 @@ pub(crate) mod duel;
 pub(crate) mod exact;
 pub(crate) mod formulas;
 pub(crate) mod gates;
+pub(crate) mod hedge;
 pub(crate) mod life;
 pub(crate) mod market;
 pub(crate) mod player;
 pub(crate) mod rng;
 pub(crate) mod rules;
 pub(crate) mod scenario;
+pub(crate) mod signals;
 pub(crate) mod target;
 pub(crate) mod world;
 
@@ -33,6 +35,7 @@ use reap_core::units::{Nanos, Qty};
 use formulas::Leg;
 use gates::Gates;
 use life::{Firing, Life, Plan};
+use signals::Signals;
 
 /// The rule's index of an operator's close.
 const OPERATOR: u8 = 255;
@@ -95,6 +98,15 @@ pub(crate) struct Tally {
     pub(crate) lost: BTreeMap<&'static str, u64>,
 }
 
+impl Tally {
+    fn note(&mut self, firing: &Firing, legs: usize) {
+        let name = firing.reason.name();
+        *self.fired.entry(name).or_default() += 1;
+        *self.boundary.entry(name).or_default() += u64::from(firing.boundary);
+        *self.several.entry(name).or_default() += u64::from(legs > 1);
+    }
+}
+
 /// The reference.
 #[derive(Clone, Debug)]
 pub(crate) struct Reference {
@@ -102,6 +114,7 @@ pub(crate) struct Reference {
     gates: Gates,
     policies: Vec<Policy>,
     lives: BTreeMap<PositionId, Life>,
+    signals: Signals,
     now: Nanos,
     /// A report or command contradicted the state: the input is not one an engine would meet.
     pub(crate) inconsistent: bool,
@@ -117,6 +130,7 @@ impl Reference {
             gates: Gates::new(instruments, sources, settings),
             policies: Vec::new(),
             lives: BTreeMap::new(),
+            signals: Signals::default(),
             now: Nanos(0),
             inconsistent: false,
             tally: Tally::default(),
@@ -157,7 +171,7 @@ impl Reference {
         match event {
             Event::Tick(tick) => self.gates.on_tick(now, tick),
             Event::Source(source, change) => self.gates.on_source(*source, *change),
-            Event::Report(report) => self.on_report(now, report),
+            Event::Report(report) => self.on_report(now, report, &mut fired),
             Event::Command(command) => self.on_command(now, command, &mut fired),
             Event::Timer => {}
         }
@@ -168,7 +182,7 @@ impl Reference {
     /// The next time at which something may happen without another event.
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
         let lives = self.lives.values().filter_map(|life| life.next_timer(self.now));
-        lives.chain(self.gates.next_timer()).min()
+        lives.chain(self.gates.next_timer()).chain(self.signals.next_timer()).min()
     }
 
     pub(crate) fn state(&self, id: PositionId) -> Option<PositionState> {
@@ -192,17 +206,24 @@ impl Reference {
         self.lives.iter().map(|(&id, life)| (id, life.state))
     }
 
+    /// What was said of signals since it was asked last.
+    pub(crate) fn take_said(&mut self) -> Vec<reap_core::note::EngineNote> {
+        self.signals.take_said()
+    }
+
     fn on_time(&mut self, now: Nanos) -> Vec<(PositionId, Firing)> {
+        self.signals.on_time(now);
         self.gates.on_time(now);
         let mut fired = Vec::new();
         self.evaluate(now, &mut fired);
         fired
     }
 
-    fn on_report(&mut self, now: Nanos, report: &Report) {
+    fn on_report(&mut self, now: Nanos, report: &Report, fired: &mut Vec<(PositionId, Firing)>) {
         let (Report::Fill { position, .. }
         | Report::PlanEnded { position, .. }
         | Report::LegRead { position, .. }
+        | Report::LegLost { position, .. }
         | Report::EntryFill { position, .. }
         | Report::EntryEnded { position, .. }) = report;
         let Some(life) = self.lives.get_mut(position) else {
@@ -211,12 +232,25 @@ impl Reference {
         };
         let fits = match *report {
             Report::Fill { leg, price, qty, fee, .. } => {
-                life.is_live() && life.on_fill(leg, price, qty, fee)
+                life.is_live() && life.on_fill(leg, price, qty, fee, now)
             }
             Report::PlanEnded { outcome, .. } => life.on_plan_ended(outcome, now),
-            Report::LegRead { .. } | Report::EntryFill { .. } | Report::EntryEnded { .. } => false,
+            Report::LegRead { leg, qty, .. } => {
+                for firing in life.on_read(now, usize::from(leg), qty.raw()) {
+                    self.tally.note(&firing, life.legs.len());
+                    fired.push((*position, firing));
+                }
+                life.state != PositionState::Closed
+            }
+            Report::LegLost { leg, qty, .. } => life.on_lost(now, usize::from(leg), qty.raw()),
+            Report::EntryFill { .. } | Report::EntryEnded { .. } => false,
         };
+        let closed = life.state == PositionState::Closed;
         self.inconsistent |= !fits;
+        if closed {
+            // What a timer of this moment fired of it is of no use any more.
+            self.signals_may_enter();
+        }
     }
 
     fn on_command(&mut self, now: Nanos, command: &Command, fired: &mut Vec<(PositionId, Firing)>) {
@@ -238,6 +272,9 @@ impl Reference {
                 self.inconsistent |= !fits;
             }
             Command::ConfirmJump(instrument) => self.gates.confirm(now, instrument),
+            Command::Signal { instrument, side } => {
+                self.on_signal(now, instrument, side, fired);
+            }
             _ => self.inconsistent = true,
         }
     }
@@ -249,10 +286,7 @@ impl Reference {
                 life.on_accepted(instrument);
             }
             for firing in life.evaluate(now, &self.gates) {
-                let name = firing.reason.name();
-                *self.tally.fired.entry(name).or_default() += 1;
-                *self.tally.boundary.entry(name).or_default() += u64::from(firing.boundary);
-                *self.tally.several.entry(name).or_default() += u64::from(life.legs.len() > 1);
+                self.tally.note(&firing, life.legs.len());
                 fired.push((id, firing));
             }
         }
@@ -267,13 +301,24 @@ impl Reference {
         }
         let mut decisions = Vec::new();
         self.losers.clear();
-        for (id, firings) in by_position {
+        for (id, mut firings) in by_position {
             let life = self.lives.get_mut(&id).expect("it fired");
             let first = firings
                 .iter()
                 .min_by_key(|f| (Reverse(f.urgency), f.reason.rank(), f.rule, f.part))
+                .copied()
                 .expect("a position is listed with its first firing");
+            let first = &first;
+            let opportunistic = |of: &Firing| of.urgency == Urgency::Opportunistic;
             let mut keep = life.keep_of(first);
+            // A repair is let finish: what would only take a profit waits for its end.
+            let repairs = matches!(first.reason, Reason::LegLost | Reason::Imbalance)
+                && keep.iter().any(|keep| keep.raw() > 0);
+            let waits = life.plan.as_ref().is_some_and(|plan| plan.repairs) && opportunistic(first);
+            let all = firings.clone();
+            if repairs {
+                firings.retain(|firing| !opportunistic(firing));
+            }
             for firing in &firings {
                 keep = least(keep, &life.keep_of(firing));
             }
@@ -283,8 +328,11 @@ impl Reference {
                 keep = least(keep, &plan.keep);
             }
             let reached = life.plan.as_ref().is_some_and(|plan| plan.reached);
-            let plan = Plan { urgency, keep, reached };
-            let covered = life.plan.as_ref() == Some(&plan);
+            let repairs = life.plan.as_ref().map_or(repairs, |plan| plan.repairs)
+                && keep.iter().any(|keep| keep.raw() > 0);
+            let plan = Plan { urgency, keep, reached, repairs };
+            let again = first.reason == Reason::LegLost;
+            let covered = waits || life.plan.as_ref() == Some(&plan) && !again;
             let order = |f: &Firing| ORDER.iter().position(|ranks| ranks.contains(&f.reason));
             let why = |f: &Firing| match () {
                 () if covered => Some(Lost::Covered),
@@ -293,7 +341,7 @@ impl Reference {
                 () if order(f) > order(first) => Some(Lost::LaterInOrder),
                 () => Some(Lost::LaterRule),
             };
-            for f in &firings {
+            for f in &all {
                 if let Some(why) = why(f) {
                     let Firing { rule, part, reason, urgency, .. } = *f;
                     let loser = Loser { position: id, rule, part, reason, urgency, why };
@@ -304,20 +352,26 @@ impl Reference {
             if covered {
                 continue;
             }
-            decisions.push(Decision {
-                position: id,
-                rule: first.rule,
-                part: first.part,
-                reason: first.reason,
-                urgency,
-                keep: plan.keep.clone(),
-            });
+            let held = (Reverse(first.urgency), first.reason.rank(), id.slot());
+            decisions.push((
+                held,
+                Decision {
+                    position: id,
+                    rule: first.rule,
+                    part: first.part,
+                    reason: first.reason,
+                    urgency,
+                    keep: plan.keep.clone(),
+                },
+            ));
             life.plan = Some(plan);
             life.state = PositionState::Exiting;
+            life.balance(self.now);
         }
-        // Of equals the lower slot first: an id's generation says nothing of its age.
-        decisions.sort_by_key(|d| (Reverse(d.urgency), d.reason.rank(), d.position.slot()));
-        decisions
+        // In the order of what held. Of equals the lower slot first: an id's generation says nothing
+        // of its age.
+        decisions.sort_by_key(|(held, _)| *held);
+        decisions.into_iter().map(|(_, decision)| decision).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The executor as the engine sees it: fills in random lots up to the target, then the plan's end.
 
 use reap_core::event::{Event, Outcome, Report};
-use reap_core::intent::Urgency;
+use reap_core::intent::{Reason, Urgency};
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::units::{Price, Qty};
 
@@ -26,6 +26,11 @@ pub(crate) struct Holding {
     pub(crate) open: Vec<i64>,
     plan: Option<Plan>,
     pub(crate) closed: bool,
+    /// What is gone of each leg without an order, unknown to the books, and the last read.
+    missing: Vec<i64>,
+    read: Vec<i64>,
+    /// Legs to be written off by an intent.
+    lost: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,8 +44,9 @@ struct Plan {
 
 impl Holding {
     pub(crate) fn new(id: PositionId, spec: PositionSpec) -> Self {
-        let open = spec.legs.iter().map(|leg| leg.qty.raw()).collect();
-        Self { id, spec, open, plan: None, closed: false }
+        let open: Vec<i64> = spec.legs.iter().map(|leg| leg.qty.raw()).collect();
+        let (missing, read) = (vec![0; spec.legs.len()], Clone::clone(&open));
+        Self { id, spec, open, plan: None, closed: false, missing, read, lost: Vec::new() }
     }
 
     pub(crate) fn has_plan(&self) -> bool {
@@ -48,6 +54,10 @@ impl Holding {
     }
 
     pub(crate) fn on_decision(&mut self, rng: &mut Rng, decision: &Decision) {
+        if matches!(decision.reason, Reason::LegLost | Reason::Imbalance) {
+            let lost = |&leg: &usize| decision.part >> leg & 1 == 1;
+            self.lost.extend((0..self.open.len()).filter(lost));
+        }
         let keep = decision.keep.iter().map(|qty| qty.raw()).collect();
         match &mut self.plan {
             Some(plan) => {
@@ -76,8 +86,31 @@ impl Holding {
         Some(self.fill(rng, leg, qty, terms))
     }
 
+    /// What the venue says of a leg: less than the books have, when a part of it is gone.
+    pub(crate) fn read(&mut self, rng: &mut Rng, terms: &[Terms]) -> Event {
+        let leg = (rng.next() % self.open.len() as u64) as usize;
+        if self.missing[leg] == 0 && rng.one_in(4) {
+            let lots = self.open[leg] / terms[leg].lot;
+            let gone = rng.within(0, lots) * terms[leg].lot;
+            self.missing[leg] = if rng.one_in(3) { self.open[leg] } else { gone };
+        } else if rng.one_in(20) {
+            self.missing[leg] = 0;
+        }
+        self.read[leg] = (self.open[leg] - self.missing[leg]).max(0);
+        let qty = Qty::new(self.read[leg]).expect("part of a quantity");
+        Event::Report(Report::LegRead { position: self.id, leg: leg as u8, qty })
+    }
+
     /// The next thing that happens to the plan.
     pub(crate) fn next_report(&mut self, rng: &mut Rng, terms: &[Terms]) -> Option<Event> {
+        if self.plan.is_some()
+            && let Some(leg) = self.lost.pop()
+        {
+            self.open[leg] = self.open[leg].min(self.read[leg]);
+            self.missing[leg] = 0;
+            let qty = Qty::new(self.open[leg]).expect("part of a quantity");
+            return Some(Event::Report(Report::LegLost { position: self.id, leg: leg as u8, qty }));
+        }
         let plan = self.plan.as_mut()?;
         let rest: Vec<i64> =
             self.open.iter().zip(&plan.keep).map(|(open, keep)| (open - keep).max(0)).collect();
@@ -102,6 +135,7 @@ impl Holding {
 
     fn fill(&mut self, rng: &mut Rng, leg: usize, qty: i64, terms: &[Terms]) -> Event {
         self.open[leg] -= qty;
+        self.read[leg] = (self.read[leg] - qty).max(0);
         let Terms { price, multiplier, .. } = terms[leg];
         // From a rebate to a dear taker, in parts per billion of the notional.
         let rate = rng.pick(&[0, 0, 500_000, -100_000, 2_000_000]);
@@ -116,6 +150,7 @@ impl Holding {
 
     fn end(&mut self, outcome: Outcome) -> Event {
         self.plan = None;
+        self.lost.clear();
         self.closed = matches!(outcome, Outcome::Closed | Outcome::Dust);
         Event::Report(Report::PlanEnded { position: self.id, intent: u64::MAX, outcome })
     }

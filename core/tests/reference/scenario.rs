@@ -8,7 +8,8 @@
 //! | `open p P: long A 1 @ 100.5 paid 0.1 funding 0; short B …` | registers a position |
 //! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5`, `mark A 1.5`, `refused A` | market data |
 //! | `alive 0`, `lost 0`, `connected 0` | sources |
-//! | `fill p 0 0.5`, `ended p done` | the executor |
+//! | `fill p 0 0.5`, `ended p done`, `read p 0 0.5`, `lost p 0 0.5` | the executor |
+//! | `signal A short` | a signal; what is said of it is shown |
 //! | `close p normal`, `close all critical`, `amounts p 0 50 0`, `confirm A` | the operator |
 //! | `wait 60s` | time passes, timers run |
 //! | `repeat 100` … `end` | the lines between, so often |
@@ -24,8 +25,9 @@ use reap_core::instrument::{
     VenueId,
 };
 use reap_core::intent::Urgency;
+use reap_core::note::EngineNote;
 use reap_core::policy::{
-    Base, DecayStep, Distance, FeeMode, Policy, PolicyId, Rule, Threshold, Tier,
+    Base, DecayStep, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, Threshold, Tier,
 };
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
@@ -143,7 +145,28 @@ impl Scenario {
             }
         }
         assert!(!self.duel.reference.inconsistent, "{line}: not in this state");
-        decided.iter().map(|decision| self.render(decision)).collect()
+        let said = std::mem::take(&mut self.duel.said);
+        let decided = decided.iter().map(|decision| self.render(decision));
+        let lines: Vec<String> = decided.chain(said.iter().map(|note| self.said(note))).collect();
+        lines
+    }
+
+    fn said(&self, note: &EngineNote) -> String {
+        let side = |side| if side == Side::Long { "long" } else { "short" };
+        let instrument = |id: InstrumentId| &self.instruments[usize::from(id.0)].0;
+        match *note {
+            EngineNote::SignalRefused { position, why } => {
+                let found = self.positions.iter().find(|(_, (id, _))| *id == position);
+                format!("{} refuses: {}", found.expect("of the case").0, why.name())
+            }
+            EngineNote::EntryAllowed { instrument: id, side: of } => {
+                format!("entry {} {} allowed", instrument(id), side(of))
+            }
+            EngineNote::SignalDropped { instrument: id, side: of, why } => {
+                format!("signal {} {} dropped: {}", instrument(id), side(of), why.name())
+            }
+            other => panic!("{other:?}: not said of a signal"),
+        }
     }
 
     fn open(&mut self, line: &str, rest: &str) -> Vec<Decision> {
@@ -215,6 +238,19 @@ impl Scenario {
                     fee: 0,
                 })
             }
+            "read" | "gone" => {
+                let (id, spec) = &self.positions[words[0]];
+                let (position, leg) = (*id, words[1].parse().expect("a leg"));
+                let qty = self.qty(spec.legs[usize::from(leg)].instrument, words[2]);
+                Event::Report(match word {
+                    "read" => Report::LegRead { position, leg, qty },
+                    _ => Report::LegLost { position, leg, qty },
+                })
+            }
+            "signal" => Event::Command(Command::Signal {
+                instrument: self.instrument(words[0]),
+                side: if words[1] == "long" { Side::Long } else { Side::Short },
+            }),
             "ended" => {
                 let outcome = match words[1] {
                     "missed" => Outcome::Missed,
@@ -372,6 +408,7 @@ fn instrument(
             "mult" => spec.multiplier = decimal(value),
             "tick" => spec.tick = number(),
             "lot" => spec.lot = number(),
+            "min_qty" => spec.min_qty = number(),
             "taker" => spec.taker = rate(value),
             "min_fee" => spec.min_fee = decimal(value),
             "age" => spec.max_quote_age = span(value),
@@ -461,6 +498,14 @@ fn rule(text: &str) -> Rule {
             step: rate(words[4]),
             base: base(5),
         },
+        "leg_lost" => Rule::LegLost {
+            reads: words[1].parse().expect("a number of reads"),
+            then: remedy(words[2]),
+        },
+        "imbalance" => {
+            Rule::Imbalance { share: rate(words[1]), hold: span(words[2]), then: remedy(words[3]) }
+        }
+        "reversal" => Rule::Reversal { at: rate(words[1]), base: base(2) },
         "deadline" => Rule::Deadline {
             max_age: Some(span(words[1])),
             at: None,
@@ -478,6 +523,10 @@ fn decay_step((age, at): (&str, &str)) -> DecayStep {
         false => Threshold::Amount(decimal(at)),
     };
     DecayStep { age: span(age), threshold }
+}
+
+fn remedy(word: &str) -> Remedy {
+    if word == "repair" { Remedy::Repair } else { Remedy::Close }
 }
 
 fn base(word: &str) -> Base {

@@ -31,6 +31,12 @@ impl Market {
             | Rule::Tiers { .. }
             | Rule::Decay { .. }
             | Rule::ProfitErosion { .. } => self.solved(holding, at, rule, policy)?,
+            Rule::Reversal { .. } => {
+                let price = self.solved(holding, at, rule, policy)?;
+                let against = if side == Side::Long { Side::Short } else { Side::Long };
+                self.signal_next = Some((id, against));
+                price
+            }
             Rule::StopLoss { .. } if several => self.solved(holding, at, rule, policy)?,
             _ if several => return None,
             _ => {
@@ -105,6 +111,7 @@ impl Market {
                 Rule::Tiers { base, tiers } => {
                     formulas::profit_rate(&net, &legs, tiers[0].at, *base)
                 }
+                Rule::Reversal { at, base } => formulas::profit_rate(&net, &legs, *at, *base),
                 Rule::StopLoss { distance, base } => formulas::loss(&net, &legs, *distance, *base),
                 Rule::Decay { threshold, steps } => {
                     let come = (nth % (steps.len() + 1)) as u8;

@@ -4,7 +4,7 @@ use reap_core::event::GateSettings;
 use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, VenueId,
 };
-use reap_core::policy::{Base, Distance, FeeMode, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::policy::{Base, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, Threshold, Tier};
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
@@ -203,7 +203,17 @@ impl World {
     fn rule(&self, rng: &mut Rng, legs: usize, start: Nanos) -> Rule {
         let base = self.base(rng);
         let small = rate(rng.pick(&RATES[..9]));
-        match rng.within(0, 14) {
+        match rng.within(0, 17) {
+            15 if legs > 1 => Rule::Imbalance {
+                share: rate(rng.pick(&[1, 5_000_000, 250_000_000])),
+                hold: Nanos::from_millis(rng.pick(&[0, 30, 2000])),
+                then: rng.pick(&[Remedy::Close, Remedy::Repair]),
+            },
+            15 | 16 => Rule::LegLost {
+                reads: rng.within(1, 3) as u8,
+                then: rng.pick(&[Remedy::Close, Remedy::Repair]),
+            },
+            17 => Rule::Reversal { at: rate(rng.pick(&RATES[..4])), base },
             0 => Rule::TakeProfit { threshold: self.threshold(rng) },
             1 if legs == 2 => Rule::Basis { threshold: self.threshold(rng) },
             1 | 2 => tiers(rng, base),
@@ -332,8 +342,8 @@ fn instrument(
         multiplier: decimal(mantissa, scale),
         tick,
         lot: rng.pick(&[1, 1, 10, 5]),
-        min_qty: 1,
-        min_notional: decimal(0, 0),
+        min_qty: rng.pick(&[1, 1, 7, 40]),
+        min_notional: decimal(i128::from(rng.pick(&[0, 0, 1, 100])), 0),
         taker: rate(rng.pick(&[0, 0, 500_000, 400_000, 333_333, -50_000])),
         maker: rate(200_000),
         min_fee: decimal(0, 0),
@@ -341,7 +351,7 @@ fn instrument(
         jump_limit: rate(rng.pick(&[10_000_000, 30_000_000, 100_000_000])),
         jump_ticks: rng.pick(&[5, 10]),
         reduce_only: true,
-        min_notional_on_reduce: true,
+        min_notional_on_reduce: !rng.one_in(3),
         peer: peer.map(InstrumentId),
     };
     let mut ticks = centre_ticks;

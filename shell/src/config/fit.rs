@@ -133,6 +133,10 @@ fn misfit(
             [*threshold].into_iter().chain(steps).find_map(of_threshold)
         }
         Rule::ProfitErosion { minimum, .. } => of_threshold(*minimum),
+        Rule::Imbalance { .. } if !several => Some((
+            "imbalance needs two legs or more, the position has 1".to_owned(),
+            "give a position of one leg a policy without it".to_owned(),
+        )),
         Rule::BreakEven { .. } | Rule::Dump { .. } | Rule::Correlation { .. } if several => Some((
             "it has a price rule (break_even, dump or correlation), which needs one leg".to_owned(),
             "give a hedged position a policy without it".to_owned(),

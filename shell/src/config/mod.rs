@@ -7,6 +7,7 @@
 mod connection;
 mod exit;
 mod fit;
+mod heard;
 mod instrument;
 mod keys;
 mod modes;
@@ -178,7 +179,7 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         tags: Vec::new(),
     };
     let positions = positions(root, &venues, &mut known);
-    let inputs = inputs(root, &venues, positions.as_deref().unwrap_or_default(), &known.tags);
+    let inputs = inputs(root, &venues, positions.as_deref().unwrap_or_default(), &known);
     let (mut accounts, tags) = (known.accounts, known.tags);
     let keys = keys::keys(root, &venues);
     for keys in keys.iter().flatten() {
@@ -313,11 +314,26 @@ fn inputs(
     root: &Table<'_>,
     venues: &Lookup<Venue>,
     positions: &[PositionConfig],
-    tags: &[String],
+    known: &Known<'_>,
 ) -> Option<Vec<TimedInput>> {
-    let Some(value) = root.get("close") else { return Some(Vec::new()) };
-    let elements = value.array("write each as [[close]]")?;
-    let read = |value: &Value<'_>| timed::close(value, venues, positions, tags);
+    let close = |value: &Value<'_>| timed::close(value, venues, positions, &known.tags);
+    let all = [
+        each(root, "close", close),
+        each(root, "signal", |value| heard::signal(value, known)),
+        each(root, "read", |value| heard::read(value, known)),
+    ];
+    let all: Option<Vec<Vec<TimedInput>>> = all.into_iter().collect();
+    all.map(|all| all.concat())
+}
+
+/// The elements of `[[kind]]`, if there are any.
+fn each<T>(
+    root: &Table<'_>,
+    kind: &'static str,
+    read: impl Fn(&Value<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let Some(value) = root.get(kind) else { return Some(Vec::new()) };
+    let elements = value.array(&format!("write each as [[{kind}]]"))?;
     let all: Vec<_> = elements.iter().map(read).collect();
     all.into_iter().collect()
 }

@@ -1,8 +1,10 @@
-//! What happens at a stated time beside the market: `[[close]]`, an operator's close.
+//! What happens at a stated time beside the market: `[[close]]`, an operator's close; `[[signal]]`, a
+//! signal to a side of an instrument; `[[read]]`, what an account holds by no order of ours.
 
 use reap_core::event::{Command, Event, Which};
-use reap_core::instrument::VenueId;
+use reap_core::instrument::{AccountId, InstrumentId, VenueId};
 use reap_core::intent::Urgency;
+use reap_core::position::Side;
 use reap_core::units::Nanos;
 
 use super::names::Lookup;
@@ -53,6 +55,22 @@ pub enum Input {
         /// How urgently.
         urgency: Urgency,
     },
+    /// A signal comes.
+    Signal {
+        /// For which instrument.
+        instrument: InstrumentId,
+        /// To which side.
+        side: Side,
+    },
+    /// An account holds this much from then on, by no order of ours: reads will show it.
+    Read {
+        /// The account.
+        account: AccountId,
+        /// The instrument.
+        instrument: InstrumentId,
+        /// Signed, at the instrument's quantity scale.
+        qty: i64,
+    },
 }
 
 impl TimedInput {
@@ -70,15 +88,19 @@ impl TimedInput {
     pub const fn target(&self) -> Option<Target> {
         match self.input {
             Input::Close { target, .. } => Some(target),
+            Input::Signal { .. } | Input::Read { .. } => None,
         }
     }
 
-    /// What the engine is told, where `which` are the positions that it means.
+    /// What the engine is told, where `which` are the positions that it means; `None` when it is
+    /// told nothing of it.
     #[must_use]
-    pub const fn event(&self, which: Which) -> Event {
-        match self.input {
-            Input::Close { urgency, .. } => Event::Command(Command::Close { which, urgency }),
-        }
+    pub const fn event(&self, which: Which) -> Option<Event> {
+        Some(Event::Command(match self.input {
+            Input::Close { urgency, .. } => Command::Close { which, urgency },
+            Input::Signal { instrument, side } => Command::Signal { instrument, side },
+            Input::Read { .. } => return None,
+        }))
     }
 }
 

@@ -94,6 +94,14 @@ pub enum LiveError {
         /// What is wrong.
         why: String,
     },
+    /// What the configuration asks for cannot be had in this run.
+    #[error("{what}; {remedy}")]
+    NotInARun {
+        /// What.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The system refuses something.
     #[error("{what}: {error}")]
     System {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use reap_core::executor::{Executor, ExecutorLimits};
-use reap_core::instrument::{Instrument, InstrumentId};
+use reap_core::instrument::{AccountId, Instrument, InstrumentId};
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
 use reap_core::log::{Named, NotSentWhy, Record, Sights, StopWhy, Text};
@@ -153,6 +153,7 @@ enum Input {
     Intent(Intent),
     Answer(OrderEvent),
     NotSent(ClientOrderId, NotSentWhy),
+    Read { account: AccountId, instrument: InstrumentId, qty: i64 },
     Timer,
 }
 
@@ -309,6 +310,11 @@ impl ExecutionAgent {
                 self.append(now, &Record::NotSent { id: *id, why: *why });
                 None
             }
+            Input::Read { account, instrument, qty } => {
+                let (account, instrument, qty) = (*account, *instrument, *qty);
+                self.append(now, &Record::Read { account, instrument, qty });
+                None
+            }
             Input::Timer => {
                 self.append(now, &Record::Timer);
                 None
@@ -320,6 +326,9 @@ impl ExecutionAgent {
             Input::Answer(event) => self.executor.on_order_event(now, event, &quotes),
             Input::NotSent(id, _) => {
                 self.executor.on_order_event(now, &OrderEvent::not_sent(*id), &quotes);
+            }
+            Input::Read { account, instrument, qty } => {
+                self.executor.on_read(*account, *instrument, *qty);
             }
             Input::Timer => self.executor.on_timer(now, &quotes),
         }
@@ -492,8 +501,10 @@ impl Agent for ExecutionAgent {
         for event in inbox.drain(..) {
             match event {
                 GatewayEvent::Order(event) => self.step(now, Input::Answer(event), stats),
-                // Nobody asks here; reconciliation is a start-up's matter.
-                GatewayEvent::Position { .. } | GatewayEvent::PositionsEnd { .. } => {}
+                GatewayEvent::Position { account, instrument, qty } => {
+                    self.step(now, Input::Read { account, instrument, qty }, stats);
+                }
+                GatewayEvent::PositionsEnd { .. } => {}
                 GatewayEvent::News(text) => self.note(Told::News(now, text)),
                 GatewayEvent::Alarm(text) => self.note(Told::Alarm(now, text)),
             }

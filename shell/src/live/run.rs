@@ -13,6 +13,7 @@ use reap_core::executor::Executor;
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::log::Text;
+use reap_core::policy::PolicyId;
 use reap_core::units::Nanos;
 use reap_feed::conflate::Conflator;
 use reap_feed::session::{BudgetSettings, ConnectBudget, Link, LinkSettings, Wanted};
@@ -32,7 +33,7 @@ use super::simulated::Simulated;
 use super::stats::{StatsPort, StatsReader, stats};
 use super::wires::{Doorbell, Halt, Opening, TableReader, Told, quote_table};
 use crate::clock::{LiveClock, WallClock};
-use crate::config::{self, Config, Mode, RunConfig, Waiting};
+use crate::config::{self, Config, Input, Mode, RunConfig, TimedInput, Waiting};
 use crate::order_log::{LogSettings, OrderLog, Sync};
 use crate::pipeline;
 
@@ -157,6 +158,7 @@ impl Run {
         mode: Mode,
         log: &Path,
     ) -> Result<Self, LiveError> {
+        run_able(&config, mode)?;
         let settings = config.run.clone().unwrap_or_default();
         let simulated = match (&config.sim, mode) {
             (Some(sim), Mode::Sim | Mode::Paper) => Some(Simulated::start(&config, sim)?),
@@ -319,11 +321,12 @@ impl Parts {
         let port = connectors.client(Some(Arc::clone(&bell)));
         let registry =
             poll.registry().try_clone().map_err(LiveError::system("a poll of sockets"))?;
+        let reads = config.policies.iter().any(|named| pipeline::wants_reads(&named.policy));
         let gateway: Box<dyn Gateway> = match mode {
             Mode::Paper => Box::new(Paper::new(config)),
             Mode::DryRun => Box::new(DryRun),
             Mode::Sim | Mode::Live => {
-                Box::new(to_venues(&reach, &instruments, port, registry, clock, wall)?)
+                Box::new(to_venues(&reach, &instruments, port, registry, clock, wall, reads)?)
             }
         };
         let log = order_log(config, mode, settings, log, clock)?;
@@ -418,6 +421,30 @@ pub fn lines(config: &Config, reach: &Reach<'_>) -> Result<Lines, LiveError> {
     Ok((lines, names, budgets))
 }
 
+/// What only a replay can do is refused before anything starts.
+fn run_able(config: &Config, mode: Mode) -> Result<(), LiveError> {
+    let reads = |one: &TimedInput| matches!(one.input, Input::Read { .. });
+    if config.inputs.iter().any(reads) {
+        let (what, remedy) = ("[[read]] is for replays", "remove it: a run asks its venues");
+        return Err(LiveError::NotInARun { what: what.into(), remedy });
+    }
+    let held = |policy: &PolicyId| config.positions.iter().any(|one| one.policy == *policy);
+    let ids = (0..config.policies.len()).map(|at| PolicyId(at as u16));
+    for id in ids.filter(held).filter(|_| mode == Mode::DryRun) {
+        let named = &config.policies[usize::from(id.0)];
+        if pipeline::wants_reads(&named.policy) {
+            let what = format!(
+                "policy {}: leg_lost and imbalance look at what accounts hold, which a dry run \
+                 does not ask",
+                named.name
+            );
+            let remedy = "write mode = \"paper\" or \"live\", or use a policy without them";
+            return Err(LiveError::NotInARun { what, remedy });
+        }
+    }
+    Ok(())
+}
+
 fn to_venues(
     reach: &Reach<'_>,
     instruments: &[reap_core::instrument::Instrument],
@@ -425,10 +452,12 @@ fn to_venues(
     registry: mio::Registry,
     clock: &LiveClock,
     wall: &WallClock,
+    reads: bool,
 ) -> Result<Venues, LiveError> {
     let accounts = reach.accounts().into_iter().map(|account| reach.account(account));
     let accounts = accounts.collect::<Result<Vec<_>, _>>()?;
-    Ok(Venues::new(accounts, instruments, port, registry, clock.clone(), wall.clone()))
+    let venues = Venues::new(accounts, instruments, port, registry, clock.clone(), wall.clone());
+    Ok(venues.reading(reads))
 }
 
 fn order_log(

@@ -207,7 +207,7 @@ impl Watch {
                 Target::Tag(tag) => Which::Tag(tag),
                 Target::All => Which::All,
             };
-            let Event::Command(command) = input.event(which) else { continue };
+            let Some(Event::Command(command)) = input.event(which) else { continue };
             if run.ends.commands.push(command).is_err() {
                 // The engine does not look: again at the next round.
                 later.push((due, input));

@@ -7,6 +7,7 @@
 
 mod funding;
 mod operator;
+mod reads;
 mod stages;
 
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::MarketCodec;
 
+use self::reads::Reads;
+pub use self::reads::{READ_EVERY, wants_reads};
 pub use self::stages::{Stage, Stages, span};
 use crate::clock::Clock;
 use crate::config::{Config, Opened, TimedInput};
@@ -82,6 +85,7 @@ pub struct Pipeline {
     /// What happens beside the market, by time; what is to come.
     inputs: VecDeque<(Nanos, TimedInput)>,
     started: bool,
+    reads: Reads,
     funding: Vec<Funding>,
     now: Nanos,
     quotes: u64,
@@ -115,6 +119,7 @@ impl Pipeline {
             opened_until: Nanos(0),
             inputs: VecDeque::new(),
             started: false,
+            reads: Reads::default(),
             funding: vec![Funding::default(); instruments.len()],
             now: Nanos(0),
             quotes: 0,
@@ -216,7 +221,8 @@ impl Pipeline {
                 _ => None,
             });
         let input = self.inputs.front().map(|(due, _)| *due);
-        let timers = [self.executor.next_timer(), self.engine.next_timer(), input];
+        let reads = self.reads.next_due();
+        let timers = [self.executor.next_timer(), self.engine.next_timer(), input, reads];
         venues.chain(openings).chain(timers.into_iter().flatten()).min()
     }
 
@@ -241,6 +247,7 @@ impl Pipeline {
             }
         }
         self.open_ready(watch);
+        self.read_due(watch);
     }
 
     fn on_answer(&mut self, event: &OrderEvent, watch: Watcher<'_>) {

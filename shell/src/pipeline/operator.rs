@@ -5,7 +5,7 @@ use reap_core::position::{PositionSpec, Side};
 use reap_core::units::Nanos;
 
 use super::Pipeline;
-use crate::config::{Opened, Target, TimedInput};
+use crate::config::{Input, Opened, Target, TimedInput};
 use crate::story::{Note, Watcher};
 
 impl Pipeline {
@@ -32,7 +32,12 @@ impl Pipeline {
             Target::Tag(tag) => Which::Tag(tag),
             Target::All => Which::All,
         };
-        self.engine.on_event(self.now, &input.event(which));
+        if let Input::Read { account, instrument, qty } = input.input {
+            self.on_held(account, instrument, qty);
+        }
+        if let Some(event) = input.event(which) {
+            self.engine.on_event(self.now, &event);
+        }
         self.pump(watch);
     }
 
@@ -74,6 +79,10 @@ impl Pipeline {
             let taken = self.executor.register(id, &spec, settings);
             taken.map(|()| id).map_err(|error| error.to_string())
         });
+        if registered.is_ok() {
+            let policy = &self.story.config().policies[usize::from(spec.policy.0)].policy;
+            self.reads.on_opened(self.now, policy, &spec);
+        }
         self.story.resolved(at, spec);
         match registered {
             Ok(id) => self.story.on_note(self.now, &Note::Opened { at, id }, watch),

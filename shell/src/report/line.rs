@@ -1,6 +1,7 @@
 //! One happening in one line, and the words that lines and tables share.
 
 use reap_core::event::Outcome;
+use reap_core::instrument::InstrumentId;
 use reap_core::note::{EngineNote, Lost};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::position::Side;
@@ -32,7 +33,13 @@ impl Report<'_> {
                 let (reason, urgency) = (intent.reason.name(), intent.urgency.name());
                 format!("{name}: {reason} holds ({urgency})")
             }
-            Happening::Said(note) => said(name, note)?,
+            Happening::Said(note) => said(config, name, note)?,
+            Happening::Lost { leg, lost } => {
+                let leg = config.positions.get(at)?.legs.get(*leg)?;
+                let named = &config.instruments[usize::from(leg.instrument.0)];
+                let qty = words::mantissa(lost.raw(), named.spec().qty_scale);
+                format!("{name}: {qty} {} are gone by no order of ours, written off", named.name)
+            }
             Happening::Sent(order) => {
                 let named = instrument(order);
                 let qty = words::mantissa(order.qty.raw(), named.spec().qty_scale);
@@ -112,14 +119,27 @@ pub fn time_of_day(at: Nanos) -> String {
 }
 
 /// A note of the engine in words; `None` for what only counters tell.
-fn said(name: &str, note: &EngineNote) -> Option<String> {
-    match note {
-        EngineNote::Stray { .. } => None,
+fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
+    let wanted = |instrument: InstrumentId, side| {
+        let instrument = &config.instruments[usize::from(instrument.0)].name;
+        format!("signal: {} {instrument}", side_name(side))
+    };
+    Some(match *note {
+        EngineNote::Stray { .. } => return None,
         EngineNote::Overruled(of) => {
             let (reason, urgency) = (of.reason.name(), of.urgency.name());
-            Some(format!("{name}: {reason} holds too ({urgency}), {}", lost(of.why)))
+            format!("{name}: {reason} holds too ({urgency}), {}", lost(of.why))
         }
-    }
+        EngineNote::SignalRefused { why, .. } => {
+            format!("{name}: does not make way for the signal, {}", why.name())
+        }
+        EngineNote::EntryAllowed { instrument, side } => {
+            format!("{}, entry allowed", wanted(instrument, side))
+        }
+        EngineNote::SignalDropped { instrument, side, why } => {
+            format!("{}, dropped: {}", wanted(instrument, side), why.name())
+        }
+    })
 }
 
 /// Why a rule lost, in words.

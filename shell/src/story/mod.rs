@@ -103,6 +103,9 @@ impl Story {
             } => {
                 self.on_plan_ended(now, *position, *outcome, *realised, watch);
             }
+            Note::Report { report: Report::LegLost { position, leg, qty }, .. } => {
+                self.on_leg_lost(now, *position, usize::from(*leg), *qty, watch);
+            }
             Note::Report {
                 report:
                     Report::LegRead { .. } | Report::EntryFill { .. } | Report::EntryEnded { .. },
@@ -185,6 +188,20 @@ impl Story {
         if let Some(plan) = self.live[at] {
             self.plans[plan].fills.push(fill);
         }
+    }
+
+    fn on_leg_lost(
+        &mut self,
+        now: Nanos,
+        position: PositionId,
+        leg: usize,
+        left: Qty,
+        watch: Watcher<'_>,
+    ) {
+        let Some(&at) = self.by_id.get(&position) else { return };
+        let lost = self.standings[at].open[leg].checked_sub(left).unwrap_or(Qty::ZERO);
+        self.standings[at].open[leg] = left;
+        watch(now, at, Happening::Lost { leg, lost });
     }
 
     fn on_plan_ended(

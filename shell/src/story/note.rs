@@ -63,11 +63,7 @@ impl Note {
     /// A report that was just taken from this executor.
     #[must_use]
     pub fn of_report(report: Report, executor: &Executor) -> Self {
-        let (Report::Fill { position, .. }
-        | Report::PlanEnded { position, .. }
-        | Report::LegRead { position, .. }
-        | Report::EntryFill { position, .. }
-        | Report::EntryEnded { position, .. }) = report;
+        let position = report.position();
         let (realised, open) = (executor.realised(position), executor.open(position));
         Self::Report { report, realised, open }
     }
@@ -85,6 +81,13 @@ pub enum Happening<'p> {
     /// The engine says something beside its decisions. Of no position in particular: the index is
     /// the number of configured positions.
     Said(&'p EngineNote),
+    /// Part of a leg is gone by no order of ours, and written off.
+    Lost {
+        /// Index of the leg.
+        leg: usize,
+        /// How much.
+        lost: Qty,
+    },
     /// An order leaves.
     Sent(&'p Order),
     /// A venue answers.

@@ -46,6 +46,7 @@ pub(crate) struct Tally {
     pub(crate) timers: u64,
     pub(crate) unsent: u64,
     pub(crate) amounts: u64,
+    pub(crate) reads: u64,
     pub(crate) orders: u64,
     pub(crate) reports: u64,
     pub(crate) positions: u64,
@@ -112,6 +113,10 @@ pub(crate) fn redecide(epoch: u16, records: &[(Nanos, Record)]) -> (u64, Tally) 
             Record::NotSent { id, .. } => {
                 executor.on_order_event(*now, &OrderEvent::not_sent(*id), &quotes);
                 tally.unsent += 1;
+            }
+            Record::Read { account, instrument, qty } => {
+                executor.on_read(*account, *instrument, *qty);
+                tally.reads += 1;
             }
             Record::Timer => {
                 executor.on_timer(*now, &quotes);

@@ -5,6 +5,9 @@ mod decay;
 mod erosion;
 mod presets;
 
+mod reads;
+mod reversal;
+
 use arrayvec::ArrayVec;
 use reap_core::limits::{RULES_MAX, TIERS_MAX};
 use reap_core::policy::{Base, Distance, Preset, Rule, RuleSpec, Threshold, Tier};
@@ -33,7 +36,7 @@ const BEFORE_BOUNDS: SpanBounds = SpanBounds::new(Nanos(0), Nanos::from_secs(23 
 
 /// The kinds of rules. A policy's shorthands are numbered in this order, risk first; what it writes
 /// as `[[policy.NAME.rule]]` follows in the order of the file.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 12] = [
     "stop_loss",
     "trailing_stop",
     "trailing_profit",
@@ -43,6 +46,9 @@ const KINDS: [&str; 9] = [
     "break_even",
     "profit_erosion",
     "deadline",
+    "leg_lost",
+    "imbalance",
+    "reversal",
 ];
 
 /// Every rule that a policy names. `None` when one of them is refused.
@@ -93,6 +99,9 @@ fn rule(
         }
         "break_even" => break_even::break_even(value),
         "profit_erosion" => erosion::profit_erosion(value, policy, money),
+        "leg_lost" => reads::leg_lost(value),
+        "imbalance" => reads::imbalance(value),
+        "reversal" => reversal::reversal(value, policy, money),
         "deadline" => return deadline(value),
         other => unreachable!("{other} is none of the kinds"),
     };

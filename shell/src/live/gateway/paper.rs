@@ -1,6 +1,6 @@
 //! Paper fills: orders meet the live quotes after the venue's latency, bounded by what is quoted.
 
-use reap_core::instrument::InstrumentId;
+use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::log::NotSentWhy;
 use reap_core::order::Order;
 use reap_core::position::{PositionSpec, Side};
@@ -9,6 +9,7 @@ use reap_core::units::Nanos;
 
 use super::{Gateway, GatewayEvent, TableReader};
 use crate::config::Config;
+use crate::pipeline::{READ_EVERY, wants_reads};
 use crate::sim::Matching;
 
 /// A matching core per configured venue.
@@ -17,6 +18,10 @@ pub struct Paper {
     venues: Vec<Matching>,
     /// Venue of each instrument.
     listed: Vec<usize>,
+    /// What is told of the books every second; nothing unless a rule looks at it.
+    read: Vec<(AccountId, InstrumentId)>,
+    reads: bool,
+    read_at: Nanos,
 }
 
 impl Paper {
@@ -26,7 +31,14 @@ impl Paper {
         let venue =
             |at: &InstrumentId| usize::from(config.instruments[usize::from(at.0)].spec().venue.0);
         let listed = (0..config.instruments.len()).map(|at| venue(&InstrumentId(at as u16)));
-        Self { listed: listed.collect(), venues: crate::pipeline::venues(config) }
+        let reads = config.policies.iter().any(|named| wants_reads(&named.policy));
+        Self {
+            listed: listed.collect(),
+            venues: crate::pipeline::venues(config),
+            read: Vec::new(),
+            reads,
+            read_at: Nanos(0),
+        }
     }
 
     fn venue(&mut self, instrument: InstrumentId) -> &mut Matching {
@@ -52,6 +64,10 @@ impl Gateway for Paper {
                 Side::Short => -leg.qty.raw(),
             };
             self.venue(leg.instrument).deposit(leg.account, leg.instrument, qty);
+            let holding = (leg.account, leg.instrument);
+            if self.reads && !self.read.contains(&holding) {
+                self.read.push(holding);
+            }
         }
     }
 
@@ -73,11 +89,20 @@ impl Gateway for Paper {
                 out.push(GatewayEvent::Order(event));
             }
         }
+        if !self.read.is_empty() && now >= self.read_at {
+            self.read_at = now.plus(READ_EVERY);
+            for at in 0..self.read.len() {
+                let (account, instrument) = self.read[at];
+                let qty = self.venue(instrument).position(account, instrument);
+                out.push(GatewayEvent::Position { account, instrument, qty });
+            }
+        }
         out.len() - before
     }
 
     fn next_timer(&self) -> Option<Nanos> {
-        self.venues.iter().filter_map(Matching::next_due).min()
+        let read_at = (!self.read.is_empty()).then_some(self.read_at);
+        self.venues.iter().filter_map(Matching::next_due).chain(read_at).min()
     }
 
     fn has_sockets(&self) -> bool {
@@ -97,7 +122,6 @@ impl Gateway for Paper {
 
 #[cfg(test)]
 mod tests {
-    use reap_core::instrument::AccountId;
     use reap_core::order::{ClientOrderId, OrderChange, OrderEvent, OrderSide};
     use reap_core::position::PositionId;
     use reap_core::tick::Quote;

@@ -35,6 +35,8 @@ const STABLE_HTTP: Nanos = Nanos::from_secs(4);
 const READ_ALL_EVERY: Nanos = Nanos::from_secs(1);
 /// Pause after holdings that could not be read.
 const ASK_AGAIN: Nanos = Nanos::from_millis(500);
+/// Between the end of a read of an account's holdings and the next.
+const READ_EVERY: Nanos = Nanos::from_secs(5);
 /// RFC 6455: the purpose is fulfilled.
 const NORMAL_CLOSE: u16 = 1000;
 
@@ -137,6 +139,8 @@ pub struct Venues {
     /// Why connecting failed.
     news: Vec<Box<str>>,
     read_all_at: Nanos,
+    /// What accounts hold is asked for again and again.
+    keeps_reading: bool,
 }
 
 impl Venues {
@@ -166,7 +170,15 @@ impl Venues {
             jitter: Jitter::new(0x7265_6170),
             news: Vec::new(),
             read_all_at: Nanos(0),
+            keeps_reading: false,
         }
+    }
+
+    /// Reads what accounts hold every few seconds, for rules that look at it.
+    #[must_use]
+    pub const fn reading(mut self, reads: bool) -> Self {
+        self.keeps_reading = reads;
+        self
     }
 
     fn real(&self) -> Nanos {
@@ -382,7 +394,8 @@ impl Venues {
                         continue;
                     }
                     TradingEvent::PositionsEnd => {
-                        desk.asked = Asked::Answered;
+                        desk.asked = if self.keeps_reading { Asked::No } else { Asked::Answered };
+                        desk.ask_at = real.plus(READ_EVERY);
                         out.push(GatewayEvent::PositionsEnd { account: desk.of.account });
                         continue;
                     }
@@ -470,6 +483,9 @@ impl Gateway for Venues {
             self.carry_out(at, real);
         }
         self.take_events(real, out);
+        if self.keeps_reading {
+            self.ask_positions();
+        }
         work
     }
 
@@ -477,8 +493,16 @@ impl Gateway for Venues {
         let tradings = self.desks.iter().filter_map(|desk| desk.of.trading.next_timer());
         let connects =
             self.desks.iter().flat_map(|desk| &desk.wires).filter_map(|wire| wire.connect_at);
+        let asks = self
+            .desks
+            .iter()
+            .filter(|desk| self.keeps_reading && desk.asked == Asked::No && desk.ask_at > Nanos(0));
         // In real time here; the engine's time is asked for.
-        tradings.chain(connects).min().map(|due| self.clock.at(due.0))
+        tradings
+            .chain(connects)
+            .chain(asks.map(|desk| desk.ask_at))
+            .min()
+            .map(|due| self.clock.at(due.0))
     }
 
     fn has_sockets(&self) -> bool {

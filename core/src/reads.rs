@@ -1,0 +1,116 @@
+//! What venues say that accounts hold, against what the executor believes.
+//!
+//! A venue nets all that an account holds of an instrument. The executor splits such a read over the
+//! legs that make the holding up: what is missing is missed from the newest position first. A read
+//! that comes while an order of the holding may still trade says nothing, because that order may
+//! explain it; with none in flight every fill is counted, and a read that shows less is short.
+//!
+//! Nothing is changed by a read alone. Rules of the engine decide whether enough of them agree, and
+//! the intent of `leg_lost` or `imbalance` has the legs that its part names written off here.
+
+use crate::desk::Desk;
+use crate::event::Report;
+use crate::executor::Executor;
+use crate::exit::Exit;
+use crate::instrument::{AccountId, InstrumentId};
+use crate::intent::{Intent, Reason};
+use crate::leg::Leg;
+use crate::position::Side;
+use crate::units::Qty;
+
+impl Executor {
+    /// What an account holds of an instrument, as its venue says: positive is long. An
+    /// authoritative answer, not an order's echo. Poll the reports after it.
+    ///
+    /// The engine hears of the legs of which it says something: those that are short, or were at the
+    /// read before, and those of positions whose legs are out of proportion.
+    pub fn on_read(&mut self, account: AccountId, instrument: InstrumentId, qty: i64) {
+        for side in [Side::Long, Side::Short] {
+            let held = match side {
+                Side::Long => i128::from(qty),
+                Side::Short => -i128::from(qty),
+            };
+            self.read_side((account, instrument, side), held.max(0));
+        }
+    }
+
+    fn read_side(&mut self, of: (AccountId, InstrumentId, Side), held: i128) {
+        let (mut open, mut in_flight) = (0, false);
+        for leg in self.exits.iter().flatten().filter(|exit| !exit.closed).flat_map(|e| &e.legs) {
+            if (leg.account, leg.instrument, leg.side) == of {
+                open += i128::from(leg.open.raw());
+                in_flight |= leg.is_live();
+            }
+        }
+        if in_flight {
+            return;
+        }
+        let mut missing = (open - held).max(0);
+        // The newest first. Slots are few and reads are rare: nothing is sorted.
+        let mut before = u64::MAX;
+        while let Some(at) = self.newest(before) {
+            let exit = self.exits[at].as_mut().expect("just found");
+            before = exit.taken;
+            exit.read(of, &mut missing, &mut self.desk);
+        }
+    }
+
+    /// The newest position that was taken on before another.
+    fn newest(&self, before: u64) -> Option<usize> {
+        let held =
+            self.exits.iter().enumerate().filter_map(|(at, exit)| Some((at, exit.as_ref()?)));
+        let earlier = held.filter(|(_, exit)| !exit.closed && exit.taken < before);
+        earlier.max_by_key(|(_, exit)| exit.taken).map(|(at, _)| at)
+    }
+}
+
+impl Exit {
+    /// Takes this position's part of what is missing of a holding.
+    fn read(&mut self, of: (AccountId, InstrumentId, Side), missing: &mut i128, desk: &mut Desk) {
+        let uneven = self.is_uneven();
+        for at in 0..self.legs.len() {
+            let leg = &mut self.legs[at];
+            if (leg.account, leg.instrument, leg.side) != of {
+                continue;
+            }
+            let short = i128::from(leg.open.raw()).min(*missing);
+            *missing -= short;
+            let qty = Qty::new(leg.open.raw() - short as i64).expect("part of what is open");
+            let was_short = leg.read.is_some_and(|read| read < leg.open);
+            leg.read = Some(qty);
+            if short > 0 || was_short || uneven {
+                desk.push_report(Report::LegRead { position: self.id, leg: at as u8, qty });
+            }
+        }
+    }
+
+    /// Whether the legs are not what they were to each other, as far as is known.
+    fn is_uneven(&self) -> bool {
+        let part = |a: &Leg, b: &Leg| {
+            let known = a.read.map_or(a.open, |read| read.min(a.open));
+            i128::from(known.raw()) * i128::from(b.ratio.raw())
+        };
+        self.legs.windows(2).any(|pair| part(&pair[0], &pair[1]) != part(&pair[1], &pair[0]))
+    }
+
+    /// Puts the books of the legs that an intent calls lost to what was read last. One that has an
+    /// order in flight, or that a later read has shown in full, keeps what it has.
+    pub(crate) fn write_off(&mut self, intent: &Intent, desk: &mut Desk) {
+        if !matches!(intent.reason, Reason::LegLost | Reason::Imbalance) {
+            return;
+        }
+        for at in 0..self.legs.len() {
+            let leg = &mut self.legs[at];
+            let Some(read) = leg.read.filter(|read| *read < leg.open) else { continue };
+            if intent.part >> at & 1 == 0 || leg.is_live() {
+                continue;
+            }
+            let lost = leg.open.checked_sub(read).expect("it is short");
+            leg.open = read;
+            desk.holdings.write_off(leg.place, lost);
+            desk.counters.written_off += 1;
+            let (position, leg) = (self.id, at as u8);
+            desk.push_report(Report::LegLost { position, leg, qty: read });
+        }
+    }
+}
