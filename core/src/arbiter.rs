@@ -8,6 +8,13 @@ use crate::trigger::TriggerId;
 
 /// Index of an operator's command among the rules.
 pub const RULE_OPERATOR: u8 = u8::MAX;
+/// Index of portfolio_profit and portfolio_loss among the rules.
+pub const RULE_PORTFOLIO: u8 = 254;
+/// Index of the drawdown breakers among the rules; the part is the level.
+pub const RULE_BREAKER: u8 = 252;
+/// Index of the portfolio's maximum age among the rules.
+pub const RULE_MAX_AGE: u8 = 249;
+const _: () = assert!(crate::limits::RULES_MAX < RULE_MAX_AGE as usize);
 
 /// A rule that holds, or an operator who asks.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +27,8 @@ pub(crate) struct Candidate {
     pub(crate) urgency: Urgency,
     /// `NONE` for an operator.
     pub(crate) trigger: TriggerId,
+    /// Place in a close of several positions, from 1; 0 for one of its own.
+    pub(crate) order: u32,
 }
 
 /// One position's candidates, side by side in the sorted list; the first of them gives the reason
@@ -49,11 +58,11 @@ pub(crate) const fn lost_to(winner: &Candidate, other: &Candidate) -> Lost {
 }
 
 /// Sorts an event's candidates and reduces them to one decision per position, ordered by urgency
-/// (highest first), reason and position.
+/// (highest first), reason, place in a close of several positions, and position.
 pub(crate) fn arbitrate(candidates: &mut [Candidate], decisions: &mut Vec<Decision>) {
     candidates.sort_unstable_by_key(|candidate| {
-        let Candidate { position, rule, part, reason, urgency, .. } = *candidate;
-        (position, core::cmp::Reverse(urgency), reason.rank(), rule, part)
+        let Candidate { position, rule, part, reason, urgency, order, .. } = *candidate;
+        (position, core::cmp::Reverse(urgency), reason.rank(), rule, part, order)
     });
     let mut first = 0;
     for of_one in candidates.chunk_by(|a, b| a.position == b.position) {
@@ -62,8 +71,9 @@ pub(crate) fn arbitrate(candidates: &mut [Candidate], decisions: &mut Vec<Decisi
         first += count;
     }
     decisions.sort_unstable_by_key(|decision| {
-        let Candidate { position, reason, urgency, .. } = candidates[decision.first as usize];
-        (core::cmp::Reverse(urgency), reason.rank(), position)
+        let Candidate { position, reason, urgency, order, .. } =
+            candidates[decision.first as usize];
+        (core::cmp::Reverse(urgency), reason.rank(), order, position)
     });
 }
 
@@ -73,7 +83,7 @@ mod tests {
 
     fn candidate(position: u32, rule: u8, reason: Reason) -> Candidate {
         let (part, trigger, urgency) = (0, TriggerId::NONE, reason.urgency());
-        Candidate { position, rule, part, reason, urgency, trigger }
+        Candidate { position, rule, part, reason, urgency, trigger, order: 0 }
     }
 
     fn decide(mut candidates: Vec<Candidate>) -> Vec<(u32, u8, Reason, Urgency, usize)> {

@@ -1,6 +1,6 @@
 //! Arming: where a trigger is watched, when it is looked at, and what happens when it holds.
 
-use crate::arbiter::Candidate;
+use crate::arbiter::{Candidate, RULE_PORTFOLIO};
 use crate::compile::{self, PART_ACTIVATION};
 use crate::engine::Engine;
 use crate::guard;
@@ -155,6 +155,7 @@ impl Engine {
                     reason: trigger.reason,
                     urgency: trigger.reason.urgency(),
                     trigger: id,
+                    order: 0,
                 });
             }
             Role::Step => {
@@ -207,6 +208,9 @@ impl Engine {
         let mut keep = [Qty::ZERO; LEGS_MAX];
         if matches!(candidate.reason, Reason::LegLost | Reason::Imbalance) {
             return self.remedy_of(candidate);
+        }
+        if candidate.rule == RULE_PORTFOLIO {
+            return self.portfolio_keep(candidate);
         }
         if candidate.reason != Reason::Tiers {
             return keep;

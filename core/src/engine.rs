@@ -22,6 +22,7 @@ use crate::note::{EngineNote, Notes};
 use crate::pair::classes_max;
 use crate::per_leg::Spare;
 use crate::policy::{Policy, PolicyId};
+use crate::portfolio::Portfolio;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
 use crate::reversal::Signals;
@@ -103,6 +104,7 @@ pub struct Engine {
     pub(crate) notes: Notes,
     pub(crate) hedges: Hedges,
     pub(crate) signals: Signals,
+    pub(crate) portfolio: Portfolio,
 }
 
 /// Notes that wait at most; see [`Engine::poll_note`].
@@ -154,6 +156,7 @@ impl Engine {
             notes: Notes::with_capacity(NOTES_MAX),
             hedges: Hedges::with_capacity(positions),
             signals: Signals::with_capacity(instruments.len()),
+            portfolio: Portfolio::off(),
         }
     }
 
@@ -197,6 +200,7 @@ impl Engine {
         };
         let mut position = Tracked { legs, forms, ..Tracked::blank() };
         let checked = register::fill(&self.books, policy, spec, &mut position).and_then(|()| {
+            self.portfolio_admits(policy, &position)?;
             let plan = register::triggers(policy, &position, slot);
             let mut used = self.used;
             used.add(&Needs::of(&plan, count));
@@ -231,6 +235,7 @@ impl Engine {
             });
         }
         self.begin_hedge(slot);
+        self.portfolio_enter(slot);
         self.end_filled_tiers(slot);
         self.each_trigger(slot, Self::recompile);
         self.each_trigger(slot, |engine, id| {
@@ -240,6 +245,7 @@ impl Engine {
                 engine.test(id, now);
             }
         });
+        self.portfolio_rules();
         self.decide();
         Ok(PositionId::new(slot, generation))
     }
@@ -259,6 +265,7 @@ impl Engine {
             Event::Source(source, change) => self.books.on_source(source, change),
             Event::Timer => {}
         }
+        self.portfolio_rules();
         self.decide();
     }
 
@@ -397,6 +404,8 @@ impl Engine {
     /// A timer of a part of the engine that is no trigger.
     fn on_system_timer(&mut self, _now: Nanos, timer: SystemTimer, index: u32) {
         match timer {
+            SystemTimer::Portfolio => self.on_portfolio_timer(),
+            SystemTimer::Age => self.on_age_timer(index),
             SystemTimer::Signal => self.signal_expires(index),
         }
     }
@@ -450,6 +459,7 @@ impl Engine {
         }
         self.rejoin_tracks(id);
         let quote = self.books.quote(id).expect("it was accepted");
+        self.portfolio_price(id);
         self.watch.move_marks(id, &quote);
         self.watch.cross(id, &quote, &mut self.due, &mut self.due_classes);
         if !self.due.is_empty() {

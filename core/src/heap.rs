@@ -90,6 +90,13 @@ impl<K: Ord + Copy> Heaps<K> {
         Self { nodes: Vec::with_capacity(capacity), free: NIL, live: 0 }
     }
 
+    /// Room for `more` entries beside those that there was room for.
+    pub(crate) fn add_room(&mut self, more: usize) {
+        let capacity = self.nodes.capacity() + more;
+        assert!(capacity < NIL as usize, "entries: below 2^27");
+        self.nodes.reserve_exact(capacity - self.nodes.len());
+    }
+
     /// The least entry of a heap.
     #[inline]
     pub(crate) fn peek(&self, root: Root) -> Option<(K, u32)> {

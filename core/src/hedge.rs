@@ -210,6 +210,7 @@ impl Engine {
             reason,
             urgency,
             trigger: id,
+            order: 0,
         });
         let hedge = self.hedge_mut(slot).expect("its rule looks at it");
         hedge.remedies[usize::from(reason == Reason::Imbalance)] = keep;
@@ -261,6 +262,8 @@ impl Engine {
         }
         let planned = position.plan.is_some();
         let at = usize::from(leg);
+        self.portfolio_lift(slot);
+        let position = &mut self.positions[slot as usize];
         let leg = &mut position.legs[at];
         let lost = leg.open.checked_sub(qty).unwrap_or(Qty::ZERO);
         leg.open = qty.min(leg.open);
@@ -271,6 +274,8 @@ impl Engine {
             leg.settle();
         }
         position.note_reached();
+        self.portfolio_lost(slot, at, lost);
+        self.portfolio_lay(slot);
         if let Some(hedge) = self.hedge_mut(slot) {
             hedge.reads[at] = Read { qty, agree: 0, ..hedge.reads[at] };
         }

@@ -15,6 +15,7 @@
 //! | where a trigger waits, what happens when it holds | `trigger`, `arm` |
 //! | one decision per position and event | `arbiter`, `decide` |
 //! | fills, ends of plans, commands | `life`, `tracked` |
+//! | all positions together: total net, breakers, trading states | [`portfolio`] |
 //! | what the engine says beside its intents | [`note`] |
 //! | what recovery and replay read | [`log`] |
 //! | holdings, plans, limits, orders | [`holding`], [`plan`], [`pricing`], [`order`], [`executor`] |
@@ -58,6 +59,7 @@ mod pair;
 mod per_leg;
 pub mod plan;
 pub mod policy;
+pub mod portfolio;
 pub mod position;
 pub mod pricing;
 mod reads;
@@ -77,5 +79,5 @@ mod wake;
 mod watch;
 mod work;
 
-pub use arbiter::RULE_OPERATOR;
+pub use arbiter::{RULE_BREAKER, RULE_MAX_AGE, RULE_OPERATOR, RULE_PORTFOLIO};
 pub use book::GateCounters;

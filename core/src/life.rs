@@ -120,6 +120,8 @@ impl Engine {
             return;
         }
         let fees = self.policies[usize::from(position.policy)].fees;
+        self.portfolio_lift(slot);
+        let position = &mut self.positions[slot as usize];
         let at = usize::from(leg);
         let leg = &mut position.legs[at];
         let qty = fill.qty.min(leg.open);
@@ -127,16 +129,18 @@ impl Engine {
             self.counters.overfills += 1;
         }
         leg.open = leg.open.checked_sub(qty).expect("no more than is open");
+        let instrument = self.books.instrument(leg.instrument).expect("registration knew it");
+        let align = 10i128.pow(u32::from(position.scale - instrument.nano_scale()));
+        let fee = fill.fee.clamp(-AMOUNT_MAX / align, AMOUNT_MAX / align) * align;
         if position.plan.is_some() {
-            let instrument = self.books.instrument(leg.instrument).expect("registration knew it");
-            let align = 10i128.pow(u32::from(position.scale - instrument.nano_scale()));
-            let fee = fill.fee.clamp(-AMOUNT_MAX / align, AMOUNT_MAX / align) * align;
             leg.lock(fill.price, qty, fee, fees);
         } else {
             leg.settle();
         }
         position.note_reached();
         position.backoff = Nanos(0);
+        self.portfolio_bank(slot, at, fill.price, qty, fee);
+        self.portfolio_lay(slot);
         self.read_less(slot, at, qty);
         self.end_filled_tiers(slot);
         self.refresh(slot, now);
@@ -176,17 +180,20 @@ impl Engine {
         position.refresh(&self.policies[usize::from(position.policy)]);
         match outcome {
             Outcome::Closed => {
+                self.portfolio_ended(slot, false);
                 self.release(slot);
                 self.signals_on_closed();
             }
             Outcome::Dust => {
                 position.state = PositionState::DustResidual;
+                self.portfolio_ended(slot, true);
                 self.each_trigger(slot, |engine, id| engine.take(id));
             }
             Outcome::Done => {
                 position.state = PositionState::Open;
                 position.backoff = Nanos(0);
                 self.resume(slot, now, None);
+                self.portfolio_resumed(slot);
             }
             Outcome::Missed => {
                 position.state = PositionState::Open;
@@ -198,6 +205,7 @@ impl Engine {
                 };
                 let until = now.plus(position.backoff);
                 self.resume(slot, now, Some(until));
+                self.portfolio_resumed(slot);
             }
         }
         self.watch_balance(slot, now);
@@ -249,8 +257,10 @@ impl Engine {
                     self.stray("amounts of a leg that the position does not have", None);
                     return;
                 }
-                let leg = &mut position.legs[usize::from(leg)];
+                self.portfolio_lift(slot);
+                let leg = &mut self.positions[slot as usize].legs[usize::from(leg)];
                 (leg.paid, leg.funding) = (paid, funding);
+                self.portfolio_lay(slot);
                 self.refresh(slot, now);
             }
             Command::ConfirmJump(id) => {
@@ -262,11 +272,11 @@ impl Engine {
                 self.on_change(now, id, change);
             }
             Command::Signal { instrument, side } => self.on_signal(now, instrument, side),
-            Command::SetState(_)
-            | Command::Reset(_)
-            | Command::Equity(_)
-            | Command::Transfer(_)
-            | Command::Liquidation { .. }
+            Command::SetState(state) => self.on_set_state(state),
+            Command::Reset(latch) => self.on_reset(latch),
+            Command::Equity(amount) => self.on_equity(amount),
+            Command::Transfer(amount) => self.on_transfer(amount),
+            Command::Liquidation { .. }
             | Command::Policy { .. }
             | Command::Rule { .. }
             | Command::Task { .. } => self.stray("a command that is not built", None),
@@ -306,6 +316,7 @@ impl Engine {
             reason: Reason::Operator,
             urgency,
             trigger: TriggerId::NONE,
+            order: 0,
         });
     }
 

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use crate::instrument::InstrumentId;
 use crate::intent::{Reason, Urgency};
+use crate::portfolio::PortfolioNote;
 use crate::position::{PositionId, Side};
 
 /// A note of the engine.
@@ -41,6 +42,8 @@ pub enum EngineNote {
         /// Why.
         why: SignalDrop,
     },
+    /// Something of all positions together.
+    Portfolio(PortfolioNote),
 }
 
 /// A rule that held when another one had its way. Notes of an event tell all of them; what they
@@ -151,6 +154,8 @@ impl EngineNote {
             Self::Overruled(Overruled { position, .. }) => Some(position),
             Self::SignalRefused { position, .. } => Some(position),
             Self::EntryAllowed { .. } | Self::SignalDropped { .. } => None,
+            Self::Portfolio(PortfolioNote::TooOld { position }) => Some(position),
+            Self::Portfolio(_) => None,
         }
     }
 }

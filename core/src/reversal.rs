@@ -138,6 +138,7 @@ impl Engine {
             reason: trigger.reason,
             urgency: trigger.reason.urgency(),
             trigger: id,
+            order: 0,
         });
         Ok(())
     }

@@ -139,10 +139,15 @@ impl Leg {
 
 /// Fee rate of an exit in ppb: `⌈taker × buffer⌉`; a rebate is not scaled by the buffer.
 pub(crate) fn exit_fee(taker: Rate, policy: &Policy) -> i64 {
-    if taker.raw() <= 0 {
-        return taker.raw();
+    buffered(taker, policy.fee_buffer_ppb)
+}
+
+/// `⌈fee × buffer⌉` in ppb; a rebate is not scaled by the buffer.
+pub(crate) fn buffered(fee: Rate, buffer_ppb: u32) -> i64 {
+    if fee.raw() <= 0 {
+        return fee.raw();
     }
-    let scaled = i128::from(taker.raw()) * i128::from(policy.fee_buffer_ppb);
+    let scaled = i128::from(fee.raw()) * i128::from(buffer_ppb);
     div_ceil(scaled, i128::from(PPB)) as i64
 }
 

@@ -114,11 +114,15 @@ pub(crate) enum Timer {
 pub(crate) enum SystemTimer {
     /// A signal has waited long enough: by instrument.
     Signal,
+    /// Something of all positions together is due.
+    Portfolio,
+    /// A position, by its slot, reaches the portfolio's maximum age.
+    Age,
 }
 
 impl SystemTimer {
     /// In the order of their numbers.
-    const ALL: [Self; 1] = [Self::Signal];
+    const ALL: [Self; 3] = [Self::Signal, Self::Portfolio, Self::Age];
 }
 
 impl Timer {
@@ -161,6 +165,11 @@ impl Watch {
             timers: Heaps::with_capacity(limits.timers + 2 * instruments + limits.positions),
             timer_root: Root::EMPTY,
         }
+    }
+
+    /// Room for `more` timers.
+    pub(crate) fn add_timer_room(&mut self, more: usize) {
+        self.timers.add_room(more);
     }
 
     pub(crate) fn board(&self, id: InstrumentId) -> &Board {

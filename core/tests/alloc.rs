@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Command, Event, GateSettings, Outcome, Report, SourceChange, Which};
+use reap_core::event::{Command, Event, GateSettings, Latch, Outcome, Report, SourceChange, Which};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
@@ -13,10 +13,12 @@ use reap_core::instrument::{
 use reap_core::intent::Urgency;
 use reap_core::order::{OrderChange, OrderEvent};
 use reap_core::policy::{DecayStep, Distance, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::portfolio::{Breakers, DrawdownFrom, Partial, PortfolioSettings};
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
+use reap_core::{RULE_MAX_AGE, RULE_OPERATOR};
 
 const NOUGHT: Decimal = Decimal { mantissa: 0, scale: 0 };
 
@@ -79,6 +81,26 @@ fn rules() -> [Rule; 8] {
     ]
 }
 
+/// Every rule over all positions, near enough that each fires many times.
+fn portfolio() -> PortfolioSettings {
+    let amount = |mantissa| Decimal { mantissa, scale: 0 };
+    PortfolioSettings {
+        profit: Some(amount(2_000)),
+        partial: Some(Partial { at: amount(500), share: Rate::from_bps(5_000) }),
+        loss: Some(amount(-3_000)),
+        cooldown: Some(Nanos::from_secs(30)),
+        max_position_age: Some(Nanos::from_secs(1_200)),
+        breakers: Some(Breakers {
+            equity: amount(100_000),
+            levels: [100, 200, 300].map(Rate::from_bps),
+            from: DrawdownFrom::Peak,
+            filter: true,
+            reset: Nanos(0),
+        }),
+        ..PortfolioSettings::off(CurrencyId(0))
+    }
+}
+
 fn leg(at: u64, instrument: u16, side: Side) -> LegSpec {
     LegSpec {
         account: AccountId(0),
@@ -92,7 +114,7 @@ fn leg(at: u64, instrument: u16, side: Side) -> LegSpec {
     }
 }
 
-/// All rules on one, two and three legs, minimum fees, jumps, refused quotes, reconnects, fills,
+/// All rules on one, two and three legs and over all positions, minimum fees, jumps, refused quotes, reconnects, fills,
 /// misses, new positions and operators: nothing of it allocates.
 #[test]
 fn the_engine_does_not_allocate_after_start_up() {
@@ -105,6 +127,7 @@ fn the_engine_does_not_allocate_after_start_up() {
     }
     let mut engine = Engine::new(limits, &instruments, 2, GateSettings::default());
     engine.add_policy(Policy::of(rules())).unwrap();
+    engine.set_portfolio(portfolio()).unwrap();
     let mut seed = 5u64;
     let mut random = |bound: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -122,7 +145,7 @@ fn the_engine_does_not_allocate_after_start_up() {
     for at in 0..300 {
         open(&mut engine, now, at).unwrap();
     }
-    let (mut intents, mut opened) = (0u64, 300);
+    let (mut intents, mut together, mut opened) = (0u64, 0u64, 300);
     let mut mids = [100_000i64; 3];
     let counted = allocation_counter::measure(|| {
         for step in 1..400_000u64 {
@@ -144,6 +167,8 @@ fn the_engine_does_not_allocate_after_start_up() {
                     urgency: Urgency::Normal,
                 }),
                 3..8 => Event::Tick(Tick::alive(stamp)),
+                8 => Event::Command(Command::Reset(Latch::PortfolioLoss)),
+                9 => Event::Command(Command::Equity(Decimal { mantissa: 100_000, scale: 0 })),
                 kind => {
                     mids[at] = (mids[at] + random(61) as i64 - 30).clamp(98_000, 102_000);
                     let jump = if kind < 12 { 9_000 } else { 0 };
@@ -155,8 +180,10 @@ fn the_engine_does_not_allocate_after_start_up() {
             exits.clear();
             while let Some(intent) = engine.poll_intent() {
                 intents += 1;
+                together += u64::from(intent.rule >= RULE_MAX_AGE && intent.rule < RULE_OPERATOR);
                 exits.push(intent.position);
             }
+            while engine.poll_note().is_some() {}
             for &position in &exits {
                 let outcome = [Outcome::Missed, Outcome::Done, Outcome::Closed, Outcome::Dust]
                     [random(4) as usize];
@@ -181,6 +208,7 @@ fn the_engine_does_not_allocate_after_start_up() {
     });
     assert_eq!(counted.count_total, 0, "after {intents} intents");
     assert!(intents > 700 && opened > 400, "{intents} intents, {opened} positions");
+    assert!(together > 100, "{together} of rules over all positions");
 }
 
 struct Table<'e>(&'e Engine);

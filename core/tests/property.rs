@@ -81,6 +81,14 @@ fn engine_decides_as_the_formulas_say() {
         for name in ["leg_lost", "imbalance", "reversal"] {
             assert!(fired[name] > 200, "{name} was hardly tested");
         }
+        let together = ["portfolio_profit", "portfolio_partial", "portfolio_loss"];
+        for name in together {
+            assert!(fired[name] > 200, "{name} was hardly tested");
+            assert!(boundary[name] > 5, "{name} hardly met its threshold exactly");
+        }
+        for name in ["breaker_1", "breaker_2", "breaker_3", "max_position_age"] {
+            assert!(fired[name] > 100, "{name} was hardly tested");
+        }
         // A base amount of one instrument's size is at times nothing beside another's.
         assert!(refused * 1_000 < compared, "registrations are refused too often");
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use num_bigint::BigInt;
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Command, Event, Report, Which};
 use reap_core::intent::Intent;
@@ -12,6 +13,7 @@ use reap_core::position::{PositionId, Side};
 use reap_core::units::Nanos;
 
 use super::market::{Action, Market, position_of};
+use super::portfolio_line;
 use super::world::World;
 use super::{Decision, Loser, Reference};
 
@@ -29,6 +31,8 @@ pub(crate) struct Duel {
     sides: BTreeMap<PositionId, Vec<Side>>,
     /// The last intent of each position.
     last: BTreeMap<PositionId, u64>,
+    /// What the engine said since somebody looked.
+    pub(crate) notes: Vec<EngineNote>,
     pub(crate) compared: u64,
     pub(crate) refused: u64,
     /// What was said of signals: a case shows it.
@@ -52,9 +56,14 @@ impl Duel {
             engine.add_policy(policy.clone()).expect("there is room");
             reference.add_policy(policy.clone());
         }
+        if let Some(portfolio) = &world.portfolio {
+            engine.set_portfolio(portfolio.clone()).expect("it is within every bound");
+            reference.set_portfolio(portfolio.clone());
+        }
         let (sides, last) = (BTreeMap::new(), BTreeMap::new());
-        let said = Vec::new();
-        Self { engine, reference, now: Nanos(0), sides, last, compared: 0, refused: 0, said }
+        let (notes, said) = (Vec::new(), Vec::new());
+        let now = Nanos(0);
+        Self { engine, reference, now, sides, last, notes, compared: 0, refused: 0, said }
     }
 
     /// Every timer that is due by `to`, each at its time.
@@ -125,6 +134,7 @@ impl Duel {
                 return Err(self.mismatch(what, Some(id)));
             }
         }
+        self.compare_portfolios()?;
         let (engine, reference) = (self.engine.next_timer(), self.reference.next_timer());
         if let Some(wanted) = reference
             && engine.is_none_or(|engine| engine > wanted)
@@ -149,7 +159,10 @@ impl Duel {
                     of_signals.push(note);
                     continue;
                 }
-                _ => continue,
+                _ => {
+                    self.notes.push(note);
+                    continue;
+                }
             };
             let Overruled { position, intent, rule, part, reason, urgency, why } = of;
             let ours = intents.iter().any(|intent| intent.position == position);
@@ -174,6 +187,22 @@ impl Duel {
         let (engine, reference) = (sorted(of_signals), sorted(self.reference.take_said()));
         if engine != reference {
             let what = format!("said: engine {engine:?}, reference {reference:?}");
+            return Err(self.mismatch(what, None));
+        }
+        Ok(())
+    }
+
+    /// The total is the same to the last digit, and so is what may be done.
+    fn compare_portfolios(&self) -> Result<(), Mismatch> {
+        let engine = self.engine.portfolio().map(|view| BigInt::from(view.total.mantissa));
+        let reference = self.reference.total_net();
+        if engine != reference {
+            let what = format!("total net: engine {engine:?}, reference {reference:?}");
+            return Err(self.mismatch(what, None));
+        }
+        let (engine, reference) = (self.engine.trading_state(), self.reference.trading_state());
+        if engine != reference {
+            let what = format!("trading state: engine {engine:?}, reference {reference:?}");
             return Err(self.mismatch(what, None));
         }
         Ok(())
@@ -211,6 +240,17 @@ impl Duel {
             }
         }
         Ok(())
+    }
+
+    /// Where all positions together stand, for a golden case.
+    pub(crate) fn standing(&self) -> String {
+        let view = self.engine.portfolio().expect("the case has a portfolio");
+        portfolio_line::standing(&view, self.engine.trading_state())
+    }
+
+    /// What the engine said since the last time.
+    pub(crate) fn told(&mut self) -> Vec<String> {
+        self.notes.drain(..).map(|note| portfolio_line::said(&note)).collect()
     }
 
     fn mismatch(&self, mut what: String, position: Option<PositionId>) -> Mismatch {
@@ -262,6 +302,7 @@ fn step(duel: &mut Duel, market: &mut Market, steps: &mut Vec<Step>) -> Result<(
         steps.push((now, Action::Event(Event::Timer), None));
     }
     market.on_decisions(&passed?);
+    market.missing = duel.reference.missing();
     let action = market.next();
     steps.push((now, action.clone(), None));
     let decisions = match &action {
@@ -358,6 +399,7 @@ pub(crate) fn shrink(parted: Parted) -> String {
         let _ = writeln!(text, "{:?}", instrument.spec());
     }
     let _ = writeln!(text, "sources: {}, settings: {:?}", world.sources, world.settings);
+    let _ = writeln!(text, "{:?}", world.portfolio);
     for (now, action, id) in &steps {
         if let Action::Register(spec) = action {
             let policy = &world.policies[usize::from(spec.policy.0)];

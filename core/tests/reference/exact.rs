@@ -59,6 +59,11 @@ impl Exact {
         (self * &Self::int(numerator)).div_floor(&Self::int(denominator), scale)
     }
 
+    /// Rounded down to 18 decimals: how many units of the last.
+    pub(crate) fn atto_floor(&self) -> BigInt {
+        self.share_floor(1, 1, 18).mantissa_at(18)
+    }
+
     /// The whole number below, where it fits.
     pub(crate) fn whole(&self) -> Option<i64> {
         floor(&self.mantissa, &TENS[self.scale as usize]).try_into().ok()

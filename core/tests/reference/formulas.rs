@@ -53,7 +53,7 @@ impl Leg {
     }
 
     /// Decimals at which a rate of this leg's notional is exact.
-    fn scale(&self) -> u8 {
+    pub(crate) fn scale(&self) -> u8 {
         let of = &self.instrument;
         of.price_scale + of.qty_scale + of.multiplier.scale + 9
     }
@@ -73,12 +73,12 @@ impl Leg {
     }
 
     /// Quantity × multiplier.
-    fn size(&self, qty: i64) -> Exact {
+    pub(crate) fn size(&self, qty: i64) -> Exact {
         &Exact::new(qty, self.instrument.qty_scale) * &Exact::from(self.instrument.multiplier)
     }
 
     /// As profit goes: sold for a long leg, bought for a short one.
-    fn side(&self, value: Exact) -> Exact {
+    pub(crate) fn side(&self, value: Exact) -> Exact {
         if self.spec.side == Side::Long { value } else { -&value }
     }
 
@@ -104,7 +104,7 @@ impl Leg {
 }
 
 /// Decimals at which amounts of a position of these legs are rounded.
-fn scale(legs: &[Leg]) -> u8 {
+pub(crate) fn scale(legs: &[Leg]) -> u8 {
     legs.iter().map(Leg::scale).max().unwrap_or(0)
 }
 

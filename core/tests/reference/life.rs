@@ -41,6 +41,10 @@ pub(crate) struct Firing {
     pub(crate) urgency: Urgency,
     /// Whether it held by equality: what the tests of inclusive thresholds count.
     pub(crate) boundary: bool,
+    /// Place in a close of several positions, from 1; 0 for one of its own.
+    pub(crate) order: u32,
+    /// The share of what is open that it closes, where that is not everything.
+    pub(crate) part_of_open: Option<Rate>,
 }
 
 /// One rule's state.
@@ -120,7 +124,7 @@ impl Life {
     }
 
     /// Flat by fills, though its plan may not have said so yet: there is nothing to exit.
-    fn is_flat(&self) -> bool {
+    pub(crate) fn is_flat(&self) -> bool {
         self.legs.iter().all(|leg| leg.open == 0)
     }
 
@@ -275,7 +279,8 @@ impl Life {
     pub(crate) fn fire(&mut self, rule: usize, part: u8, boundary: bool) -> Firing {
         self.rules[rule].parts[0].1 = Part::Fired { rearm: None };
         let reason = reason(&self.policy.rules[rule].rule);
-        Firing { rule: rule as u8, part, reason, urgency: reason.urgency(), boundary }
+        let (urgency, order, part_of_open) = (reason.urgency(), 0, None);
+        Firing { rule: rule as u8, part, reason, urgency, boundary, order, part_of_open }
     }
 
     /// A leg is this small by no order of ours. False when it contradicts what is open.
@@ -360,6 +365,8 @@ impl Life {
                         reason,
                         urgency: reason.urgency(),
                         boundary,
+                        order: 0,
+                        part_of_open: None,
                     });
                 }
             }
@@ -375,6 +382,11 @@ impl Life {
 
     /// What each leg keeps when this part has its way.
     pub(crate) fn keep_of(&self, firing: &Firing) -> Vec<Qty> {
+        if let Some(share) = firing.part_of_open {
+            let keep = |leg: &Leg| leg.open - part_of(leg, leg.open, share);
+            let legs = self.legs.iter().map(keep);
+            return legs.map(|keep| Qty::new(keep).expect("part of a quantity")).collect();
+        }
         let rule = self.policy.rules.get(usize::from(firing.rule)).map(|said| &said.rule);
         if let Some(Rule::LegLost { .. } | Rule::Imbalance { .. }) = rule {
             return self.remedies[usize::from(firing.rule)].clone();
@@ -555,7 +567,12 @@ fn target(leg: &Leg, share: Rate) -> i64 {
     if i128::from(share.raw()) == ONE {
         return leg.original();
     }
-    let exact = i128::from(leg.original()) * i128::from(share.raw()) / ONE;
+    part_of(leg, leg.original(), share)
+}
+
+/// A share of a quantity, rounded down to lots.
+pub(crate) fn part_of(leg: &Leg, qty: i64, share: Rate) -> i64 {
+    let exact = i128::from(qty) * i128::from(share.raw()) / 1_000_000_000;
     exact as i64 / leg.instrument.lot * leg.instrument.lot
 }
 

@@ -11,6 +11,7 @@ use reap_core::units::{Nanos, Price, Qty, Rate};
 
 use super::Decision;
 use super::player::{Holding, Terms};
+use super::portfolio_world;
 use super::rng::Rng;
 use super::world::World;
 
@@ -48,7 +49,7 @@ pub(super) struct Ticker {
     regime: Regime,
     left: i64,
     next_id: u64,
-    last: Option<(Quote, u64)>,
+    pub(super) last: Option<(Quote, u64)>,
     pub(super) high: i64,
     pub(super) low: i64,
     home: SourceId,
@@ -69,6 +70,8 @@ pub(crate) struct Market {
     pub(super) rng: Rng,
     pub(crate) world: World,
     pub(crate) now: Nanos,
+    /// What all positions together lack of a threshold, in units of 10^-18 of money.
+    pub(super) missing: Vec<i128>,
     pub(super) tickers: Vec<Ticker>,
     sources: Vec<Source>,
     pub(super) holdings: Vec<Holding>,
@@ -106,11 +109,12 @@ impl Market {
         let positions = rng.within(3, 8) as usize;
         let redundant = rng.one_in(3);
         let lagging = rng.one_in(3);
-        let holdings = Vec::new();
+        let (holdings, missing) = (Vec::new(), Vec::new());
         Self {
             rng,
             world,
             now: start,
+            missing,
             tickers,
             sources,
             holdings,
@@ -190,6 +194,10 @@ impl Market {
             89..=93 => self.stray_fill(),
             94..=99 => self.read(),
             100..=103 => self.signal(),
+            104..=106 if self.world.portfolio.is_some() => {
+                let unit = self.world.unit();
+                Event::Command(portfolio_world::command(&mut self.rng, unit))
+            }
             _ => self.quote(),
         }
     }
@@ -253,7 +261,8 @@ impl Market {
             let spec = self.world.instruments[index].spec();
             let slipped = self.tickers[index].bid + self.rng.within(-3, 3);
             let price = slipped.max(1) * spec.tick;
-            Terms { lot: spec.lot, price, multiplier: spec.multiplier.mantissa }
+            let free = self.world.plain;
+            Terms { lot: spec.lot, price, multiplier: spec.multiplier.mantissa, free }
         };
         legs.into_iter().map(terms).collect()
     }
@@ -404,6 +413,13 @@ impl Market {
             self.tickers[index].bid = (bid / tick).max(1);
             return quote_of(bid, ask, &mut self.rng);
         }
+        if self.world.plain
+            && !self.missing.is_empty()
+            && self.rng.one_in(6)
+            && let Some(quote) = self.aimed_quote(id)
+        {
+            return quote;
+        }
         self.move_ticker(index);
         let ticker = &mut self.tickers[index];
         ticker.high = ticker.high.max(ticker.bid);
@@ -503,7 +519,7 @@ enum Other {
     Funding,
 }
 
-fn quote_of(bid: i64, ask: i64, rng: &mut Rng) -> Quote {
+pub(super) fn quote_of(bid: i64, ask: i64, rng: &mut Rng) -> Quote {
     Quote::new(bid, ask, rng.within(1, 90), rng.within(1, 90)).expect("positive and not crossed")
 }
 

@@ -14,9 +14,13 @@ pub(crate) mod hedge;
 pub(crate) mod life;
 pub(crate) mod market;
 pub(crate) mod player;
+pub(crate) mod portfolio;
+mod portfolio_line;
+mod portfolio_world;
 pub(crate) mod rng;
 pub(crate) mod rules;
 pub(crate) mod scenario;
+mod session;
 pub(crate) mod signals;
 pub(crate) mod target;
 pub(crate) mod world;
@@ -24,17 +28,20 @@ pub(crate) mod world;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use reap_core::event::{Command, Event, GateSettings, Report, Which};
+use num_bigint::BigInt;
+use reap_core::event::{Command, Event, GateSettings, Report, TradingState, Which};
 use reap_core::instrument::Instrument;
 use reap_core::intent::{Reason, Urgency};
 use reap_core::note::Lost;
 use reap_core::policy::{Policy, PolicyId};
+use reap_core::portfolio::PortfolioSettings;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState};
 use reap_core::units::{Nanos, Qty};
 
 use formulas::Leg;
 use gates::Gates;
 use life::{Firing, Life, Plan};
+use portfolio::Portfolio;
 use signals::Signals;
 
 /// The rule's index of an operator's close.
@@ -114,6 +121,7 @@ pub(crate) struct Reference {
     gates: Gates,
     policies: Vec<Policy>,
     lives: BTreeMap<PositionId, Life>,
+    portfolio: Option<Portfolio>,
     signals: Signals,
     now: Nanos,
     /// A report or command contradicted the state: the input is not one an engine would meet.
@@ -130,6 +138,7 @@ impl Reference {
             gates: Gates::new(instruments, sources, settings),
             policies: Vec::new(),
             lives: BTreeMap::new(),
+            portfolio: None,
             signals: Signals::default(),
             now: Nanos(0),
             inconsistent: false,
@@ -141,6 +150,24 @@ impl Reference {
     pub(crate) fn add_policy(&mut self, policy: Policy) -> PolicyId {
         self.policies.push(policy);
         PolicyId(self.policies.len() as u16 - 1)
+    }
+
+    pub(crate) fn set_portfolio(&mut self, settings: PortfolioSettings) {
+        self.portfolio = Some(Portfolio::new(settings));
+    }
+
+    /// Total net in units of 10^-18.
+    pub(crate) fn total_net(&self) -> Option<BigInt> {
+        self.portfolio.as_ref().map(|portfolio| portfolio.total_net().clone())
+    }
+
+    /// What the total lacks of each of the portfolio's thresholds.
+    pub(crate) fn missing(&self) -> Vec<i128> {
+        self.portfolio.as_ref().map(Portfolio::missing).unwrap_or_default()
+    }
+
+    pub(crate) fn trading_state(&self) -> TradingState {
+        self.portfolio.as_ref().map_or(TradingState::Active, Portfolio::trading_state)
     }
 
     /// A position under the id that the engine gave it.
@@ -159,7 +186,11 @@ impl Reference {
         let legs = spec.legs.iter().map(leg).collect();
         let policy = self.policies[usize::from(spec.policy.0)].clone();
         self.lives.insert(id, Life::new(spec.clone(), policy, legs));
+        if let Some(portfolio) = &mut self.portfolio {
+            portfolio.on_registered(now, id, &self.lives[&id], &self.gates);
+        }
         self.evaluate(now, &mut fired);
+        self.watch_portfolio(now, &mut fired);
         self.arbitrate(fired)
     }
 
@@ -176,13 +207,16 @@ impl Reference {
             Event::Timer => {}
         }
         self.evaluate(now, &mut fired);
+        self.watch_portfolio(now, &mut fired);
         self.arbitrate(fired)
     }
 
     /// The next time at which something may happen without another event.
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
         let lives = self.lives.values().filter_map(|life| life.next_timer(self.now));
-        lives.chain(self.gates.next_timer()).chain(self.signals.next_timer()).min()
+        let portfolio = self.portfolio.as_ref().and_then(Portfolio::next_timer);
+        let others = self.signals.next_timer().into_iter().chain(portfolio);
+        lives.chain(self.gates.next_timer()).chain(others).min()
     }
 
     pub(crate) fn state(&self, id: PositionId) -> Option<PositionState> {
@@ -230,11 +264,22 @@ impl Reference {
             self.inconsistent = true;
             return;
         };
+        let portfolio = &mut self.portfolio;
         let fits = match *report {
-            Report::Fill { leg, price, qty, fee, .. } => {
-                life.is_live() && life.on_fill(leg, price, qty, fee, now)
+            Report::Fill { position, leg, price, qty, fee } => {
+                let before = life.legs.clone();
+                let fits = life.is_live() && life.on_fill(leg, price, qty, fee, now);
+                if let Some(portfolio) = portfolio.as_mut().filter(|_| fits) {
+                    portfolio.on_fill(position, &before, leg, price, qty, fee);
+                }
+                fits
             }
-            Report::PlanEnded { outcome, .. } => life.on_plan_ended(outcome, now),
+            Report::PlanEnded { position, outcome, .. } => {
+                if let Some(portfolio) = portfolio {
+                    portfolio.on_plan_ended(position, outcome, life, &self.gates);
+                }
+                life.on_plan_ended(outcome, now)
+            }
             Report::LegRead { leg, qty, .. } => {
                 for firing in life.on_read(now, usize::from(leg), qty.raw()) {
                     self.tally.note(&firing, life.legs.len());
@@ -242,7 +287,14 @@ impl Reference {
                 }
                 life.state != PositionState::Closed
             }
-            Report::LegLost { leg, qty, .. } => life.on_lost(now, usize::from(leg), qty.raw()),
+            Report::LegLost { position, leg, qty } => {
+                let before = life.legs.clone();
+                let fits = life.on_lost(now, usize::from(leg), qty.raw());
+                if let Some(portfolio) = portfolio.as_mut().filter(|_| fits) {
+                    portfolio.on_lost(position, &before, leg, qty, &self.gates);
+                }
+                fits
+            }
             Report::EntryFill { .. } | Report::EntryEnded { .. } => false,
         };
         let closed = life.state == PositionState::Closed;
@@ -257,7 +309,15 @@ impl Reference {
         match *command {
             Command::Close { which, urgency } => {
                 let reason = Reason::Operator;
-                let firing = Firing { rule: OPERATOR, part: 0, reason, urgency, boundary: false };
+                let firing = Firing {
+                    rule: OPERATOR,
+                    part: 0,
+                    reason,
+                    urgency,
+                    boundary: false,
+                    order: 0,
+                    part_of_open: None,
+                };
                 for (&id, life) in &self.lives {
                     if life.is_live() && meant(which, id, life) {
                         fired.push((id, firing));
@@ -274,6 +334,16 @@ impl Reference {
             Command::ConfirmJump(instrument) => self.gates.confirm(now, instrument),
             Command::Signal { instrument, side } => {
                 self.on_signal(now, instrument, side, fired);
+            }
+            Command::SetState(_)
+            | Command::Reset(_)
+            | Command::Equity(_)
+            | Command::Transfer(_) => {
+                let Some(portfolio) = &mut self.portfolio else {
+                    self.inconsistent = true;
+                    return;
+                };
+                portfolio.on_command(now, command, &self.lives, &self.gates);
             }
             _ => self.inconsistent = true,
         }
@@ -292,6 +362,19 @@ impl Reference {
         }
     }
 
+    /// What the positions together ask for, at the end of an event.
+    fn watch_portfolio(&mut self, now: Nanos, fired: &mut Vec<(PositionId, Firing)>) {
+        let Some(portfolio) = &mut self.portfolio else { return };
+        for (id, firing) in portfolio.evaluate(now, &self.lives, &self.gates) {
+            let name = portfolio::name(&firing);
+            *self.tally.fired.entry(name).or_default() += 1;
+            *self.tally.boundary.entry(name).or_default() += u64::from(firing.boundary);
+            let several = self.lives[&id].legs.len() > 1;
+            *self.tally.several.entry(name).or_default() += u64::from(several);
+            fired.push((id, firing));
+        }
+    }
+
     /// One plan per position: the highest urgency, the first reason among those that have it, the
     /// least that any rule that fired would keep.
     fn arbitrate(&mut self, fired: Vec<(PositionId, Firing)>) -> Vec<Decision> {
@@ -305,7 +388,7 @@ impl Reference {
             let life = self.lives.get_mut(&id).expect("it fired");
             let first = firings
                 .iter()
-                .min_by_key(|f| (Reverse(f.urgency), f.reason.rank(), f.rule, f.part))
+                .min_by_key(|f| (Reverse(f.urgency), f.reason.rank(), f.rule, f.part, f.order))
                 .copied()
                 .expect("a position is listed with its first firing");
             let first = &first;
@@ -352,7 +435,7 @@ impl Reference {
             if covered {
                 continue;
             }
-            let held = (Reverse(first.urgency), first.reason.rank(), id.slot());
+            let held = (Reverse(first.urgency), first.reason.rank(), first.order, id.slot());
             decisions.push((
                 held,
                 Decision {

@@ -15,6 +15,15 @@ pub(crate) struct Terms {
     pub(crate) price: i64,
     /// Mantissa of the contract multiplier.
     pub(crate) multiplier: i128,
+    /// Fills cost nothing and come in round pieces: money stays on a grid.
+    pub(crate) free: bool,
+}
+
+impl Terms {
+    /// What fills are multiples of.
+    const fn piece(&self) -> i64 {
+        if self.free { 50 * self.lot } else { self.lot }
+    }
 }
 
 /// One position as the executor holds it.
@@ -78,11 +87,12 @@ impl Holding {
     /// A fill that belongs to no plan, such as a trade by hand: never the whole of a leg.
     pub(crate) fn stray_fill(&mut self, rng: &mut Rng, terms: &[Terms]) -> Option<Event> {
         let leg = (rng.next() % self.open.len() as u64) as usize;
-        let half = self.open[leg] / 2 / terms[leg].lot;
+        let lot = terms[leg].piece();
+        let half = self.open[leg] / 2 / lot;
         if self.plan.is_some() || half == 0 {
             return None;
         }
-        let qty = rng.within(1, half) * terms[leg].lot;
+        let qty = rng.within(1, half) * lot;
         Some(self.fill(rng, leg, qty, terms))
     }
 
@@ -126,7 +136,7 @@ impl Holding {
             return Some(self.end(Outcome::Dust));
         }
         let leg = rng.pick(&wanting);
-        let lot = terms[leg].lot;
+        let lot = terms[leg].piece();
         let whole = rest[leg] / lot;
         let qty = if whole < 2 || rng.one_in(2) { rest[leg] } else { rng.within(1, whole) * lot };
         plan.filled = true;
@@ -136,9 +146,10 @@ impl Holding {
     fn fill(&mut self, rng: &mut Rng, leg: usize, qty: i64, terms: &[Terms]) -> Event {
         self.open[leg] -= qty;
         self.read[leg] = (self.read[leg] - qty).max(0);
-        let Terms { price, multiplier, .. } = terms[leg];
+        let Terms { price, multiplier, free, .. } = terms[leg];
         // From a rebate to a dear taker, in parts per billion of the notional.
         let rate = rng.pick(&[0, 0, 500_000, -100_000, 2_000_000]);
+        let rate = if free { 0 } else { rate };
         Event::Report(Report::Fill {
             position: self.id,
             leg: leg as u8,

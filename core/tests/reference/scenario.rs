@@ -8,9 +8,12 @@
 //! | `open p P: long A 1 @ 100.5 paid 0.1 funding 0; short B …` | registers a position |
 //! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5`, `mark A 1.5`, `refused A` | market data |
 //! | `alive 0`, `lost 0`, `connected 0` | sources |
-//! | `fill p 0 0.5`, `ended p done`, `read p 0 0.5`, `lost p 0 0.5` | the executor |
+//! | `fill p 0 0.5 [@ 101] [fee 0.05]`, `ended p done`, `read p 0 0.5`, `lost p 0 0.5` | the executor |
 //! | `signal A short` | a signal; what is said of it is shown |
 //! | `close p normal`, `close all critical`, `amounts p 0 50 0`, `confirm A` | the operator |
+//! | `portfolio profit=1.1 loss=-10 …` | rules over all positions, see `portfolio_line` |
+//! | `set reducing`, `reset loss`, `equity 9000`, `transfer -100` | the operator, for all positions |
+//! | `total`, `notes` | prints total net and what may be done; what the engine said |
 //! | `wait 60s` | time passes, timers run |
 //! | `repeat 100` … `end` | the lines between, so often |
 //! | `state p` | prints where the position stands |
@@ -35,6 +38,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 use super::Decision;
 use super::duel::{Duel, Mismatch};
+use super::portfolio_line;
 use super::world::World;
 
 const START: Nanos = Nanos(1_700_000_000_000_000_000);
@@ -90,10 +94,12 @@ impl Scenario {
         let mut policies = Vec::new();
         let mut names = Vec::new();
         let mut sources = 1;
+        let mut portfolio = None;
         for line in lines {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "sources" => sources = rest.parse().expect("a number of sources"),
+                "portfolio" => portfolio = Some(portfolio_line::settings(rest)),
                 "instrument" => instruments.push(instrument(rest, &instruments)),
                 "policy" => {
                     let (name, policy) = policy(rest);
@@ -107,7 +113,7 @@ impl Scenario {
             Instrument::new(*spec).expect("a valid instrument")
         };
         let table: Vec<Instrument> = instruments.iter().map(checked).collect();
-        let world = World::given(table, sources, GateSettings::default(), policies);
+        let world = World::given(table, sources, GateSettings::default(), policies, portfolio);
         Self {
             duel: Duel::new(&world),
             now: START,
@@ -125,7 +131,9 @@ impl Scenario {
             return Vec::new();
         }
         match word {
-            "sources" | "instrument" | "policy" => return Vec::new(),
+            "sources" | "instrument" | "policy" | "portfolio" => return Vec::new(),
+            "total" => return vec![self.duel.standing()],
+            "notes" => return self.duel.told(),
             "state" => {
                 let state = self.duel.reference.state(self.positions[rest].0);
                 let name = state.map(|state| format!("{state:?}").to_lowercase());
@@ -230,12 +238,20 @@ impl Scenario {
                 let (position, spec) = &self.positions[words[0]];
                 let leg: u8 = words[1].parse().expect("a leg");
                 let held = spec.legs[usize::from(leg)];
+                let after = |word: &str| {
+                    let at = words.iter().position(|&found| found == word)?;
+                    Some(decimal(words[at + 1]))
+                };
+                let price = after("@").map(|price| self.price(held.instrument, price));
+                let of = &self.instruments[usize::from(held.instrument.0)].1;
+                let scale = of.price_scale + of.qty_scale + of.multiplier.scale + 9;
+                let fee = after("fee").map(|fee| fee.at_scale(scale).expect("as exact as money"));
                 Event::Report(Report::Fill {
                     position: *position,
                     leg,
-                    price: held.entry,
+                    price: price.unwrap_or(held.entry),
                     qty: self.qty(held.instrument, words[2]),
-                    fee: 0,
+                    fee: fee.unwrap_or(0),
                 })
             }
             "read" | "gone" => {
@@ -274,6 +290,9 @@ impl Scenario {
                 fees_paid: decimal(words[2]),
                 funding: decimal(words[3]),
             }),
+            "set" | "reset" | "equity" | "transfer" => {
+                Event::Command(portfolio_line::command(word, rest))
+            }
             "confirm" => Event::Command(Command::ConfirmJump(self.instrument(words[0]))),
             _ => panic!("{word}: no such line"),
         }
@@ -338,7 +357,7 @@ fn agreed<T>(line: &str, result: Result<T, Mismatch>) -> T {
     result.unwrap_or_else(|mismatch| panic!("{line}: {}", mismatch.what))
 }
 
-fn decimal(text: &str) -> Decimal {
+pub(super) fn decimal(text: &str) -> Decimal {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     let mantissa = format!("{whole}{rest}").parse();
     Decimal {
@@ -347,13 +366,13 @@ fn decimal(text: &str) -> Decimal {
     }
 }
 
-fn rate(text: &str) -> Rate {
+pub(super) fn rate(text: &str) -> Rate {
     let percent = decimal(text.strip_suffix('%').unwrap_or_else(|| panic!("{text}: not in %")));
     let share = Decimal { scale: percent.scale + 2, ..percent };
     Rate::new(share.at_scale(9).expect("whole parts per billion") as i64).expect("a rate")
 }
 
-fn span(text: &str) -> Nanos {
+pub(super) fn span(text: &str) -> Nanos {
     let digits = text.trim_end_matches(|c: char| c.is_alphabetic());
     let number: u64 = digits.parse().unwrap_or_else(|_| panic!("{text}: not a span"));
     match &text[digits.len()..] {
@@ -409,6 +428,7 @@ fn instrument(
             "tick" => spec.tick = number(),
             "lot" => spec.lot = number(),
             "min_qty" => spec.min_qty = number(),
+            "maker" => spec.maker = rate(value),
             "taker" => spec.taker = rate(value),
             "min_fee" => spec.min_fee = decimal(value),
             "age" => spec.max_quote_age = span(value),

@@ -5,9 +5,11 @@ use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, VenueId,
 };
 use reap_core::policy::{Base, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, Threshold, Tier};
+use reap_core::portfolio::PortfolioSettings;
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
+use super::portfolio_world;
 use super::rng::Rng;
 use super::rules::{break_even, decay, erosion};
 
@@ -32,7 +34,7 @@ const RATES: [i64; 12] = [
 pub(crate) struct World {
     pub(crate) instruments: Vec<Instrument>,
     /// Without fees, on one grid, at round entries: thresholds are often met exactly.
-    plain: bool,
+    pub(super) plain: bool,
     pub(crate) sources: usize,
     pub(crate) settings: GateSettings,
     /// Ticks at which the prices of each instrument begin.
@@ -40,6 +42,8 @@ pub(crate) struct World {
     /// Policies for positions of 1, 2, … legs.
     pub(crate) policies: Vec<Policy>,
     policy_legs: Vec<usize>,
+    /// Rules over all positions.
+    pub(crate) portfolio: Option<PortfolioSettings>,
 }
 
 fn rate(ppb: i64) -> Rate {
@@ -61,7 +65,7 @@ impl World {
         for index in 0..count {
             let (mut spec, ticks) = instrument(rng, index, centre_ticks, exotic, &instruments);
             if plain {
-                (spec.taker, spec.min_fee) = (Rate::ZERO, decimal(0, 0));
+                (spec.taker, spec.maker, spec.min_fee) = (Rate::ZERO, Rate::ZERO, decimal(0, 0));
                 (spec.price_scale, spec.qty_scale, spec.multiplier) = (2, 1, decimal(1, 0));
                 (spec.tick, spec.lot) = (1, 1);
             }
@@ -88,12 +92,16 @@ impl World {
             centre,
             policies: Vec::new(),
             policy_legs: Vec::new(),
+            portfolio: None,
         };
         for index in 0..12 {
             let legs = [1, 1, 1, 2, 2, 3, 4][index % 7].min(count);
             let policy = world.policy(rng, legs, start);
             world.policies.push(policy);
             world.policy_legs.push(legs);
+        }
+        if rng.one_in(2) {
+            world.portfolio = Some(portfolio_world::settings(rng, start, world.unit()));
         }
         world
     }
@@ -104,9 +112,11 @@ impl World {
         sources: usize,
         settings: GateSettings,
         policies: Vec<Policy>,
+        portfolio: Option<PortfolioSettings>,
     ) -> Self {
         let (centre, policy_legs) = (Vec::new(), Vec::new());
-        Self { plain: true, instruments, sources, settings, centre, policies, policy_legs }
+        let plain = true;
+        Self { plain, instruments, sources, settings, centre, policies, policy_legs, portfolio }
     }
 
     /// A position that is entered near these prices (ticks).
@@ -114,7 +124,9 @@ impl World {
         let policy = rng.within(0, self.policies.len() as i64 - 1) as usize;
         let mut free: Vec<u16> = (0..self.instruments.len() as u16).collect();
         let first_side = rng.pick(&[Side::Long, Side::Short]);
-        let common_lots = rng.within(10, 400);
+        // Money on one grid, so that a sum over all positions meets round amounts.
+        let on_grid = self.plain && self.portfolio.is_some();
+        let common_lots = if on_grid { 100 } else { rng.within(10, 400) };
         let legs = (0..self.policy_legs[policy]).map(|leg| {
             let instrument = free.swap_remove((rng.next() % free.len() as u64) as usize);
             let spec = self.instruments[usize::from(instrument)].spec();
@@ -288,6 +300,14 @@ impl World {
         let notional = price * i128::from(spec.lot * 100) * spec.multiplier.mantissa;
         let units = (notional / part).max(1) * i128::from(rng.within(1, 4));
         decimal(units, money_scale(spec))
+    }
+
+    /// About a thousandth of a typical position's notional.
+    pub(super) fn unit(&self) -> Decimal {
+        let spec = self.instruments[0].spec();
+        let price = i128::from(self.centre[0] * spec.tick);
+        let notional = price * i128::from(spec.lot * 100) * spec.multiplier.mantissa;
+        decimal((notional / 1000).max(1), money_scale(spec))
     }
 
     /// A distance that is whole at every instrument's price scale.
