@@ -1,8 +1,10 @@
 //! One exit in words: what was seen, why it fired, what was sent, what it brought.
 
+use reap_core::intent::Intent;
 use reap_core::order::OrderChange;
 use reap_core::position::Side;
 use reap_core::units::Nanos;
+use reap_core::{RULE_BREAKER, RULE_MAX_AGE, RULE_PORTFOLIO};
 
 use crate::config::words;
 use crate::report::{Report, lost, money, outcome_name, side_name, time_of_day};
@@ -34,7 +36,7 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
     for intent in &plan.intents {
         let version = intent.policy_version;
         let rule = policy.policy.rules.get(usize::from(intent.rule));
-        let rule = rule.map_or("an operator asked".into(), |said| words::said(said, currency));
+        let rule = rule.map_or_else(|| of_no_policy(intent), |said| words::said(said, currency));
         lines.push(format!(
             "  {}  {} holds, {}: {rule} (policy {} version {version})",
             time_of_day(intent.at),
@@ -118,4 +120,15 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
         lines.push("  still working when the recording ended".into());
     }
     lines
+}
+
+/// What asked, where it is no rule of the position's policy.
+fn of_no_policy(intent: &Intent) -> String {
+    match (intent.rule, intent.part) {
+        (RULE_PORTFOLIO, 0) => "the portfolio's rule, for everything".into(),
+        (RULE_PORTFOLIO, _) => "the portfolio's rule, for a share of everything".into(),
+        (RULE_BREAKER, level) => format!("breaker {level} of the session"),
+        (RULE_MAX_AGE, _) => "the portfolio's maximum age of a position".into(),
+        _ => "an operator asked".into(),
+    }
 }

@@ -108,6 +108,15 @@ fn reads_and_signals_are_acted_upon() {
 }
 
 #[test]
+fn all_positions_together_are_closed() {
+    check_cases("cases/portfolio.txt", |case| {
+        let json = replay_json(&case.config, &case.recordings);
+        assert_eq!(json["books_agree"], true, "{}", case.name);
+        outcome(&json)
+    });
+}
+
+#[test]
 fn a_close_that_means_nothing_is_refused() {
     let bad = [
         "all = true",

@@ -87,6 +87,30 @@ fn every_mistake_is_refused_with_its_place_and_its_remedy() {
 }
 
 #[test]
+fn every_mistake_of_a_portfolio_is_refused_with_its_place_and_its_remedy() {
+    let cases = check_refused("base.toml", "portfolio-refused.txt");
+    assert!(cases >= 25, "only {cases} cases");
+}
+
+#[test]
+fn a_portfolio_is_understood_with_every_default() {
+    let base = read("base.toml");
+    let expected = read("portfolio-understood.txt");
+    let mut found = preamble(&expected).to_owned();
+    for (name, lines) in cases(&expected) {
+        let text = format!("{base}\n{}\n", lines.join("\n"));
+        let summary = Config::parse("base.toml", &text).expect(name).summary();
+        let begin = summary.iter().position(|line| line == "portfolio:").expect(name);
+        found += &format!("== {name}\n{}\n", lines.join("\n"));
+        for line in summary[begin + 1..].iter().take_while(|line| line.starts_with("  ")) {
+            found += &format!("> {}\n", line.trim_start());
+        }
+        found.push('\n');
+    }
+    compare("portfolio-understood.txt", &expected, &found);
+}
+
+#[test]
 fn every_mistake_of_a_run_is_refused_with_its_place_and_its_remedy() {
     let cases = check_refused("run.toml", "run-refused.txt");
     assert!(cases >= 50, "only {cases} cases");

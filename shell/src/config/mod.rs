@@ -13,7 +13,9 @@ mod keys;
 mod modes;
 mod names;
 mod nearest;
+mod operator;
 mod policy;
+mod portfolio;
 mod position;
 mod problem;
 mod rules;
@@ -34,6 +36,7 @@ use std::path::Path;
 use reap_core::event::GateSettings;
 use reap_core::instrument::VenueId;
 use reap_core::limits::{INSTRUMENTS_MAX, POLICIES_MAX, POSITIONS_MAX};
+use reap_core::portfolio::PortfolioSettings;
 use toml::de::DeTable;
 
 pub use self::connection::Connection;
@@ -72,6 +75,8 @@ pub struct Config {
     pub instruments: Vec<NamedInstrument>,
     /// By [`reap_core::policy::PolicyId`].
     pub policies: Vec<NamedPolicy>,
+    /// The rules over all positions.
+    pub portfolio: Option<PortfolioSettings>,
     /// In the order of the file.
     pub positions: Vec<PositionConfig>,
     /// What happens at its time beside the market.
@@ -166,6 +171,7 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
     let policies = named(root, "policy", POLICIES_MAX, |name, value| {
         policy::policy(name, value, &mut currencies)
     });
+    let portfolio = portfolio::portfolio(root, &mut currencies);
     let sources = sources(root, &venues);
     let gates = match root.get("gates") {
         Some(value) => venue::gates(&value),
@@ -179,7 +185,12 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         tags: Vec::new(),
     };
     let positions = positions(root, &venues, &mut known);
-    let inputs = inputs(root, &venues, positions.as_deref().unwrap_or_default(), &known);
+    let around = operator::Around {
+        portfolio: portfolio.as_ref().map(Option::as_ref),
+        currencies: known.currencies,
+    };
+    let open = positions.as_deref().unwrap_or_default();
+    let inputs = inputs(root, &venues, open, &known, &around);
     let (mut accounts, tags) = (known.accounts, known.tags);
     let keys = keys::keys(root, &venues);
     for keys in keys.iter().flatten() {
@@ -211,11 +222,12 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
     };
     root.finish();
     keys?;
-    Some(Config {
+    let mut config = Config {
         file: file.into(),
         venues: venues.into_all()?,
         instruments: instruments.into_all()?,
         policies: policies.into_all()?,
+        portfolio: portfolio?,
         positions: positions?,
         inputs: inputs?,
         currencies: currencies.0,
@@ -225,7 +237,9 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         gates: gates?,
         run: run?,
         sim: sim?,
-    })
+    };
+    config.settle_portfolio(root)?;
+    Some(config)
 }
 
 /// The tables `[kind.NAME]` in the order of the file.
@@ -315,13 +329,19 @@ fn inputs(
     venues: &Lookup<Venue>,
     positions: &[PositionConfig],
     known: &Known<'_>,
+    around: &operator::Around<'_>,
 ) -> Option<Vec<TimedInput>> {
     let close = |value: &Value<'_>| timed::close(value, venues, positions, &known.tags);
-    let all = [
+    let mut all = vec![
         each(root, "close", close),
         each(root, "signal", |value| heard::signal(value, known)),
         each(root, "read", |value| heard::read(value, known)),
     ];
+    all.extend(
+        operator::KINDS.map(|(kind, read)| {
+            each(root, kind, |value| operator::input(kind, read, value, around))
+        }),
+    );
     let all: Option<Vec<Vec<TimedInput>>> = all.into_iter().collect();
     all.map(|all| all.concat())
 }

@@ -28,15 +28,25 @@ pub struct NamedPolicy {
     pub currency: Option<CurrencyId>,
 }
 
-/// What is read of a policy beside its rules: the one currency of all its amounts.
+/// What is read of a policy, or of a portfolio, beside its rules: the one currency of its amounts.
 pub(super) struct PolicyMoney<'c> {
+    whose: &'static str,
     currencies: &'c mut Currencies,
     first: Option<(String, CurrencyId)>,
 }
 
-impl PolicyMoney<'_> {
-    /// An amount of this policy: every amount has the same currency, because the legs of a position
-    /// do.
+impl<'c> PolicyMoney<'c> {
+    /// Nothing is read yet.
+    pub(super) fn of(whose: &'static str, currencies: &'c mut Currencies) -> Self {
+        Self { whose, currencies, first: None }
+    }
+
+    /// The currency of what was read.
+    pub(super) fn currency(&self) -> Option<CurrencyId> {
+        self.first.as_ref().map(|(_, id)| *id)
+    }
+
+    /// An amount: every one has the same currency, because the legs of a position do.
     pub(super) fn accept(
         &mut self,
         value: &Value<'_>,
@@ -46,8 +56,10 @@ impl PolicyMoney<'_> {
         match &self.first {
             Some((first, _)) if *first == amount.currency => Some(()),
             Some((first, _)) => {
-                let what =
-                    format!("is in {}, another amount of the policy in {first}", amount.currency);
+                let what = format!(
+                    "is in {}, another amount of {} in {first}",
+                    amount.currency, self.whose
+                );
                 value.problem(what, format!("write it in {first}"));
                 None
             }
@@ -77,7 +89,7 @@ pub(super) fn policy(
     currencies: &mut Currencies,
 ) -> Option<NamedPolicy> {
     let table = value.table(&format!("write it as [policy.{name}]"))?;
-    let mut money = PolicyMoney { currencies, first: None };
+    let mut money = PolicyMoney::of("the policy", currencies);
     let class = class(&table);
     let rules = rules::rules(&table, &mut money);
     let version = match table.get("version") {
@@ -115,7 +127,7 @@ pub(super) fn policy(
     policy.slippage_reserve = slippage_reserve?;
     policy.exit = exit?;
     policy.class = class?;
-    let currency = money.first.map(|(_, id)| id);
+    let currency = money.currency();
     Some(NamedPolicy { name: name.into(), policy, currency })
 }
 
@@ -132,7 +144,7 @@ pub(super) fn class_name(class: AssetClass) -> &'static str {
 
 /// A factor on the exit's fees, `1.1` or `"110%"`: at least one, because less would claim a profit
 /// that is not there.
-fn fee_buffer(value: &Value<'_>) -> Option<u32> {
+pub(super) fn fee_buffer(value: &Value<'_>) -> Option<u32> {
     let remedy = "write a factor from 1 to 4, such as fee_buffer = 1.1";
     let parts = match value.node() {
         DeValue::Integer(_) | DeValue::Float(_) => value.decimal()?.at_scale(PPB_DIGITS),

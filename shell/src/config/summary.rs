@@ -58,6 +58,7 @@ impl Config {
             "policies",
             (0..self.policies.len()).flat_map(|index| self.policy(index)).collect(),
         );
+        section("portfolio", self.portfolio_words());
         section("positions", self.positions.iter().flat_map(|one| self.position(one)).collect());
         section(
             "gates",

@@ -1,11 +1,12 @@
 //! What happens at a stated time beside the market: `[[close]]`, an operator's close; `[[signal]]`, a
-//! signal to a side of an instrument; `[[read]]`, what an account holds by no order of ours.
+//! signal to a side of an instrument; `[[read]]`, what an account holds by no order of ours; `[[state]]`,
+//! `[[reset]]`, `[[equity]]` and `[[transfer]]`, what an operator says of all positions.
 
-use reap_core::event::{Command, Event, Which};
+use reap_core::event::{Command, Event, Latch, TradingState, Which};
 use reap_core::instrument::{AccountId, InstrumentId, VenueId};
 use reap_core::intent::Urgency;
 use reap_core::position::Side;
-use reap_core::units::Nanos;
+use reap_core::units::{Decimal, Nanos};
 
 use super::names::Lookup;
 use super::position::PositionConfig;
@@ -71,6 +72,14 @@ pub enum Input {
         /// Signed, at the instrument's quantity scale.
         qty: i64,
     },
+    /// An operator says what may be done.
+    State(TradingState),
+    /// An operator resets what has latched.
+    Reset(Latch),
+    /// The accounts hold this.
+    Equity(Decimal),
+    /// Money moves into the accounts, or out of them.
+    Transfer(Decimal),
 }
 
 impl TimedInput {
@@ -88,7 +97,12 @@ impl TimedInput {
     pub const fn target(&self) -> Option<Target> {
         match self.input {
             Input::Close { target, .. } => Some(target),
-            Input::Signal { .. } | Input::Read { .. } => None,
+            Input::Signal { .. }
+            | Input::Read { .. }
+            | Input::State(_)
+            | Input::Reset(_)
+            | Input::Equity(_)
+            | Input::Transfer(_) => None,
         }
     }
 
@@ -99,6 +113,10 @@ impl TimedInput {
         Some(Event::Command(match self.input {
             Input::Close { urgency, .. } => Command::Close { which, urgency },
             Input::Signal { instrument, side } => Command::Signal { instrument, side },
+            Input::State(state) => Command::SetState(state),
+            Input::Reset(latch) => Command::Reset(latch),
+            Input::Equity(amount) => Command::Equity(amount),
+            Input::Transfer(amount) => Command::Transfer(amount),
             Input::Read { .. } => return None,
         }))
     }

@@ -378,6 +378,10 @@ pub fn engine(
         let added = engine.add_policy(named.policy.clone());
         added.map_err(|error| PipelineError::Refused(error.to_string()))?;
     }
+    if let Some(portfolio) = &config.portfolio {
+        let set = engine.set_portfolio(portfolio.clone());
+        set.map_err(|error| PipelineError::Refused(error.to_string()))?;
+    }
     Ok(engine)
 }
 

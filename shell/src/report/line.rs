@@ -7,7 +7,7 @@ use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
 
-use super::Report;
+use super::{Report, portfolio};
 use crate::config::{Config, words};
 use crate::story::Happening;
 
@@ -139,6 +139,7 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
         EngineNote::SignalDropped { instrument, side, why } => {
             format!("{}, dropped: {}", wanted(instrument, side), why.name())
         }
+        EngineNote::Portfolio(ref note) => portfolio::said(config, name, note),
     })
 }
 

@@ -3,6 +3,7 @@
 mod left;
 mod line;
 mod messages;
+mod portfolio;
 
 use reap_core::GateCounters;
 use reap_core::instrument::{AccountId, Instrument, InstrumentId};
