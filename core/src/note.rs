@@ -131,6 +131,8 @@ pub enum SignalDrop {
     Expired,
     /// A newer signal for the instrument came.
     Replaced,
+    /// The trading state allows no entries.
+    NotActive,
 }
 
 impl SignalDrop {
@@ -141,6 +143,7 @@ impl SignalDrop {
             Self::Refused => "refused",
             Self::Expired => "expired",
             Self::Replaced => "replaced",
+            Self::NotActive => "not_active",
         }
     }
 }

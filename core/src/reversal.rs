@@ -76,8 +76,17 @@ impl Engine {
             let timer = self.watch.add_timer(until.0, timer);
             self.signals.waiting.push(Waiting { instrument, side, timer });
         } else {
-            self.notes.push(EngineNote::EntryAllowed { instrument, side });
+            self.allow_entry(instrument, side);
         }
+    }
+
+    /// Nothing stands against an entry any more but the trading state.
+    fn allow_entry(&mut self, instrument: InstrumentId, side: Side) {
+        self.notes.push(if self.may_enter() {
+            EngineNote::EntryAllowed { instrument, side }
+        } else {
+            EngineNote::SignalDropped { instrument, side, why: SignalDrop::NotActive }
+        });
     }
 
     /// Whether a position holds the instrument against a signal to `side`.
@@ -155,7 +164,7 @@ impl Engine {
             }
             self.watch.remove_timer(timer);
             self.signals.waiting.swap_remove(at);
-            self.notes.push(EngineNote::EntryAllowed { instrument, side });
+            self.allow_entry(instrument, side);
         }
     }
 

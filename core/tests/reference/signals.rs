@@ -1,5 +1,6 @@
 //! Signals to the other side, as SPEC §5 says of reversal: exit first, then the entry.
 
+use reap_core::event::TradingState;
 use reap_core::instrument::InstrumentId;
 use reap_core::note::{EngineNote, SignalDrop, SignalRefusal};
 use reap_core::policy::Rule;
@@ -91,7 +92,8 @@ impl Reference {
             let why = SignalDrop::Refused;
             self.signals.said.push(EngineNote::SignalDropped { instrument, side, why });
         } else if against.is_empty() {
-            self.signals.said.push(EngineNote::EntryAllowed { instrument, side });
+            let entry = entry(self.trading_state(), instrument, side);
+            self.signals.said.push(entry);
         } else {
             self.signals.waiting.push((instrument, side, now));
         }
@@ -99,13 +101,22 @@ impl Reference {
 
     /// After a position has closed.
     pub(crate) fn signals_may_enter(&mut self) {
+        let state = self.trading_state();
         let lives = &self.lives;
         let free = |one: &mut (InstrumentId, Side, Nanos)| {
             !lives.values().any(|life| conflicts(life, one.0, one.1))
         };
         for (instrument, side, _) in self.signals.waiting.extract_if(.., free) {
-            self.signals.said.push(EngineNote::EntryAllowed { instrument, side });
+            self.signals.said.push(entry(state, instrument, side));
         }
+    }
+}
+
+/// An entry that nothing conflicts with: allowed while trading is active.
+fn entry(state: TradingState, instrument: InstrumentId, side: Side) -> EngineNote {
+    match state {
+        TradingState::Active => EngineNote::EntryAllowed { instrument, side },
+        _ => EngineNote::SignalDropped { instrument, side, why: SignalDrop::NotActive },
     }
 }
 
