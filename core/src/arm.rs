@@ -12,6 +12,7 @@ use crate::pair::{PairForm, PairLeg};
 use crate::policy::Rule;
 use crate::position::PositionState;
 use crate::rules;
+use crate::signal::Signal;
 use crate::tracked::Tracked;
 use crate::trailing::{DistanceKind, Track};
 use crate::trigger::{Condition, Gate, Place, Role, Stage, Trigger, TriggerId};
@@ -31,7 +32,8 @@ impl Engine {
         };
         // Marks and activations rest until the position is open again.
         let rests = matches!(trigger.role, Role::Activate | Role::Mark) && !open;
-        if rests || position.is_settled() {
+        let settled = position.is_settled() && trigger.role != Role::Sample;
+        if rests || settled {
             return;
         }
         match trigger.condition {
@@ -43,8 +45,29 @@ impl Engine {
                 let node = self.watch.add_timer(due, Timer::Trigger(id));
                 self.triggers[id].place = Place::Timer(node);
             }
-            Condition::Price(cmp, limit) => self.test_price(id, now, cmp, limit),
+            Condition::Always => self.hold(id, now),
+            Condition::Signal(signal) => self.test_signal(id, now, signal),
+            Condition::Price(cmp, limit) => match self.dump_of(&trigger) {
+                // Its price counts only beside another sign.
+                Some(class) if !self.dumps.one(class) && open => self.attach(id),
+                Some(class) if !self.dumps.one(class) => {
+                    self.triggers.wait(id, Gate::Signal(Signal::DumpOne(class)));
+                }
+                _ => self.test_price(id, now, cmp, limit),
+            },
             Condition::Net(cmp, bound) => self.test_net(id, now, cmp, bound.get()),
+        }
+    }
+
+    fn test_signal(&mut self, id: TriggerId, now: Nanos, signal: Signal) {
+        let gate = if self.is_on(signal) {
+            self.closed_gate(self.triggers[id].position, false, now)
+        } else {
+            Some(Gate::Signal(signal))
+        };
+        match gate {
+            Some(gate) => self.triggers.wait(id, gate),
+            None => self.hold(id, now),
         }
     }
 
@@ -146,8 +169,10 @@ impl Engine {
     fn hold(&mut self, id: TriggerId, now: Nanos) {
         let trigger = self.triggers[id];
         match trigger.role {
+            Role::Sample => unreachable!("what it waits for is never on"),
             Role::Fire | Role::Trail => {
                 self.triggers[id].stage = Stage::Fired;
+                self.note_signal(&trigger);
                 self.candidates.push(Candidate {
                     position: trigger.position,
                     rule: trigger.rule,
@@ -265,7 +290,12 @@ impl Engine {
         &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)].rule
     }
 
-    fn for_rule(&mut self, slot: u32, rule: u8, mut each: impl FnMut(&mut Self, TriggerId)) {
+    pub(crate) fn for_rule(
+        &mut self,
+        slot: u32,
+        rule: u8,
+        mut each: impl FnMut(&mut Self, TriggerId),
+    ) {
         let mut id = self.positions[slot as usize].first;
         while id != TriggerId::NONE {
             let next = self.triggers[id].next;
@@ -287,6 +317,8 @@ impl Engine {
         let instrument = instrument.expect("registration knew it");
         let condition = if position.is_flat() {
             Condition::Never
+        } else if let Some(signal) = self.signal_of(&trigger) {
+            Condition::Signal(signal)
         } else {
             compile::condition(position, rule, &trigger, instrument)
         };
@@ -377,10 +409,11 @@ impl Engine {
         let trigger = self.triggers[id];
         let leg = self.positions[trigger.position as usize].legs[0];
         let (kind, step, distance) = self.trail_of(&trigger);
-        let tracks = &self.watch.board(leg.instrument).tracks;
+        let board = self.board_of(&trigger);
+        let tracks = &self.watch.board(board).tracks;
         let track = tracks.iter().position(|track| track.is(leg.side, step, kind));
         let track = track.expect("registration made room for the track");
-        let node = self.watch.attach(leg.instrument, track, trigger.mark, distance, id);
+        let node = self.watch.attach(board, track, trigger.mark, distance, id);
         self.triggers[id].place = Place::Member(node);
     }
 
@@ -401,6 +434,7 @@ impl Engine {
             Rule::TrailingProfit { distance, step, .. } => {
                 (DistanceKind::Rate, step.raw(), distance.raw())
             }
+            Rule::Dump { drop, .. } => (DistanceKind::Rate, 0, drop.raw()),
             Rule::ProfitErosion { fraction, .. } => {
                 (DistanceKind::Erosion(fraction.raw()), 0, rules::erosion::key(position))
             }
@@ -417,7 +451,8 @@ impl Engine {
             if self.trails_alone(&trigger) {
                 let leg = self.positions[slot as usize].legs[0];
                 let (kind, step, _) = self.trail_of(&trigger);
-                let tracks = &mut self.watch.board_mut(leg.instrument).tracks;
+                let board = self.board_of(&trigger);
+                let tracks = &mut self.watch.board_mut(board).tracks;
                 let found = tracks.iter_mut().find(|track| track.is(leg.side, step, kind));
                 if let Some(track) = found {
                     track.users += 1;
@@ -446,7 +481,8 @@ impl Engine {
             if self.trails_alone(&trigger) {
                 let leg = self.positions[slot as usize].legs[0];
                 let (kind, step, _) = self.trail_of(&trigger);
-                let tracks = &mut self.watch.board_mut(leg.instrument).tracks;
+                let board = self.board_of(&trigger);
+                let tracks = &mut self.watch.board_mut(board).tracks;
                 let track = tracks.iter_mut().find(|track| track.is(leg.side, step, kind));
                 track.expect("it was opened with the position").users -= 1;
             }

@@ -175,6 +175,13 @@ impl Books {
         self.books[usize::from(id.0)].accepted.map_or(Nanos(0), |accepted| accepted.changed_at)
     }
 
+    /// The last mark, else the middle of the accepted bid and ask, rounded down.
+    pub(crate) fn mark_or_mid(&self, id: InstrumentId) -> Option<i64> {
+        let book = &self.books[usize::from(id.0)];
+        let mid = |last: Accepted| i64::midpoint(last.quote.bid.raw(), last.quote.ask.raw());
+        book.last_mark.map(|(price, _)| price.raw()).or(book.accepted.map(mid))
+    }
+
     /// The source of the accepted quote.
     pub(crate) fn source_of(&self, id: InstrumentId) -> Option<SourceId> {
         self.books[usize::from(id.0)].accepted.map(|accepted| accepted.source)

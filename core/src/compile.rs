@@ -82,6 +82,7 @@ pub(crate) fn condition(
         },
         Rule::TrailingProfit { activation, distance, floor, step, base: of } => {
             match (trigger.role, several) {
+                (Role::Sample, _) => unreachable!("only a funding rule has such a part"),
                 (Role::Activate, _) => begin(position, *activation, base(position, *of)),
                 (Role::Step, _) => unreachable!("a trail has no steps"),
                 (Role::Mark, _) => {

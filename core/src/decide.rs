@@ -134,7 +134,9 @@ impl Engine {
                 let legs = position.four_forms();
                 Compiled::Net(NetForm { legs, count: position.count, cmp, bound: bound.get() })
             }
-            Condition::Time(_) | Condition::Never => Compiled::Unconditional,
+            Condition::Time(_) | Condition::Never | Condition::Always | Condition::Signal(_) => {
+                Compiled::Unconditional
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use alloc::vec::Vec;
 
 use crate::arbiter::{Candidate, Decision};
 use crate::book::{Books, Change, GateCounters};
+use crate::dump::Dumps;
 use crate::event::{Event, GateSettings};
+use crate::funding::Fundings;
 use crate::hash::RunningHash;
 use crate::heap::{NIL, NodeId};
 use crate::hedge::Hedges;
@@ -30,7 +32,7 @@ use crate::tick::{Quote, Tick, TickKind};
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
 use crate::units::{Nanos, Qty};
-use crate::watch::{Due, DueClass, From, SystemTimer, Timer, Watch};
+use crate::watch::{Due, DueClass, From, Timer, Watch};
 
 /// How much the engine has room for. Everything is allocated when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,8 @@ pub struct Engine {
     pub(crate) hedges: Hedges,
     pub(crate) signals: Signals,
     pub(crate) portfolio: Portfolio,
+    pub(crate) fundings: Fundings,
+    pub(crate) dumps: Dumps,
 }
 
 /// Notes that wait at most; see [`Engine::poll_note`].
@@ -157,6 +161,8 @@ impl Engine {
             hedges: Hedges::with_capacity(positions),
             signals: Signals::with_capacity(instruments.len()),
             portfolio: Portfolio::off(),
+            fundings: Fundings::new(instruments.len()),
+            dumps: Dumps::new(instruments.len()),
         }
     }
 
@@ -227,7 +233,12 @@ impl Engine {
             }
             last = id;
         }
+        if let Err((what, max)) = self.open_signals(slot) {
+            self.forget(slot);
+            return Err(RegisterError::Full { what, max });
+        }
         if !self.open_tracks(slot) {
+            self.close_signals(slot, TriggerId::NONE);
             self.forget(slot);
             return Err(RegisterError::Full {
                 what: "distinct (side, step, kind) of trailing rules on one instrument",
@@ -245,6 +256,7 @@ impl Engine {
                 engine.test(id, now);
             }
         });
+        self.run_retests(now);
         self.portfolio_rules();
         self.decide();
         Ok(PositionId::new(slot, generation))
@@ -401,15 +413,6 @@ impl Engine {
         }
     }
 
-    /// A timer of a part of the engine that is no trigger.
-    fn on_system_timer(&mut self, _now: Nanos, timer: SystemTimer, index: u32) {
-        match timer {
-            SystemTimer::Portfolio => self.on_portfolio_timer(),
-            SystemTimer::Age => self.on_age_timer(index),
-            SystemTimer::Signal => self.signal_expires(index),
-        }
-    }
-
     fn on_tick(&mut self, now: Nanos, tick: &Tick) {
         if !self.books.knows(tick) {
             self.books.counters.unknown += 1;
@@ -417,6 +420,7 @@ impl Engine {
         }
         let change = self.books.on_tick(now, tick);
         self.triggers.drain(Gate::Source(tick.stamp().source), &mut self.retest);
+        self.on_other(now, tick);
         if tick.kind() == TickKind::Alive {
             self.run_retests(now);
         } else {
@@ -462,6 +466,9 @@ impl Engine {
         self.portfolio_price(id);
         self.watch.move_marks(id, &quote);
         self.watch.cross(id, &quote, &mut self.due, &mut self.due_classes);
+        if self.dumps.watches(id) {
+            self.cross_dumps(id, &quote);
+        }
         if !self.due.is_empty() {
             self.take_due();
         }
@@ -488,7 +495,7 @@ impl Engine {
     }
 
     /// Lists the crossed triggers once each, with none of their other entries left behind.
-    fn take_due(&mut self) {
+    pub(crate) fn take_due(&mut self) {
         for at in 0..self.due.len() {
             let Due { trigger, from } = self.due[at];
             match (from, self.triggers[trigger].place) {
@@ -545,7 +552,7 @@ impl Engine {
         self.due_classes.clear();
     }
 
-    fn run_retests(&mut self, now: Nanos) {
+    pub(crate) fn run_retests(&mut self, now: Nanos) {
         let mut at = 0;
         while at < self.retest.len() {
             let id = self.retest[at];

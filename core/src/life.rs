@@ -37,6 +37,7 @@ impl Engine {
     pub(crate) fn release(&mut self, slot: u32) {
         self.each_trigger(slot, |engine, id| engine.take(id));
         self.close_tracks(slot, TriggerId::NONE);
+        self.close_signals(slot, TriggerId::NONE);
         self.forget(slot);
     }
 
@@ -332,7 +333,7 @@ impl Engine {
             match trigger.role {
                 Role::Activate | Role::Mark => engine.take(id),
                 Role::Trail if engine.trails_alone(&trigger) => engine.rearm(id, now),
-                Role::Trail | Role::Fire | Role::Step => {}
+                Role::Trail | Role::Fire | Role::Step | Role::Sample => {}
             }
         });
         debug_assert!(self.candidates.is_empty(), "nothing new holds at an unchanged price");

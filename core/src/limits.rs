@@ -45,6 +45,12 @@ pub const POLICIES_MAX: usize = 1 << 12;
 pub const PAIR_CLASSES_MAX: usize = 16;
 /// Trailing tracks (equal side, step and kind of distance) of one instrument.
 pub const TRACKS_MAX: usize = 16;
+/// Distinct (side, least volume) of the `dump` rules on one instrument.
+pub const DUMP_CLASSES_MAX: usize = 4;
+/// The same of one engine.
+pub const DUMPS_MAX: usize = 256;
+/// Settlements in a row of one `funding_flip` rule.
+pub const SAMPLES_MAX: u8 = 100;
 /// Largest decimal scale of a price, a quantity or a multiplier.
 pub const SCALE_MAX: u8 = 12;
 
@@ -84,7 +90,7 @@ const _: () = assert!(
     LEGS_MAX as i128 * (ENTRY_VALUE_MAX / 2 + THRESHOLD_MAX / 2 + AMOUNT_MAX) < i128::MAX / 2,
 );
 const _: () = assert!(PPB == 10i64.pow(PPB_DIGITS as u32));
-const _: () = assert!(INSTRUMENTS_MAX <= 1 << 16);
+const _: () = assert!(INSTRUMENTS_MAX + DUMPS_MAX <= 1 << 16);
 const _: () = assert!(TRIGGERS_MAX <= 1 << 8);
 const _: () = assert!(POSITIONS_MAX == 1 << 20);
 const _: () = assert!(TIERS_MAX >= 4);

@@ -36,6 +36,8 @@ impl Needs {
                 (Role::Step, _) | (_, Reason::Deadline) => needs.timers += 1,
                 // Reads and signals raise these: they stand in no table.
                 (_, Reason::LegLost | Reason::Imbalance | Reason::Reversal) => {}
+                // What waits for a signal alone stands in that signal's list.
+                (_, Reason::FundingFlip) | (Role::Fire, Reason::Dump) => {}
                 // What it sets off begins when it has ended, and takes its place.
                 (Role::Activate, _) => {}
                 (
@@ -47,7 +49,8 @@ impl Needs {
                     | Reason::TrailingStop
                     | Reason::TrailingProfit
                     | Reason::BreakEven
-                    | Reason::ProfitErosion,
+                    | Reason::ProfitErosion
+                    | Reason::Dump,
                 ) => needs.value(trigger, legs),
                 _ => {
                     needs.timers += 1;

@@ -44,6 +44,13 @@ pub enum EngineNote {
     },
     /// Something of all positions together.
     Portfolio(PortfolioNote),
+    /// Two signs of a dump stand against a position: its `dump` rule fires.
+    Dump {
+        /// Which.
+        position: PositionId,
+        /// By both signs of the volumes; else by one of them and the price.
+        by_volumes: bool,
+    },
 }
 
 /// A rule that held when another one had its way. Notes of an event tell all of them; what they
@@ -154,8 +161,9 @@ impl EngineNote {
     pub const fn position(&self) -> Option<PositionId> {
         match *self {
             Self::Stray { position, .. } => position,
-            Self::Overruled(Overruled { position, .. }) => Some(position),
-            Self::SignalRefused { position, .. } => Some(position),
+            Self::Overruled(Overruled { position, .. })
+            | Self::SignalRefused { position, .. }
+            | Self::Dump { position, .. } => Some(position),
             Self::EntryAllowed { .. } | Self::SignalDropped { .. } => None,
             Self::Portfolio(PortfolioNote::TooOld { position }) => Some(position),
             Self::Portfolio(_) => None,

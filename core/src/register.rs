@@ -382,8 +382,10 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
     let mut add = |rule: usize, part: u8, reason: Reason, role: Role, stage: Stage| {
         let mut trigger = Trigger::new(slot, rule as u8, part, reason, role);
         trigger.stage = stage;
-        // A decay counts the steps that have come; every other mark begins at the entry.
-        let counts = matches!(policy.rules[rule].rule, Rule::Decay { .. });
+        // A decay counts the steps that have come, a funding rule its samples; every other mark
+        // begins at the entry.
+        let counts =
+            matches!(policy.rules[rule].rule, Rule::Decay { .. } | Rule::FundingFlip { .. });
         trigger.mark = if counts { 0 } else { entry };
         let profit = matches!(reason, Reason::TakeProfit | Reason::Tiers | Reason::Basis);
         trigger.skew = several && (profit || matches!(role, Role::Activate | Role::Mark));

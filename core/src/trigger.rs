@@ -8,6 +8,7 @@ use crate::heap::{NIL, NodeId};
 use crate::instrument::{InstrumentId, SourceId};
 use crate::intent::Reason;
 use crate::net::Cmp;
+use crate::signal::{Signal, signals_max};
 
 /// A trigger: its index in the slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,8 @@ pub(crate) enum Role {
     Trail,
     /// The next step of a threshold that decays with age has come.
     Step,
+    /// Counts for another part of its rule, and never fires itself.
+    Sample,
 }
 
 /// What the condition compares.
@@ -43,6 +46,10 @@ pub(crate) enum Condition {
     Net(Cmp, Wide),
     /// A time in nanoseconds.
     Time(u64),
+    /// Something that is no price.
+    Signal(Signal),
+    /// Holds now, whatever the prices are.
+    Always,
 }
 
 impl Condition {
@@ -104,6 +111,8 @@ pub(crate) enum Gate {
     Instrument(InstrumentId),
     /// The source is silent or behind: opens with its next data frame.
     Source(SourceId),
+    /// The signal is off: opens when it comes on.
+    Signal(Signal),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +171,7 @@ pub(crate) struct Triggers {
     capacity: usize,
     by_instrument: Vec<TriggerId>,
     by_source: Vec<TriggerId>,
+    by_signal: Vec<TriggerId>,
 }
 
 impl Triggers {
@@ -173,6 +183,7 @@ impl Triggers {
             capacity,
             by_instrument: alloc::vec![TriggerId::NONE; instruments],
             by_source: alloc::vec![TriggerId::NONE; sources],
+            by_signal: alloc::vec![TriggerId::NONE; signals_max(instruments)],
         }
     }
 
@@ -202,6 +213,7 @@ impl Triggers {
         match gate {
             Gate::Instrument(id) => &mut self.by_instrument[usize::from(id.0)],
             Gate::Source(id) => &mut self.by_source[usize::from(id.0)],
+            Gate::Signal(signal) => &mut self.by_signal[signal.index()],
         }
     }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 
+use crate::dump::dumps_max;
 use crate::engine::EngineLimits;
 use crate::guard::GuardSlab;
 use crate::heap::{Heaps, NodeId, Root};
@@ -118,11 +119,16 @@ pub(crate) enum SystemTimer {
     Portfolio,
     /// A position, by its slot, reaches the portfolio's maximum age.
     Age,
+    /// An instrument's funding settles.
+    Settlement,
+    /// The end of an instrument's minute of trades.
+    Candle,
 }
 
 impl SystemTimer {
     /// In the order of their numbers.
-    const ALL: [Self; 3] = [Self::Signal, Self::Portfolio, Self::Age];
+    const ALL: [Self; 5] =
+        [Self::Signal, Self::Portfolio, Self::Age, Self::Settlement, Self::Candle];
 }
 
 impl Timer {
@@ -156,13 +162,14 @@ impl Watch {
             classes: ArrayVec::new(),
         };
         Self {
-            boards: alloc::vec![board; instruments],
+            // Behind the instruments' own stand those of the dump classes.
+            boards: alloc::vec![board; instruments + dumps_max(instruments)],
             // A trigger's own entries or its group's, and two guards in each direction of a class.
             prices: Heaps::with_capacity(limits.prices + 4 * crate::pair::classes_max(instruments)),
             groups: Groups::with_capacity(limits.trails),
             pairs: Pairs::with_capacity(limits.nets, instruments),
             guarded: GuardSlab::with_capacity(limits.nets),
-            timers: Heaps::with_capacity(limits.timers + 2 * instruments + limits.positions),
+            timers: Heaps::with_capacity(limits.timers + 4 * instruments + limits.positions),
             timer_root: Root::EMPTY,
         }
     }

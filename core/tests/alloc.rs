@@ -47,7 +47,7 @@ fn instrument(min_fee: Decimal) -> Instrument {
     .unwrap()
 }
 
-fn rules() -> [Rule; 8] {
+fn rules() -> [Rule; 9] {
     let threshold = |bps| Threshold::Rate { rate: Rate::from_bps(bps), base: None };
     let tiers =
         [20, 50].map(|bps| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(bps * 200) });
@@ -78,6 +78,7 @@ fn rules() -> [Rule; 8] {
             session_close: None,
             close_before: Nanos(0),
         },
+        Rule::FundingFlip { threshold: Rate::from_bps(10), samples: 2, base: None },
     ]
 }
 
@@ -99,6 +100,13 @@ fn portfolio() -> PortfolioSettings {
         }),
         ..PortfolioSettings::off(CurrencyId(0))
     }
+}
+
+/// Those of one leg have a rule of its own beside.
+fn policy_of(legs: usize) -> Policy {
+    let (min_volume, drop) = (Decimal { mantissa: 1, scale: 2 }, Rate::from_bps(20));
+    let alone = (legs == 1).then_some(Rule::Dump { min_volume, drop });
+    Policy::of(rules().into_iter().chain(alone))
 }
 
 fn leg(at: u64, instrument: u16, side: Side) -> LegSpec {
@@ -123,10 +131,12 @@ fn the_engine_does_not_allocate_after_start_up() {
     // Exactly what the policy needs by kind: a table that is counted too small would end the test.
     let mut limits = EngineLimits { policies: 8, ..EngineLimits::NONE };
     for legs in 1..=3 {
-        limits.add(&Policy::of(rules()), legs, 200);
+        limits.add(&policy_of(legs), legs, 200);
     }
     let mut engine = Engine::new(limits, &instruments, 2, GateSettings::default());
-    engine.add_policy(Policy::of(rules())).unwrap();
+    for legs in 1..=3 {
+        engine.add_policy(policy_of(legs)).unwrap();
+    }
     engine.set_portfolio(portfolio()).unwrap();
     let mut seed = 5u64;
     let mut random = |bound: u64| {
@@ -137,7 +147,8 @@ fn the_engine_does_not_allocate_after_start_up() {
         let sides = [Side::Long, Side::Short, Side::Long];
         let count = 1 + (at % 3) as usize;
         let legs = (0..count).map(|nth| leg(at, nth as u16, sides[nth]));
-        let spec = PositionSpec { policy: PolicyId(0), opened: now, tag: 1, legs: legs.collect() };
+        let policy = PolicyId(count as u16 - 1);
+        let spec = PositionSpec { policy, opened: now, tag: 1, legs: legs.collect() };
         engine.register(now, &spec).map(|id| (id, count))
     };
     let mut exits = Vec::with_capacity(400);
@@ -169,6 +180,17 @@ fn the_engine_does_not_allocate_after_start_up() {
                 3..8 => Event::Tick(Tick::alive(stamp)),
                 8 => Event::Command(Command::Reset(Latch::PortfolioLoss)),
                 9 => Event::Command(Command::Equity(Decimal { mantissa: 100_000, scale: 0 })),
+                12..20 => {
+                    let rate = Rate::new(random(2_000) as i64 - 1_000).unwrap();
+                    let settles = Nanos(((now.0 >> 35) + 1) << 35);
+                    Event::Tick(Tick::funding(instrument, stamp, rate, settles))
+                }
+                20..300 => {
+                    let price = Price::new(mids[at]).unwrap();
+                    let qty = Qty::new(1 + random(50) as i64).unwrap();
+                    let bought = (now.0 >> 37).is_multiple_of(3);
+                    Event::Tick(Tick::trade(instrument, stamp, price, qty, bought, now))
+                }
                 kind => {
                     mids[at] = (mids[at] + random(61) as i64 - 30).clamp(98_000, 102_000);
                     let jump = if kind < 12 { 9_000 } else { 0 };

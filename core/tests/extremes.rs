@@ -134,7 +134,7 @@ fn rule(random: &mut Random) -> Rule {
     let any = |random: &mut Random| random.rate(-RATE_MAX, RATE_MAX);
     let share = |random: &mut Random| random.rate(1, PPB - 1);
     let base = base(random);
-    match random.below(9) {
+    match random.below(10) {
         6 => Rule::BreakEven { activation: share(random), offset: random.rate(1 - PPB, 0) },
         7 => {
             let threshold = Threshold::Rate { rate: any(random), base };
@@ -149,6 +149,7 @@ fn rule(random: &mut Random) -> Rule {
             };
             Rule::ProfitErosion { minimum, fraction: share(random) }
         }
+        9 => Rule::FundingFlip { threshold: share(random), samples: 1, base },
         0 => Rule::TakeProfit { threshold: Threshold::Rate { rate: any(random), base } },
         1 => Rule::TakeProfit { threshold: Threshold::Amount(random.amount(9)) },
         2 => {
@@ -304,6 +305,11 @@ impl World {
             venue_lag_us: 0,
             reset: self.random.below(4) > 0,
         };
+        if self.random.below(8) == 0 {
+            let settles = self.now.plus(Nanos(self.random.within(1, 1 << 40) as u64));
+            let rate = self.random.rate(-RATE_MAX, RATE_MAX);
+            return Event::Tick(Tick::funding(InstrumentId(at), stamp, rate, settles));
+        }
         Event::Tick(Tick::quote(InstrumentId(at), stamp, quote))
     }
 

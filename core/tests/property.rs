@@ -72,11 +72,14 @@ fn engine_decides_as_the_formulas_say() {
             "trailing_profit",
             "break_even",
             "profit_erosion",
+            "funding_flip",
         ];
         for name in rules {
             assert!(fired[name] > 500, "{name} was hardly tested");
             assert!(boundary[name] > 20, "{name} hardly met its threshold exactly");
         }
+        // A minute of trades is long beside a quote.
+        assert!(fired["dump"] > 200 && boundary["dump"] > 10, "dump was hardly tested");
         // Reads and signals come a hundred times less often than quotes.
         for name in ["leg_lost", "imbalance", "reversal"] {
             assert!(fired[name] > 200, "{name} was hardly tested");

@@ -33,6 +33,11 @@ fn exits_by_presets_and_of_several_rules_of_a_kind_are_explained() {
     check_explained("cases/policies.txt");
 }
 
+#[test]
+fn exits_by_signals_are_explained_in_words() {
+    check_explained("cases/signals.txt");
+}
+
 fn check_explained(name: &str) {
     check_cases(name, |case| {
         let output = explain(case, &[]);

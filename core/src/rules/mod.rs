@@ -5,7 +5,9 @@
 
 pub(crate) mod break_even;
 pub(crate) mod decay;
+pub(crate) mod dump;
 pub(crate) mod erosion;
+pub(crate) mod funding;
 mod imbalance;
 mod leg_lost;
 mod reversal;
@@ -25,7 +27,7 @@ pub(crate) fn check(
     rule: usize,
     said: &Rule,
     position: &Tracked,
-    _instrument: &Instrument,
+    instrument: &Instrument,
 ) -> Result<(), RegisterError> {
     match said {
         Rule::Decay { threshold, steps } => decay::check(rule, threshold, steps, position),
@@ -38,11 +40,14 @@ pub(crate) fn check(
         Rule::LegLost { reads, .. } => leg_lost::check(rule, *reads),
         Rule::Imbalance { share, .. } => imbalance::check(rule, *share, position),
         Rule::Reversal { at, base } => reversal::check(rule, *at, *base, position),
-        Rule::Liquidation { .. }
-        | Rule::Dump { .. }
-        | Rule::Correlation { .. }
-        | Rule::FundingFlip { .. } => {
+        Rule::Liquidation { .. } | Rule::Correlation { .. } => {
             Err(RegisterError::Rule { rule, field: "rule", value: 0, bound: "one that is built" })
+        }
+        Rule::Dump { min_volume, drop } => {
+            dump::check(rule, *min_volume, *drop, position, instrument)
+        }
+        Rule::FundingFlip { threshold, samples, base } => {
+            funding::check(rule, *threshold, *samples, *base, position)
         }
         _ => unreachable!("registration checks it itself"),
     }
@@ -57,6 +62,8 @@ pub(crate) fn parts(said: &Rule, position: &Tracked, add: Add<'_>) {
         Rule::LegLost { .. } => add(0, Reason::LegLost, Role::Fire, Stage::Armed),
         Rule::Imbalance { .. } => add(0, Reason::Imbalance, Role::Fire, Stage::Armed),
         Rule::Reversal { .. } => add(0, Reason::Reversal, Role::Fire, Stage::Armed),
+        Rule::Dump { .. } => dump::parts(add),
+        Rule::FundingFlip { .. } => funding::parts(position, add),
         _ => {}
     }
 }
@@ -76,6 +83,8 @@ pub(crate) fn condition(
         Rule::ProfitErosion { minimum, fraction } => {
             erosion::condition(position, minimum, *fraction, trigger)
         }
+        Rule::Dump { drop, .. } => dump::stop(position, *drop, trigger),
+        Rule::FundingFlip { samples, .. } => funding::condition(*samples, trigger),
         _ => Condition::Never,
     }
 }
@@ -89,12 +98,13 @@ pub(crate) fn part_of(rule: &Rule, trigger: &Trigger) -> u8 {
 }
 
 /// How many triggers a rule needs at most, of any kind.
-pub(crate) fn parts_of(rule: &Rule, _position: &Tracked) -> usize {
+pub(crate) fn parts_of(rule: &Rule, position: &Tracked) -> usize {
     match rule {
         Rule::Tiers { tiers, .. } => tiers.len(),
-        Rule::Decay { .. } | Rule::BreakEven { .. } => 2,
+        Rule::Decay { .. } | Rule::BreakEven { .. } | Rule::Dump { .. } => 2,
         Rule::TrailingStop { .. } | Rule::ProfitErosion { .. } => 3,
         Rule::TrailingProfit { .. } => 4,
+        Rule::FundingFlip { .. } => 1 + usize::from(position.count),
         _ => 1,
     }
 }

@@ -153,6 +153,16 @@ impl Gates {
         self.books[usize::from(instrument.0)].accepted.map(|received| received.quote)
     }
 
+    /// What funding is reckoned on: the last mark, else the middle of the accepted quote, mantissas.
+    pub(crate) fn funding_price(&self, instrument: InstrumentId) -> Option<i64> {
+        let book = &self.books[usize::from(instrument.0)];
+        match (book.mark, book.accepted) {
+            (Some((mark, _)), _) => Some(mark.raw()),
+            (None, Some(last)) => Some((last.quote.bid.raw() + last.quote.ask.raw()) / 2),
+            (None, None) => None,
+        }
+    }
+
     /// Whether rules may look at the instrument's accepted quote.
     pub(crate) fn usable(&self, instrument: InstrumentId, now: Nanos) -> bool {
         let book = &self.books[usize::from(instrument.0)];

@@ -10,8 +10,10 @@ use reap_core::position::{PositionSpec, PositionState, Side};
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
+use super::dump::Signs;
 use super::exact::Exact;
 use super::formulas::{self, Leg, Seen};
+use super::funding::Samples;
 use super::gates::Gates;
 use super::hedge::Hedge;
 use super::rules::{decay, erosion};
@@ -49,11 +51,14 @@ pub(crate) struct Firing {
 
 /// One rule's state.
 #[derive(Clone, Debug)]
-struct RuleState {
+pub(super) struct RuleState {
     /// (number, state), in the order of numbers.
     parts: Vec<(u8, Part)>,
     /// A trailing rule's mark; `None` before its activation, and for the other rules.
     mark: Option<Exact>,
+    pub(super) funding: Samples,
+    /// Of a dump against the position, by volumes.
+    pub(super) signs: Signs,
 }
 
 /// What a plan wants.
@@ -75,7 +80,7 @@ pub(crate) struct Life {
     pub(crate) legs: Vec<Leg>,
     pub(crate) state: PositionState,
     pub(crate) plan: Option<Plan>,
-    rules: Vec<RuleState>,
+    pub(super) rules: Vec<RuleState>,
     /// A quote was accepted while Open that the marks have not seen.
     marks_due: bool,
     misses: u32,
@@ -91,15 +96,19 @@ impl Life {
             let numbers: Vec<u8> = match rule {
                 Rule::Tiers { tiers, .. } => (0..tiers.len() as u8).collect(),
                 Rule::TrailingStop { .. } => vec![PART_STOP],
+                Rule::Dump { .. } => vec![0, PART_STOP],
                 Rule::TrailingProfit { .. } => vec![PART_STOP, PART_FLOOR],
                 Rule::BreakEven { .. } | Rule::ProfitErosion { .. } => vec![PART_STOP],
                 _ => vec![0],
             };
             let mark = match rule {
-                Rule::TrailingStop { activation: None, .. } => Some(start.clone()),
+                Rule::TrailingStop { activation: None, .. } | Rule::Dump { .. } => {
+                    Some(start.clone())
+                }
                 _ => None,
             };
-            RuleState { parts: numbers.into_iter().map(|n| (n, Part::Armed)).collect(), mark }
+            let parts = numbers.into_iter().map(|n| (n, Part::Armed)).collect();
+            RuleState { parts, mark, funding: Samples::default(), signs: Signs::default() }
         };
         let rules = policy.rules.iter().map(|said| state(&said.rule)).collect();
         let hedged: Vec<_> = legs.iter().map(|leg| (leg.spec, leg.instrument)).collect();
@@ -440,6 +449,7 @@ impl Life {
         for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&mut self.rules) {
             let (activation, step, base) = match rule {
                 Rule::TrailingStop { activation, base, .. } => (*activation, Rate::ZERO, *base),
+                Rule::Dump { .. } => (None, Rate::ZERO, None),
                 Rule::TrailingProfit { activation, step, base, .. } => {
                     (Some(*activation), *step, *base)
                 }
@@ -467,6 +477,9 @@ impl Life {
             let due = self.due(definition, now)?;
             return (now >= due).then_some(now == due);
         }
+        if let Rule::FundingFlip { samples, .. } = definition {
+            return self.rules[rule].funding.hold(*samples);
+        }
         if let Rule::LegLost { .. } | Rule::Imbalance { .. } | Rule::Reversal { .. } = definition {
             // Reads and signals say it, no price.
             return None;
@@ -490,6 +503,21 @@ impl Life {
             }
             Rule::StopLoss { distance, base } => {
                 market.seen(&self.legs, *base)?.stop(*distance).reverse()
+            }
+            Rule::Dump { .. } if part != PART_STOP => {
+                let Signs { reversed, flipped, equal } = self.rules[rule].signs;
+                return (reversed && flipped).then_some(equal);
+            }
+            Rule::Dump { drop, .. } => {
+                let Signs { reversed, flipped, equal } = self.rules[rule].signs;
+                let mark = self.rules[rule].mark.as_ref()?;
+                let distance = reap_core::policy::Distance::Rate(*drop);
+                if !reversed && !flipped {
+                    return None;
+                }
+                let price = market.seen(&self.legs, None)?.trail(mark, distance);
+                let by_flip = equal && !reversed;
+                return (price != Ordering::Greater).then_some(price == Ordering::Equal || by_flip);
             }
             Rule::TrailingStop { distance, base, .. } => {
                 let mark = self.rules[rule].mark.as_ref()?;

@@ -7,7 +7,7 @@ use reap_core::intent::Urgency;
 use reap_core::policy::Rule;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
-use reap_core::units::{Nanos, Price, Qty, Rate};
+use reap_core::units::{Nanos, Price};
 
 use super::Decision;
 use super::player::{Holding, Terms};
@@ -151,9 +151,11 @@ impl Market {
     pub(crate) fn pass_time(&mut self) {
         let micros = match self.rng.within(0, 199) {
             0..=4 => 0,
+            150..=158 if self.world.slow => self.rng.within(500_000, 3_000_000),
             5..=169 => self.rng.within(1, 8_000),
             170..=189 => self.rng.within(10_000, 60_000),
             190..=197 => self.rng.within(100_000, 400_000),
+            195..=198 if self.world.slow => self.rng.within(5_000_000, 30_000_000),
             _ => self.rng.within(1_000_000, 6_000_000),
         };
         self.now = self.now.plus(Nanos(micros as u64 * 1000));
@@ -175,6 +177,9 @@ impl Market {
         {
             return read;
         }
+        if self.world.slow && self.rng.one_in(6) {
+            return self.side_tick(Other::Trade);
+        }
         match self.rng.within(0, 599) {
             0..=3 => self.source_change(),
             4..=6 => self.close(),
@@ -189,12 +194,12 @@ impl Market {
             35..=42 => self.side_tick(Other::Refused),
             43..=62 => self.side_tick(Other::Trade),
             63..=82 => self.side_tick(Other::Mark),
-            83..=86 => self.side_tick(Other::Funding),
-            87..=88 => Event::Timer,
-            89..=93 => self.stray_fill(),
-            94..=99 => self.read(),
-            100..=103 => self.signal(),
-            104..=106 if self.world.portfolio.is_some() => {
+            83..=102 => self.funding(),
+            103..=104 => Event::Timer,
+            105..=109 => self.stray_fill(),
+            110..=115 => self.read(),
+            116..=119 => self.signal(),
+            120..=122 if self.world.portfolio.is_some() => {
                 let unit = self.world.unit();
                 Event::Command(portfolio_world::command(&mut self.rng, unit))
             }
@@ -333,12 +338,34 @@ impl Market {
         let off = self.rng.within(-2, spread + 2);
         let price = Price::new((bid + off).max(1) * tick).expect("a small price");
         let rng = &mut self.rng;
-        let qty = Qty::new(rng.within(1, 50)).expect("small");
         Event::Tick(match kind {
             Other::Refused => Tick::refused(id, stamp, rng.pick(&Refusal::ALL)),
-            Other::Trade => Tick::trade(id, stamp, price, qty, rng.one_in(2), stamp.received),
+            Other::Trade => {
+                let (qty, bought, at) = super::dump::trade(rng, id, self.now);
+                Tick::trade(id, stamp, price, qty, bought, at)
+            }
             Other::Mark => Tick::mark(id, stamp, price),
-            Other::Funding => Tick::funding(id, stamp, Rate::from_bps(1), stamp.received),
+        })
+    }
+
+    /// A prediction of funding, soon to be settled; now and then a mark at somebody's entry, where a
+    /// round rate meets a round threshold.
+    fn funding(&mut self) -> Event {
+        let looks = |at: &usize| {
+            let policy = usize::from(self.holdings[*at].spec.policy.0);
+            super::funding::looks(&self.world.policies[policy])
+        };
+        let all: Vec<usize> = (0..self.holdings.len()).collect();
+        let concerned: Vec<usize> = all.iter().copied().filter(looks).collect();
+        let narrow = !concerned.is_empty() && !self.rng.one_in(3);
+        let at = self.rng.pick(if narrow { &concerned } else { &all });
+        let leg = self.rng.pick(&self.holdings[at].spec.legs);
+        let policy = &self.world.policies[usize::from(self.holdings[at].spec.policy.0)];
+        let (rate, settles) = super::funding::prediction(&mut self.rng, &leg, policy, self.now);
+        let stamp = self.stamp(self.tickers[usize::from(leg.instrument.0)].home, 0);
+        Event::Tick(match self.rng.one_in(2) {
+            true => Tick::mark(leg.instrument, stamp, leg.entry),
+            false => Tick::funding(leg.instrument, stamp, rate, settles),
         })
     }
 
@@ -516,7 +543,6 @@ enum Other {
     Refused,
     Trade,
     Mark,
-    Funding,
 }
 
 pub(super) fn quote_of(bid: i64, ask: i64, rng: &mut Rng) -> Quote {

@@ -7,8 +7,10 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 
 pub(crate) mod duel;
+pub(crate) mod dump;
 pub(crate) mod exact;
 pub(crate) mod formulas;
+pub(crate) mod funding;
 pub(crate) mod gates;
 pub(crate) mod hedge;
 pub(crate) mod life;
@@ -38,7 +40,9 @@ use reap_core::portfolio::PortfolioSettings;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState};
 use reap_core::units::{Nanos, Qty};
 
+use dump::Tapes;
 use formulas::Leg;
+use funding::Fundings;
 use gates::Gates;
 use life::{Firing, Life, Plan};
 use portfolio::Portfolio;
@@ -119,6 +123,8 @@ impl Tally {
 pub(crate) struct Reference {
     instruments: Vec<Instrument>,
     gates: Gates,
+    fundings: Fundings,
+    tapes: Tapes,
     policies: Vec<Policy>,
     lives: BTreeMap<PositionId, Life>,
     portfolio: Option<Portfolio>,
@@ -136,6 +142,8 @@ impl Reference {
         Self {
             instruments: instruments.to_vec(),
             gates: Gates::new(instruments, sources, settings),
+            fundings: Fundings::new(instruments.len()),
+            tapes: Tapes::new(instruments),
             policies: Vec::new(),
             lives: BTreeMap::new(),
             portfolio: None,
@@ -200,7 +208,11 @@ impl Reference {
         self.now = now;
         let mut fired = self.on_time(now);
         match event {
-            Event::Tick(tick) => self.gates.on_tick(now, tick),
+            Event::Tick(tick) => {
+                self.gates.on_tick(now, tick);
+                self.fundings.on_tick(now, tick);
+                self.tapes.on_tick(now, tick);
+            }
             Event::Source(source, change) => self.gates.on_source(*source, *change),
             Event::Report(report) => self.on_report(now, report, &mut fired),
             Event::Command(command) => self.on_command(now, command, &mut fired),
@@ -248,6 +260,12 @@ impl Reference {
     fn on_time(&mut self, now: Nanos) -> Vec<(PositionId, Firing)> {
         self.signals.on_time(now);
         self.gates.on_time(now);
+        self.tapes.on_time(now);
+        for (instrument, settled) in self.fundings.settle(now) {
+            for life in self.lives.values_mut() {
+                life.sample_funding(instrument, settled, &self.fundings, &self.gates);
+            }
+        }
         let mut fired = Vec::new();
         self.evaluate(now, &mut fired);
         fired
@@ -355,6 +373,7 @@ impl Reference {
             for &instrument in &accepted {
                 life.on_accepted(instrument);
             }
+            life.see_signs(&self.tapes);
             for firing in life.evaluate(now, &self.gates) {
                 self.tally.note(&firing, life.legs.len());
                 fired.push((id, firing));

@@ -6,7 +6,8 @@
 //! | `instrument A price=2 qty=3 taker=0.05% …` | scales; then `mult tick lot min_fee age jump jump_ticks source peer` |
 //! | `policy P fees=net: stop_loss 25%; tiers 0.2%:50% 0.5%:100%` | rules in order |
 //! | `open p P: long A 1 @ 100.5 paid 0.1 funding 0; short B …` | registers a position |
-//! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5`, `mark A 1.5`, `refused A` | market data |
+//! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5 [0.3 buy|sell [back=2s]]`, `mark A 1.5`, `refused A` | market data |
+//! | `funding A 0.01% in=8h`, `funding A 0.01% gap=4h` | a predicted rate, and when it settles: from now, or from the last settlement that was named |
 //! | `alive 0`, `lost 0`, `connected 0` | sources |
 //! | `fill p 0 0.5 [@ 101] [fee 0.05]`, `ended p done`, `read p 0 0.5`, `lost p 0 0.5` | the executor |
 //! | `signal A short` | a signal; what is said of it is shown |
@@ -85,6 +86,8 @@ struct Scenario {
     policies: Vec<String>,
     positions: BTreeMap<String, (PositionId, PositionSpec)>,
     next_id: u64,
+    /// The last settlement that was named for an instrument.
+    settles: BTreeMap<InstrumentId, Nanos>,
 }
 
 impl Scenario {
@@ -121,6 +124,7 @@ impl Scenario {
             policies: names,
             positions: BTreeMap::new(),
             next_id: 100,
+            settles: BTreeMap::new(),
         }
     }
 
@@ -225,11 +229,24 @@ impl Scenario {
                 let price = words.get(1).map(|price| self.price(id, decimal(price)));
                 Event::Tick(match (word, price) {
                     ("trade", Some(price)) => {
-                        Tick::trade(id, stamp, price, Qty::ZERO, false, self.now)
+                        let qty = words.get(2).map_or(Qty::ZERO, |qty| self.qty(id, qty));
+                        let back = words.get(4).and_then(|word| word.strip_prefix("back="));
+                        let at = self.now.minus(back.map_or(Nanos(0), span));
+                        Tick::trade(id, stamp, price, qty, words.get(3) == Some(&"buy"), at)
                     }
                     ("mark", Some(price)) => Tick::mark(id, stamp, price),
                     _ => Tick::refused(id, stamp, Refusal::Crossed),
                 })
+            }
+            "funding" => {
+                let id = self.instrument(words[0]);
+                let stamp = self.stamp(self.instruments[usize::from(id.0)].2, 0);
+                let settles = match words[2].split_once('=').expect("in=8h or gap=4h") {
+                    ("gap", by) => self.settles[&id].plus(span(by)),
+                    (_, by) => self.now.plus(span(by)),
+                };
+                self.settles.insert(id, settles);
+                Event::Tick(Tick::funding(id, stamp, rate(words[1]), settles))
             }
             "alive" => Event::Tick(Tick::alive(self.stamp(source(words[0]), 0))),
             "lost" => Event::Source(source(words[0]), SourceChange::Lost),
@@ -531,6 +548,12 @@ fn rule(text: &str) -> Rule {
             at: None,
             session_close: None,
             close_before: Nanos(0),
+        },
+        "dump" => Rule::Dump { min_volume: decimal(words[1]), drop: rate(words[2]) },
+        "funding_flip" => Rule::FundingFlip {
+            threshold: rate(words[1]),
+            samples: words[2].parse().expect("a number of settlements"),
+            base: base(3),
         },
         other => panic!("{other}: no such rule"),
     }

@@ -62,6 +62,7 @@ impl Market {
                 (entry, at.raw())
             }
             Rule::TrailingStop { distance: Distance::Rate(by), .. } => (mark, -by.raw()),
+            Rule::Dump { drop, .. } => (mark, -drop.raw()),
             Rule::BreakEven { activation, offset } => {
                 (entry, if self.rng.one_in(2) { activation.raw() } else { offset.raw() })
             }

@@ -12,6 +12,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 use super::portfolio_world;
 use super::rng::Rng;
 use super::rules::{break_even, decay, erosion};
+use super::{dump, funding};
 
 /// Round rates, so that prices on a coarse grid meet thresholds exactly.
 const RATES: [i64; 12] = [
@@ -35,6 +36,8 @@ pub(crate) struct World {
     pub(crate) instruments: Vec<Instrument>,
     /// Without fees, on one grid, at round entries: thresholds are often met exactly.
     pub(super) plain: bool,
+    /// Minutes pass, and trades count.
+    pub(super) slow: bool,
     pub(crate) sources: usize,
     pub(crate) settings: GateSettings,
     /// Ticks at which the prices of each instrument begin.
@@ -61,6 +64,7 @@ impl World {
         let centre_ticks = if plain { 20_000 } else { rng.pick(&[400, 1000, 2000, 4000, 50_000]) };
         let mut instruments = Vec::new();
         let mut centre = Vec::new();
+        let slow = rng.one_in(3);
         let exotic = rng.one_in(3);
         for index in 0..count {
             let (mut spec, ticks) = instrument(rng, index, centre_ticks, exotic, &instruments);
@@ -86,6 +90,7 @@ impl World {
         };
         let mut world = Self {
             plain,
+            slow,
             instruments,
             sources: rng.within(1, 4) as usize,
             settings,
@@ -115,8 +120,17 @@ impl World {
         portfolio: Option<PortfolioSettings>,
     ) -> Self {
         let (centre, policy_legs) = (Vec::new(), Vec::new());
-        let plain = true;
-        Self { plain, instruments, sources, settings, centre, policies, policy_legs, portfolio }
+        Self {
+            plain: true,
+            slow: false,
+            instruments,
+            sources,
+            settings,
+            centre,
+            policies,
+            policy_legs,
+            portfolio,
+        }
     }
 
     /// A position that is entered near these prices (ticks).
@@ -215,7 +229,9 @@ impl World {
     fn rule(&self, rng: &mut Rng, legs: usize, start: Nanos) -> Rule {
         let base = self.base(rng);
         let small = rate(rng.pick(&RATES[..9]));
-        match rng.within(0, 17) {
+        match rng.within(0, 23) {
+            18..=21 if legs == 1 => dump::rule(rng, &self.instruments[0], small),
+            18..=23 => funding::rule(rng, base),
             15 if legs > 1 => Rule::Imbalance {
                 share: rate(rng.pick(&[1, 5_000_000, 250_000_000])),
                 hold: Nanos::from_millis(rng.pick(&[0, 30, 2000])),

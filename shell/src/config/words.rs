@@ -202,12 +202,14 @@ pub fn rule(rule: &Rule, currency: &str) -> String {
                 rate(*rho)
             )
         }
-        Rule::FundingFlip { threshold: at, samples, base: of } => format!(
-            "funding_flip: close when funding of a day costs {} of {} at {samples} settlements in \
-             a row",
-            rate(*at),
-            base(*of, currency)
-        ),
+        Rule::FundingFlip { threshold: at, samples, base: of } => {
+            let row = match samples {
+                1 => "a settlement".to_owned(),
+                _ => format!("{samples} settlements in a row"),
+            };
+            let (at, of) = (rate(*at), base(*of, currency));
+            format!("funding_flip: close when funding of a day costs {at} of {of} at {row}")
+        }
         Rule::LegLost { reads, then } => format!(
             "leg_lost: {} when {reads} reads agree that a leg shrank by no order of ours",
             remedy(*then)

@@ -126,6 +126,10 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
     };
     Some(match *note {
         EngineNote::Stray { .. } => return None,
+        EngineNote::Dump { by_volumes, .. } => {
+            let by = if by_volumes { "both signs of the volumes" } else { "volumes and price" };
+            format!("{name}: a dump is detected, by {by}")
+        }
         EngineNote::Overruled(of) => {
             let (reason, urgency) = (of.reason.name(), of.urgency.name());
             format!("{name}: {reason} holds too ({urgency}), {}", lost(of.why))

@@ -175,13 +175,13 @@ impl Tape {
         self.raw(at, instrument, message);
     }
 
-    /// A trade.
-    pub(crate) fn trade(&mut self, at: u64, instrument: &str, price: &str, qty: &str) {
+    /// A trade; what the buyer did not take is the seller's.
+    pub(crate) fn trade(&mut self, at: u64, instrument: &str, price: &str, qty: &str, sold: bool) {
         self.updates += 1;
         let (symbol, _) = symbol(instrument);
         let (lower, time, id) = (symbol.to_lowercase(), venue_millis(at), self.updates);
         let message = format!(
-            r#"{{"stream":"{lower}@trade","data":{{"e":"trade","E":{time},"T":{time},"s":"{symbol}","t":{id},"p":"{price}","q":"{qty}","X":"MARKET","m":false}}}}"#
+            r#"{{"stream":"{lower}@trade","data":{{"e":"trade","E":{time},"T":{time},"s":"{symbol}","t":{id},"p":"{price}","q":"{qty}","X":"MARKET","m":{sold}}}}}"#
         );
         self.raw(at, instrument, message);
     }
@@ -198,7 +198,7 @@ impl Tape {
     }
 
     /// Reads one line of a case: `MILLISECONDS INSTRUMENT BID ASK [BID_QTY ASK_QTY]`,
-    /// `… mark PRICE RATE SETTLES` or `… trade PRICE QTY`.
+    /// `… mark PRICE RATE SETTLES` or `… trade PRICE QTY [sell]`.
     pub(crate) fn line(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let at = words[0].parse().unwrap_or_else(|_| panic!("{line}: no time"));
@@ -206,7 +206,10 @@ impl Tape {
             [instrument, "mark", price, rate, settles] => {
                 self.mark(at, instrument, price, rate, settles.parse().unwrap());
             }
-            [instrument, "trade", price, qty] => self.trade(at, instrument, price, qty),
+            [instrument, "trade", price, qty] => self.trade(at, instrument, price, qty, false),
+            [instrument, "trade", price, qty, "sell"] => {
+                self.trade(at, instrument, price, qty, true);
+            }
             [instrument, bid, ask] => self.quote(at, instrument, (bid, "10"), (ask, "10")),
             [instrument, bid, ask, bid_qty, ask_qty] => {
                 self.quote(at, instrument, (bid, bid_qty), (ask, ask_qty));

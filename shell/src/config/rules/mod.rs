@@ -2,7 +2,9 @@
 
 mod break_even;
 mod decay;
+mod dump;
 mod erosion;
+mod funding;
 mod presets;
 
 mod reads;
@@ -36,7 +38,7 @@ const BEFORE_BOUNDS: SpanBounds = SpanBounds::new(Nanos(0), Nanos::from_secs(23 
 
 /// The kinds of rules. A policy's shorthands are numbered in this order, risk first; what it writes
 /// as `[[policy.NAME.rule]]` follows in the order of the file.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 14] = [
     "stop_loss",
     "trailing_stop",
     "trailing_profit",
@@ -45,6 +47,8 @@ const KINDS: [&str; 12] = [
     "basis",
     "break_even",
     "profit_erosion",
+    "dump",
+    "funding_flip",
     "deadline",
     "leg_lost",
     "imbalance",
@@ -102,6 +106,8 @@ fn rule(
         "leg_lost" => reads::leg_lost(value),
         "imbalance" => reads::imbalance(value),
         "reversal" => reversal::reversal(value, policy, money),
+        "dump" => dump::dump(value),
+        "funding_flip" => funding::funding_flip(value, policy, money),
         "deadline" => return deadline(value),
         other => unreachable!("{other} is none of the kinds"),
     };

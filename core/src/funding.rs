@@ -1,0 +1,128 @@
+//! Predicted funding of perpetual contracts, as the rules see it.
+//!
+//! A prediction names the time of its settlement; when that has passed, what was predicted last for
+//! it is sampled. The time between two settlements is what lies between the times that the venue
+//! names; eight hours when it has named one only, or leaves a longer gap.
+
+use alloc::vec::Vec;
+
+use crate::book::Books;
+use crate::heap::NodeId;
+use crate::instrument::InstrumentId;
+use crate::tracked::Tracked;
+use crate::units::{Nanos, Rate, mul_div_floor};
+
+const DAY: u64 = 86_400_000_000_000;
+/// Longest interval that is believed, and the one that is assumed.
+const INTERVAL: u64 = 8 * 3_600_000_000_000;
+
+#[derive(Clone, Copy, Debug)]
+struct Prediction {
+    rate: Rate,
+    settles: Nanos,
+    /// The settlement before it, where one was seen.
+    before: Option<Nanos>,
+    sampled: bool,
+}
+
+impl Prediction {
+    fn interval(&self) -> u64 {
+        let seen = self.before.map(|before| self.settles.since(before).0);
+        seen.filter(|span| (1..=INTERVAL).contains(span)).unwrap_or(INTERVAL)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Of {
+    last: Option<Prediction>,
+    /// Triggers that wait for a settlement.
+    users: u32,
+    /// The timer of its next settlement, and that time.
+    timer: Option<(NodeId, Nanos)>,
+}
+
+/// Every instrument's predictions.
+#[derive(Debug)]
+pub(crate) struct Fundings {
+    of: Vec<Of>,
+}
+
+impl Fundings {
+    pub(crate) fn new(instruments: usize) -> Self {
+        let none = Of { last: None, users: 0, timer: None };
+        Self { of: alloc::vec![none; instruments] }
+    }
+
+    /// A prediction; one for a time that has passed says nothing.
+    pub(crate) fn on_prediction(
+        &mut self,
+        now: Nanos,
+        id: InstrumentId,
+        rate: Rate,
+        settles: Nanos,
+    ) {
+        let last = &mut self.of[usize::from(id.0)].last;
+        if settles <= now {
+            return;
+        }
+        let before = match last {
+            Some(last) if last.settles == settles => {
+                last.rate = rate;
+                return;
+            }
+            // What was moved before its time has settled nothing.
+            Some(last) if last.settles > now => last.before,
+            Some(last) => Some(last.settles),
+            None => None,
+        };
+        *last = Some(Prediction { rate, settles, before, sampled: false });
+    }
+
+    /// So many more, or fewer, triggers wait for an instrument's settlements.
+    pub(crate) fn users(&mut self, id: InstrumentId, by: i32) {
+        let users = &mut self.of[usize::from(id.0)].users;
+        *users = users.checked_add_signed(by).expect("what is closed was opened");
+    }
+
+    /// The timer of an instrument's next settlement.
+    pub(crate) fn timer(&mut self, id: InstrumentId) -> &mut Option<(NodeId, Nanos)> {
+        &mut self.of[usize::from(id.0)].timer
+    }
+
+    /// When somebody waits for a settlement that is still to come: its time.
+    pub(crate) fn wanted(&self, now: Nanos, id: InstrumentId) -> Option<Nanos> {
+        let of = &self.of[usize::from(id.0)];
+        let settles = of.last?.settles;
+        (of.users > 0 && settles > now).then_some(settles)
+    }
+
+    /// The settlement that has just passed, once.
+    pub(crate) fn settled(&mut self, now: Nanos, id: InstrumentId) -> Option<Nanos> {
+        let last = self.of[usize::from(id.0)].last.as_mut()?;
+        let passed = last.settles <= now && !last.sampled;
+        last.sampled |= passed;
+        passed.then_some(last.settles)
+    }
+
+    /// What a position is predicted to receive a day, at its nano scale: Σ −side · rate · notional ·
+    /// 24 h / interval, each leg rounded down. The notional is at the last mark, else at the middle of
+    /// bid and ask, rounded down, of what is judged. A leg that never had a prediction has no funding;
+    /// `None` when one that has it was never priced.
+    pub(crate) fn a_day(&self, position: &Tracked, books: &Books) -> Option<i128> {
+        // What is beyond every real figure is cut off, so that four legs are summed without overflow.
+        const LEG_MAX: i128 = 1 << 124;
+        let mut sum = 0;
+        for leg in position.legs() {
+            let Some(last) = self.of[usize::from(leg.instrument.0)].last else { continue };
+            let price = books.mark_or_mid(leg.instrument)?;
+            let notional = i128::from(price) * i128::from(leg.judged.raw() * leg.unit);
+            let received = -leg.side.sign() * i128::from(last.rate.raw()) * notional;
+            let interval = last.interval();
+            let (whole, rest) = (DAY / interval, DAY % interval);
+            let part = mul_div_floor(received, rest as i64, interval as i64);
+            let leg = received.saturating_mul(i128::from(whole)).saturating_add(part);
+            sum += leg.clamp(-LEG_MAX, LEG_MAX);
+        }
+        Some(sum)
+    }
+}
