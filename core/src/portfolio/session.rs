@@ -29,8 +29,6 @@ pub(crate) struct Session {
     average: Average,
     /// Since when the raw figure has been at each level.
     since: [Option<Nanos>; 3],
-    /// The equity was used up when the session began: there is nothing to measure from.
-    rests: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +91,6 @@ impl Session {
         (self.equity, self.total) = (equity, total);
         self.average = Average::new(now, total);
         self.since = [None; 3];
-        self.rests = equity <= 0;
         self.set_losses();
     }
 
@@ -101,7 +98,8 @@ impl Session {
     fn tripped(&mut self, now: Nanos, total: Money) -> Option<(u8, Money)> {
         let rules = self.rules?;
         let figure = if rules.filter { self.average.step(now, total) } else { total };
-        if self.rests {
+        // An equity that was used up when the session began: there is nothing to measure from.
+        if self.equity <= 0 {
             return None;
         }
         if rules.from == DrawdownFrom::Peak && figure > self.total {
