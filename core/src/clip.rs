@@ -11,8 +11,17 @@ use crate::units::{Price, Qty, div_ceil};
 /// when no quantity is enough.
 pub(crate) fn min_order(instrument: &Instrument, price: Price) -> i64 {
     let spec = instrument.spec();
+    least(instrument, price, spec.reduce_only && !spec.min_notional_on_reduce)
+}
+
+/// The same for an order that opens something: nothing exempts it.
+pub(crate) fn min_entry(instrument: &Instrument, price: Price) -> i64 {
+    least(instrument, price, false)
+}
+
+fn least(instrument: &Instrument, price: Price, exempt: bool) -> i64 {
+    let spec = instrument.spec();
     let unit = i128::from(price.raw()) * spec.multiplier.mantissa * i128::from(PPB);
-    let exempt = spec.reduce_only && !spec.min_notional_on_reduce;
     let by_notional = if exempt { 0 } else { div_ceil(instrument.min_notional_nano(), unit) };
     let lot = i128::from(spec.lot);
     let lots = div_ceil(by_notional.max(i128::from(spec.min_qty)), lot);

@@ -7,7 +7,7 @@ use crate::event::{Outcome, Report};
 use crate::hash::RunningHash;
 use crate::holding::Holdings;
 use crate::instrument::{Instrument, InstrumentId};
-use crate::limits::TRADES_PER_ORDER;
+use crate::limits::{TASKS_MAX, TRADES_PER_ORDER};
 use crate::order::Order;
 use crate::trades::TradeIds;
 
@@ -73,9 +73,9 @@ impl Desk {
         positions_max: usize,
         orders_max: usize,
     ) -> Self {
-        // One call brings at most one fill, and one end of a plan for each position; or a read of
-        // each leg, or the loss of each.
-        let reports_max = positions_max + 1 + orders_max;
+        // One call brings at most one fill, and one end of a plan for each position and one of an
+        // entry for each task; or a read of each leg, or the loss of each.
+        let reports_max = positions_max + 1 + orders_max + TASKS_MAX;
         Self {
             epoch,
             instruments: instruments.to_vec(),
@@ -135,16 +135,19 @@ impl Desk {
                 self.hash.fold(u64::from(position.0) | u64::from(leg) << 32);
                 self.hash.fold(qty.raw() as u64);
             }
-            Report::EntryFill { position, leg, price, qty, fee } => {
-                self.hash.fold(5);
-                self.hash.fold(u64::from(position.0) | u64::from(leg) << 32);
+            Report::EntryFill { task, leg, price, qty, fee }
+            | Report::EntryUndone { task, leg, price, qty, fee } => {
+                let undone = matches!(report, Report::EntryUndone { .. });
+                self.counters.fills += 1;
+                self.hash.fold(if undone { 8 } else { 5 });
+                self.hash.fold(u64::from(task.0) | u64::from(leg) << 32);
                 self.hash.fold(price.raw() as u64);
                 self.hash.fold(qty.raw() as u64);
                 self.hash.fold_wide(fee);
             }
-            Report::EntryEnded { position, entry, outcome } => {
+            Report::EntryEnded { task, entry, outcome } => {
                 self.hash.fold(6);
-                self.hash.fold(u64::from(position.0) | (outcome as u64) << 32);
+                self.hash.fold(u64::from(task.0) | (outcome as u64) << 32);
                 self.hash.fold(entry);
             }
         }

@@ -28,6 +28,7 @@ use crate::portfolio::Portfolio;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
 use crate::reversal::Signals;
+use crate::task::Tasks;
 use crate::tick::{Quote, Tick, TickKind};
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
@@ -109,6 +110,7 @@ pub struct Engine {
     pub(crate) portfolio: Portfolio,
     pub(crate) fundings: Fundings,
     pub(crate) dumps: Dumps,
+    pub(crate) tasks: Tasks,
 }
 
 /// Notes that wait at most; see [`Engine::poll_note`].
@@ -163,6 +165,7 @@ impl Engine {
             portfolio: Portfolio::off(),
             fundings: Fundings::new(instruments.len()),
             dumps: Dumps::new(instruments.len()),
+            tasks: Tasks::default(),
         }
     }
 
@@ -437,6 +440,9 @@ impl Engine {
             Change::Accepted { before } => self.on_accepted(id, before),
         }
         self.run_retests(now);
+        if self.has_tasks() && matches!(change, Change::Accepted { .. } | Change::Refreshed) {
+            self.look_at_tasks(now, id);
+        }
         if matches!(change, Change::Accepted { .. }) {
             // Each one leaves its hold, so this ends.
             while let Some((other, accepted)) = self.books.confirm_by_peer(now, id) {

@@ -1,5 +1,6 @@
 //! What the engine consumes: one closed enum, in one order.
 
+use crate::entry::TaskId;
 use crate::instrument::{InstrumentId, SourceId, VenueId};
 use crate::intent::Urgency;
 use crate::policy::PolicyId;
@@ -80,8 +81,21 @@ pub enum Report {
     },
     /// A fill of an entry's leg.
     EntryFill {
-        /// The position that is being entered.
-        position: PositionId,
+        /// For which task.
+        task: TaskId,
+        /// Index of the leg.
+        leg: u8,
+        /// Fill price.
+        price: Price,
+        /// Filled quantity.
+        qty: Qty,
+        /// Fee at the instrument's nano scale; negative is a rebate.
+        fee: i128,
+    },
+    /// A fill of what undoes a part of an entry's leg, because the other leg does not match it.
+    EntryUndone {
+        /// For which task.
+        task: TaskId,
         /// Index of the leg.
         leg: u8,
         /// Fill price.
@@ -93,8 +107,8 @@ pub enum Report {
     },
     /// An entry has ended: nothing of it is live at a venue any more.
     EntryEnded {
-        /// The position that was entered.
-        position: PositionId,
+        /// For which task.
+        task: TaskId,
         /// Number of the entry.
         entry: u64,
         /// How.
@@ -103,16 +117,16 @@ pub enum Report {
 }
 
 impl Report {
-    /// The position that it is about.
+    /// The position that it is about; an entry has none yet.
     #[must_use]
-    pub const fn position(&self) -> PositionId {
-        let (Self::Fill { position, .. }
-        | Self::PlanEnded { position, .. }
-        | Self::LegRead { position, .. }
-        | Self::LegLost { position, .. }
-        | Self::EntryFill { position, .. }
-        | Self::EntryEnded { position, .. }) = *self;
-        position
+    pub const fn position(&self) -> Option<PositionId> {
+        match *self {
+            Self::Fill { position, .. }
+            | Self::PlanEnded { position, .. }
+            | Self::LegRead { position, .. }
+            | Self::LegLost { position, .. } => Some(position),
+            Self::EntryFill { .. } | Self::EntryUndone { .. } | Self::EntryEnded { .. } => None,
+        }
     }
 }
 
@@ -121,9 +135,9 @@ impl Report {
 pub enum EntryOutcome {
     /// Every leg is filled as wanted.
     Filled,
-    /// Some of it is filled, or the legs differ.
+    /// Less is filled, the same part of every leg.
     Partial,
-    /// Nothing is filled: there is no position.
+    /// Nothing is left of it: there is no position.
     Nothing,
 }
 
@@ -206,8 +220,8 @@ pub enum Command {
     },
     /// A task is started, paused, resumed or stopped.
     Task {
-        /// Index of the task.
-        task: u16,
+        /// Which.
+        task: TaskId,
         /// What it shall do.
         what: TaskCommand,
     },

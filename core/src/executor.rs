@@ -18,13 +18,15 @@ use alloc::vec::Vec;
 
 use crate::admission::{AdmitError, leg_amount, terms};
 use crate::desk::{Counters, Desk};
-use crate::event::Report;
+use crate::enter::Enter;
+use crate::entry::EntryIntent;
+use crate::event::{EntryOutcome, Report};
 use crate::exit::Exit;
 use crate::holding::{Holding, HoldingKey};
 use crate::instrument::Instrument;
 use crate::intent::Intent;
 use crate::leg::Leg;
-use crate::limits::{LEGS_MAX, POSITIONS_MAX};
+use crate::limits::{LEGS_MAX, POSITIONS_MAX, TASKS_MAX};
 use crate::order::{ClientOrderId, Order, OrderEvent, OrderState};
 use crate::plan::PlanView;
 use crate::policy::ExitSettings;
@@ -70,6 +72,8 @@ pub struct Executor {
     orders_max: usize,
     /// Positions taken on so far.
     taken: u64,
+    /// Entries at work.
+    entries: Vec<Enter>,
 }
 
 impl Executor {
@@ -87,6 +91,7 @@ impl Executor {
             legs_free: limits.orders,
             orders_max: limits.orders,
             taken: 0,
+            entries: Vec::with_capacity(TASKS_MAX),
         }
     }
 
@@ -183,8 +188,51 @@ impl Executor {
         self.advance(now, intent.position.slot(), quotes);
     }
 
+    /// Takes a decision to enter: all legs at once, unless the quotes have left it. An entry takes
+    /// room of as many orders as it has legs, until it ends.
+    pub fn on_entry(&mut self, now: Nanos, intent: &EntryIntent, quotes: &impl Quotes) {
+        let legs = usize::from(intent.count);
+        let room = legs <= self.legs_free && self.entries.len() < TASKS_MAX;
+        let begun = if room { Enter::begin(now, intent, &mut self.desk, quotes) } else { None };
+        match begun {
+            Some(entry) => {
+                self.legs_free -= legs;
+                self.entries.push(entry);
+            }
+            None => {
+                self.desk.counters.refuted += 1;
+                let (task, entry, outcome) = (intent.task, intent.seq, EntryOutcome::Nothing);
+                self.desk.push_report(Report::EntryEnded { task, entry, outcome });
+            }
+        }
+    }
+
+    fn on_entry_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
+        let of = |entry: &Enter| u32::from(entry.task.0) == event.id.position.0;
+        let at = self.entries.iter().position(of);
+        let ours = event.id.epoch == self.desk.epoch;
+        if let Some(at) = at.filter(|_| ours)
+            && self.entries[at].on_order_event(now, event, &mut self.desk)
+        {
+            self.advance_entry(now, at, quotes);
+        } else {
+            self.desk.counters.unknown_orders += 1;
+        }
+    }
+
+    fn advance_entry(&mut self, now: Nanos, at: usize, quotes: &impl Quotes) {
+        if self.entries[at].advance(now, &mut self.desk, quotes) {
+            let ended = self.entries.swap_remove(at);
+            self.legs_free += ended.legs();
+        }
+    }
+
     /// Takes evidence of a venue. Events that fit no live order are counted and change nothing.
     pub fn on_order_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
+        if event.id.is_entry() {
+            self.on_entry_event(now, event, quotes);
+            return;
+        }
         let position = event.id.position;
         let ours = event.id.epoch == self.desk.epoch;
         match exit_mut(&mut self.exits, position).filter(|_| ours) {
@@ -202,12 +250,20 @@ impl Executor {
         while let Some(slot) = self.wakes.pop_due(now) {
             self.advance(now, slot, quotes);
         }
+        let mut at = 0;
+        while at < self.entries.len() {
+            let before = self.entries.len();
+            if self.entries[at].wake.is_some_and(|wake| wake <= now) {
+                self.advance_entry(now, at, quotes);
+            }
+            at += usize::from(self.entries.len() == before);
+        }
     }
 
     /// When [`Self::on_timer`] has something to do.
     #[must_use]
     pub fn next_timer(&self) -> Option<Nanos> {
-        self.wakes.next()
+        self.wakes.next().into_iter().chain(self.entries.iter().filter_map(|of| of.wake)).min()
     }
 
     /// The next order to send.

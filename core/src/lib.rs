@@ -39,6 +39,8 @@ mod decide;
 pub mod desk;
 mod dump;
 pub mod engine;
+mod enter;
+pub mod entry;
 pub mod event;
 pub mod executor;
 mod exit;
@@ -70,6 +72,7 @@ mod register;
 mod reversal;
 mod rules;
 mod signal;
+pub mod task;
 #[cfg(test)]
 mod testing;
 mod throttle;

@@ -5,9 +5,10 @@ use crate::engine::Engine;
 use crate::event::{Command, Outcome, Report, Which};
 use crate::heap::NodeId;
 use crate::intent::{Reason, Urgency};
-use crate::limits::AMOUNT_MAX;
+use crate::limits::{AMOUNT_MAX, PPB};
 use crate::needs::Needs;
 use crate::position::{PositionId, PositionState};
+use crate::task::EntryFill;
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Role, Stage, TriggerId};
 use crate::units::{Nanos, Price, Qty};
@@ -108,8 +109,14 @@ impl Engine {
                 let Some(slot) = self.live_slot(position) else { return };
                 self.on_leg_lost(now, slot, leg, qty);
             }
-            Report::EntryFill { position, .. } | Report::EntryEnded { position, .. } => {
-                self.stray("a report that is not built", Some(position));
+            Report::EntryFill { task, leg, price, qty, fee } => {
+                self.on_entry_fill(now, task, leg, EntryFill { price, qty, fee, undoes: false });
+            }
+            Report::EntryUndone { task, leg, price, qty, fee } => {
+                self.on_entry_fill(now, task, leg, EntryFill { price, qty, fee, undoes: true });
+            }
+            Report::EntryEnded { task, entry, outcome } => {
+                self.on_entry_ended(now, task, entry, outcome);
             }
         }
     }
@@ -138,10 +145,15 @@ impl Engine {
         } else {
             leg.settle();
         }
+        let (unit, sign) = (i128::from(leg.unit) * i128::from(PPB), leg.side.sign());
+        let of = |price: i64| i128::from(price) * i128::from(qty.raw()) * unit;
+        let notional = of(fill.price.raw());
+        let gain = sign * (notional - of(leg.entry.raw())) - fee;
         position.note_reached();
         position.backoff = Nanos(0);
         self.portfolio_bank(slot, at, fill.price, qty, fee);
         self.portfolio_lay(slot);
+        self.task_fill(slot, notional, gain);
         self.read_less(slot, at, qty);
         self.end_filled_tiers(slot);
         self.refresh(slot, now);
@@ -182,6 +194,7 @@ impl Engine {
         match outcome {
             Outcome::Closed => {
                 self.portfolio_ended(slot, false);
+                self.task_closed(slot, now);
                 self.release(slot);
                 self.signals_on_closed();
             }
@@ -273,14 +286,14 @@ impl Engine {
                 self.on_change(now, id, change);
             }
             Command::Signal { instrument, side } => self.on_signal(now, instrument, side),
+            Command::Task { task, what } => self.on_task_command(task, what),
             Command::SetState(state) => self.on_set_state(state),
             Command::Reset(latch) => self.on_reset(latch),
             Command::Equity(amount) => self.on_equity(amount),
             Command::Transfer(amount) => self.on_transfer(amount),
-            Command::Liquidation { .. }
-            | Command::Policy { .. }
-            | Command::Rule { .. }
-            | Command::Task { .. } => self.stray("a command that is not built", None),
+            Command::Liquidation { .. } | Command::Policy { .. } | Command::Rule { .. } => {
+                self.stray("a command that is not built", None)
+            }
         }
     }
 

@@ -67,6 +67,10 @@ pub const TRADES_PER_ORDER: usize = 16;
 pub const POLL_EVERY: Nanos = Nanos::from_millis(100);
 /// First back-off after an order that a venue refused for a passing reason; doubles.
 pub const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
+/// Tasks of one engine.
+pub const TASKS_MAX: usize = 64;
+/// How long a task waits after an entry of which nothing came.
+pub const TASK_RETRY: Nanos = Nanos::from_secs(1);
 /// Least span between two reads of a leg that count as two.
 pub const READS_APART: Nanos = Nanos::from_secs(1);
 /// How long a signal waits for what it conflicts with to be closed.

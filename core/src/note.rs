@@ -2,10 +2,13 @@
 
 use alloc::collections::VecDeque;
 
+use crate::entry::TaskId;
 use crate::instrument::InstrumentId;
 use crate::intent::{Reason, Urgency};
 use crate::portfolio::PortfolioNote;
 use crate::position::{PositionId, Side};
+use crate::task::TaskState;
+use crate::units::Decimal;
 
 /// A note of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,13 @@ pub enum EngineNote {
     },
     /// A rule held and did not give the intent its reason.
     Overruled(Overruled),
+    /// A task has something to say.
+    Task {
+        /// Which.
+        task: TaskId,
+        /// What.
+        what: TaskNote,
+    },
     /// A position does not make way for a signal to the other side.
     SignalRefused {
         /// Which.
@@ -100,6 +110,39 @@ impl Lost {
     }
 }
 
+/// What becomes of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskNote {
+    /// It enters.
+    Entering,
+    /// Nothing came of its entry.
+    Missed,
+    /// Its position is held from now on.
+    Entered {
+        /// Which.
+        position: PositionId,
+    },
+    /// Convergence of the two prices would not reach the target of its policy.
+    Unreachable {
+        /// What it would bring, all fees paid.
+        net: Decimal,
+        /// What the policy wants.
+        target: Decimal,
+        /// Whether it is not entered for that.
+        refused: bool,
+    },
+    /// Its position is closed.
+    Cycle {
+        /// What it brought.
+        net: Decimal,
+    },
+    /// It is paused, done or has failed.
+    State {
+        /// Which of these.
+        state: TaskState,
+    },
+}
+
 /// Why a position does not make way for a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalRefusal {
@@ -164,7 +207,7 @@ impl EngineNote {
             Self::Overruled(Overruled { position, .. })
             | Self::SignalRefused { position, .. }
             | Self::Dump { position, .. } => Some(position),
-            Self::EntryAllowed { .. } | Self::SignalDropped { .. } => None,
+            Self::EntryAllowed { .. } | Self::SignalDropped { .. } | Self::Task { .. } => None,
             Self::Portfolio(PortfolioNote::TooOld { position }) => Some(position),
             Self::Portfolio(_) => None,
         }

@@ -52,6 +52,12 @@ impl ClientOrderId {
             | self.attempt as u128
     }
 
+    /// Whether it is of an entry: then the position's number is that of the task.
+    #[must_use]
+    pub const fn is_entry(self) -> bool {
+        self.leg >= crate::enter::ENTRY_ID
+    }
+
     /// The id that prints as `text`; `None` when that is not one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

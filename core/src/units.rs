@@ -25,6 +25,9 @@ pub struct BoundError {
 pub struct Price(i64);
 
 impl Price {
+    /// The smallest.
+    pub const ONE: Self = Self(1);
+
     /// A price from its mantissa.
     ///
     /// # Errors

@@ -168,10 +168,13 @@ fn replay(
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         venues.push(config.venue_of_recording(&name.unwrap_or_default())?);
     }
-    let names = config.clone();
+    let mut names = config.clone();
     let mut pipeline = Pipeline::new(config, &venues).map_err(|error| error.to_string())?;
     let watched = Cell::new(true);
     let mut watch = |at: Nanos, position: usize, what: Happening<'_>| {
+        if let Happening::Entered(position, _) = what {
+            names.positions.push(position.clone());
+        }
         if let Some(text) = Report::line(&names, position, &what) {
             watched.set(line(at, text));
         }
@@ -219,6 +222,10 @@ fn as_json(replayed: &Replayed) -> Value {
     if let Value::Object(rest) = rest {
         all.extend(rest);
     }
+    let tasks = report.tasks_json();
+    if !tasks.is_empty() {
+        all.insert("tasks".into(), tasks.into());
+    }
     Value::Object(all)
 }
 
@@ -250,6 +257,11 @@ fn as_text(replayed: &Replayed, out: &mut Output) {
     out.line("");
     report.open_table().iter().for_each(|line| out.line(line));
     out.line("");
+    let tasks = report.tasks_table();
+    if !tasks.is_empty() {
+        tasks.iter().for_each(|line| out.line(line));
+        out.line("");
+    }
     report.latency_table().iter().for_each(|line| out.line(line));
     out.line("");
     let books = if report.books_agree() { "agree" } else { "DISAGREE" };

@@ -100,6 +100,30 @@ fn told(case: &Case) -> Vec<String> {
 }
 
 #[test]
+fn tasks_enter_and_exit() {
+    check_cases("cases/tasks.txt", |case| {
+        let json = replay_json(&case.config, &case.recordings);
+        assert_eq!(json["books_agree"], true, "{}", case.name);
+        let again = replay_json(&case.config, &case.recordings);
+        assert_eq!(json["decision_hash"], again["decision_hash"], "{}", case.name);
+        let mut lines = told(case);
+        lines.extend(outcome(&json));
+        for task in json["tasks"].as_array().unwrap() {
+            lines.push(format!(
+                "task {}: {}, {} cycles, {} missed, volume {}, net {}",
+                task["task"],
+                task["state"],
+                task["cycles"],
+                task["missed"],
+                task["volume"],
+                task["net"]
+            ));
+        }
+        lines
+    });
+}
+
+#[test]
 fn reads_and_signals_are_acted_upon() {
     check_cases("cases/reads.txt", |case| {
         let output = common::replay(&case.config, &case.recordings, &["--json"]);

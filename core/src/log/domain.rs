@@ -1,6 +1,7 @@
 //! How each type of the core stands in a record. A line here is a part of the format.
 
 use super::wire::{Put, Take, Wire, codes, fields, newtypes};
+use crate::entry::TaskId;
 use crate::event::{EntryOutcome, Outcome, Report};
 use crate::instrument::{
     AccountId, ContractKind, CurrencyId, InstrumentId, InstrumentSpec, VenueId,
@@ -359,17 +360,19 @@ impl Wire for Report {
                 qty.put(out);
                 out.skip(REPORT_FILL - 1 - Qty::LEN);
             }
-            Self::EntryFill { position, leg, price, qty, fee } => {
-                4u8.put(out);
-                position.put(out);
+            Self::EntryFill { task, leg, price, qty, fee }
+            | Self::EntryUndone { task, leg, price, qty, fee } => {
+                let undone = matches!(self, Self::EntryUndone { .. });
+                (if undone { 7u8 } else { 4u8 }).put(out);
+                u32::from(task.0).put(out);
                 leg.put(out);
                 price.put(out);
                 qty.put(out);
                 fee.put(out);
             }
-            Self::EntryEnded { position, entry, outcome } => {
+            Self::EntryEnded { task, entry, outcome } => {
                 5u8.put(out);
-                position.put(out);
+                u32::from(task.0).put(out);
                 entry.put(out);
                 outcome.put(out);
                 out.skip(REPORT_FILL - u64::LEN - EntryOutcome::LEN);
@@ -386,7 +389,9 @@ impl Wire for Report {
 
     fn take(from: &mut Take<'_>) -> Option<Self> {
         let kind = u8::take(from)?;
-        let position = Wire::take(from)?;
+        let position: PositionId = Wire::take(from)?;
+        // Reports of an entry have the task in its place.
+        let task = |place: PositionId| u16::try_from(place.0).ok().map(TaskId);
         match kind {
             1 => {
                 let (leg, price) = (Wire::take(from)?, Wire::take(from)?);
@@ -403,15 +408,20 @@ impl Wire for Report {
                 from.skip(REPORT_FILL - 1 - Qty::LEN)?;
                 Some(Self::LegRead { position, leg, qty })
             }
-            4 => {
+            4 | 7 => {
                 let (leg, price) = (Wire::take(from)?, Wire::take(from)?);
                 let (qty, fee) = (Wire::take(from)?, Wire::take(from)?);
-                Some(Self::EntryFill { position, leg, price, qty, fee })
+                let task = task(position)?;
+                Some(if kind == 7 {
+                    Self::EntryUndone { task, leg, price, qty, fee }
+                } else {
+                    Self::EntryFill { task, leg, price, qty, fee }
+                })
             }
             5 => {
                 let (entry, outcome) = (Wire::take(from)?, Wire::take(from)?);
                 from.skip(REPORT_FILL - u64::LEN - EntryOutcome::LEN)?;
-                Some(Self::EntryEnded { position, entry, outcome })
+                Some(Self::EntryEnded { task: task(position)?, entry, outcome })
             }
             6 => {
                 let (leg, qty) = (Wire::take(from)?, Wire::take(from)?);

@@ -272,13 +272,9 @@ impl Reference {
     }
 
     fn on_report(&mut self, now: Nanos, report: &Report, fired: &mut Vec<(PositionId, Firing)>) {
-        let (Report::Fill { position, .. }
-        | Report::PlanEnded { position, .. }
-        | Report::LegRead { position, .. }
-        | Report::LegLost { position, .. }
-        | Report::EntryFill { position, .. }
-        | Report::EntryEnded { position, .. }) = report;
-        let Some(life) = self.lives.get_mut(position) else {
+        let position = report.position();
+        let found = position.and_then(|id| Some((id, self.lives.get_mut(&id)?)));
+        let Some((position, life)) = found else {
             self.inconsistent = true;
             return;
         };
@@ -301,7 +297,7 @@ impl Reference {
             Report::LegRead { leg, qty, .. } => {
                 for firing in life.on_read(now, usize::from(leg), qty.raw()) {
                     self.tally.note(&firing, life.legs.len());
-                    fired.push((*position, firing));
+                    fired.push((position, firing));
                 }
                 life.state != PositionState::Closed
             }
@@ -313,7 +309,9 @@ impl Reference {
                 }
                 fits
             }
-            Report::EntryFill { .. } | Report::EntryEnded { .. } => false,
+            Report::EntryFill { .. } | Report::EntryUndone { .. } | Report::EntryEnded { .. } => {
+                false
+            }
         };
         let closed = life.state == PositionState::Closed;
         self.inconsistent |= !fits;

@@ -87,7 +87,7 @@ fn weights_fit(values: &[Value<'_>], legs: &[LegConfig], instruments: &[&NamedIn
 }
 
 /// Why a rule cannot be used on these legs, and what to do.
-fn misfit(
+pub(super) fn misfit(
     rule: &Rule,
     legs: &[LegConfig],
     instruments: &[&NamedInstrument],

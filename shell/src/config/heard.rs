@@ -1,14 +1,23 @@
-//! What is heard from outside at a stated time: `[[signal]]` and `[[read]]`.
+//! What is heard from outside at a stated time: `[[signal]]`, `[[read]]`, `[[task_command]]`.
 
+use reap_core::entry::TaskId;
+use reap_core::event::TaskCommand;
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::limits::QTY_MAX;
 use reap_core::position::Side;
 
 use super::instrument::NamedInstrument;
 use super::position::Known;
+use super::task::NamedTask;
 use super::timed::{Input, TimedInput, when};
 use super::walk::{Table, Value};
 
+const COMMANDS: [(&str, TaskCommand); 4] = [
+    ("start", TaskCommand::Start),
+    ("pause", TaskCommand::Pause),
+    ("resume", TaskCommand::Resume),
+    ("stop", TaskCommand::Stop),
+];
 const SIDES: [(&str, Side); 2] = [("long", Side::Long), ("short", Side::Short)];
 
 /// `[[signal]]`: an instrument and a side.
@@ -20,6 +29,26 @@ pub(super) fn signal(value: &Value<'_>, known: &Known<'_>) -> Option<TimedInput>
     let side = side.and_then(|value| value.word(&SIDES));
     table.finish();
     let input = Input::Signal { instrument: instrument?.0, side: side? };
+    Some(TimedInput { when: when?, input })
+}
+
+/// `[[task_command]]`: a task and what it is told.
+pub(super) fn task_command(value: &Value<'_>, tasks: &[NamedTask]) -> Option<TimedInput> {
+    let table = value.table("write it as [[task_command]]")?;
+    let when = when(&table);
+    let task = table.require("task", "write the name of a [task.NAME]");
+    let task = task.and_then(|value| {
+        let name = value.text("write the name of a [task.NAME]")?;
+        let found = tasks.iter().position(|task| task.name == name);
+        if found.is_none() {
+            value.dangling("no task has this name", "write the name of a [task.NAME]");
+        }
+        found.map(|at| TaskId(at as u16))
+    });
+    let what = table.require("what", "write what = \"pause\"");
+    let what = what.and_then(|value| value.word(&COMMANDS));
+    table.finish();
+    let input = Input::Task { task: task?, what: what? };
     Some(TimedInput { when: when?, input })
 }
 

@@ -23,6 +23,7 @@ mod run;
 mod setup;
 mod simulation;
 pub mod summary;
+mod task;
 mod time;
 mod timed;
 mod units;
@@ -51,6 +52,7 @@ pub use self::problem::{ConfigError, Problem};
 pub use self::run::{Cores, Layout, Mode, RunConfig, Sync, Waiting};
 use self::simulation::Around;
 pub use self::simulation::{SimConfig, SimMarket};
+pub use self::task::NamedTask;
 pub use self::time::{format_instant, format_time_of_day};
 pub use self::timed::{Input, Target, TimedInput, When};
 pub use self::venue::{SourceMatch, Venue};
@@ -81,6 +83,8 @@ pub struct Config {
     pub positions: Vec<PositionConfig>,
     /// What happens at its time beside the market.
     pub inputs: Vec<TimedInput>,
+    /// What enters positions of itself, by [`reap_core::entry::TaskId`].
+    pub tasks: Vec<NamedTask>,
     /// Names of the positions' tags: tag 1 is the first.
     pub tags: Vec<String>,
     /// Which recordings are whose.
@@ -185,9 +189,11 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         tags: Vec::new(),
     };
     let positions = positions(root, &venues, &mut known);
+    let tasks = task::tasks(root, &venues, &mut known, positions.as_deref().unwrap_or_default());
     let around = operator::Around {
         portfolio: portfolio.as_ref().map(Option::as_ref),
         currencies: known.currencies,
+        tasks: tasks.as_ref().map_or(&[][..], |(tasks, _)| tasks),
     };
     let open = positions.as_deref().unwrap_or_default();
     let inputs = inputs(root, &venues, open, &known, &around);
@@ -222,11 +228,13 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
     };
     root.finish();
     keys?;
+    let (tasks, of_tasks) = tasks?;
     let mut config = Config {
         file: file.into(),
         venues: venues.into_all()?,
         instruments: instruments.into_all()?,
-        policies: policies.into_all()?,
+        policies: policies.into_all()?.into_iter().chain(of_tasks).collect(),
+        tasks,
         portfolio: portfolio?,
         positions: positions?,
         inputs: inputs?,
@@ -336,6 +344,7 @@ fn inputs(
         each(root, "close", close),
         each(root, "signal", |value| heard::signal(value, known)),
         each(root, "read", |value| heard::read(value, known)),
+        each(root, "task_command", |value| heard::task_command(value, around.tasks)),
     ];
     all.extend(
         operator::KINDS.map(|(kind, read)| {

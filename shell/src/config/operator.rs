@@ -5,6 +5,7 @@ use reap_core::event::{Latch, TradingState};
 use reap_core::portfolio::PortfolioSettings;
 use reap_core::units::Decimal;
 
+use super::task::NamedTask;
 use super::timed::{Input, TimedInput, when};
 use super::walk::{Table, Value};
 
@@ -20,6 +21,7 @@ pub(super) struct Around<'a> {
     /// `None` when it was refused.
     pub(super) portfolio: Option<Option<&'a PortfolioSettings>>,
     pub(super) currencies: &'a [String],
+    pub(super) tasks: &'a [NamedTask],
 }
 
 type Read = fn(&Table<'_>, &Around<'_>) -> Option<Input>;

@@ -85,6 +85,24 @@ pub enum FeesPaid {
 }
 
 impl PositionConfig {
+    /// What a task has entered.
+    #[must_use]
+    pub fn entered(name: String, spec: &PositionSpec) -> Self {
+        let leg = |leg: &LegSpec| LegConfig {
+            account: leg.account,
+            instrument: leg.instrument,
+            side: leg.side,
+            entry: Entry::At(leg.entry),
+            qty: leg.qty,
+            fees_paid: FeesPaid::Amount(leg.fees_paid),
+            funding: leg.funding,
+            margin: leg.margin,
+        };
+        let legs = spec.legs.iter().map(leg).collect();
+        let opened = Opened::At(spec.opened);
+        Self { name, policy: spec.policy, tag: spec.tag, opened, legs }
+    }
+
     /// The position to register, or `None` while it waits for a first quote: to be asked from its
     /// opening time on, whenever a quote comes. `latest` gives an instrument's latest quote and when
     /// it came; the entries are then the prices of one moment. `instruments` are the configuration's.
@@ -367,7 +385,12 @@ impl Known<'_> {
         u32::try_from(index + 1).expect("there are fewer tags than positions")
     }
 
-    fn account(&mut self, venue: VenueId, name: &str, table: &Table<'_>) -> Option<AccountId> {
+    pub(super) fn account(
+        &mut self,
+        venue: VenueId,
+        name: &str,
+        table: &Table<'_>,
+    ) -> Option<AccountId> {
         let known = self.accounts.iter();
         let mut known = known.map(|known| known.venue == venue && known.name == name);
         let index = known.position(|same| same).unwrap_or_else(|| {

@@ -2,7 +2,8 @@
 //! signal to a side of an instrument; `[[read]]`, what an account holds by no order of ours; `[[state]]`,
 //! `[[reset]]`, `[[equity]]` and `[[transfer]]`, what an operator says of all positions.
 
-use reap_core::event::{Command, Event, Latch, TradingState, Which};
+use reap_core::entry::TaskId;
+use reap_core::event::{Command, Event, Latch, TaskCommand, TradingState, Which};
 use reap_core::instrument::{AccountId, InstrumentId, VenueId};
 use reap_core::intent::Urgency;
 use reap_core::position::Side;
@@ -63,6 +64,13 @@ pub enum Input {
         /// To which side.
         side: Side,
     },
+    /// A task is told something.
+    Task {
+        /// Which.
+        task: TaskId,
+        /// What.
+        what: TaskCommand,
+    },
     /// An account holds this much from then on, by no order of ours: reads will show it.
     Read {
         /// The account.
@@ -99,6 +107,7 @@ impl TimedInput {
             Input::Close { target, .. } => Some(target),
             Input::Signal { .. }
             | Input::Read { .. }
+            | Input::Task { .. }
             | Input::State(_)
             | Input::Reset(_)
             | Input::Equity(_)
@@ -117,6 +126,7 @@ impl TimedInput {
             Input::Reset(latch) => Command::Reset(latch),
             Input::Equity(amount) => Command::Equity(amount),
             Input::Transfer(amount) => Command::Transfer(amount),
+            Input::Task { task, what } => Command::Task { task, what },
             Input::Read { .. } => return None,
         }))
     }

@@ -428,6 +428,11 @@ fn run_able(config: &Config, mode: Mode) -> Result<(), LiveError> {
         let (what, remedy) = ("[[read]] is for replays", "remove it: a run asks its venues");
         return Err(LiveError::NotInARun { what: what.into(), remedy });
     }
+    if let Some(task) = config.tasks.first() {
+        let what = format!("[task.{}] enters in replays only", task.name);
+        let remedy = "remove it: a run closes what is held and enters nothing yet";
+        return Err(LiveError::NotInARun { what, remedy });
+    }
     let held = |policy: &PolicyId| config.positions.iter().any(|one| one.policy == *policy);
     let ids = (0..config.policies.len()).map(|at| PolicyId(at as u16));
     for id in ids.filter(held).filter(|_| mode == Mode::DryRun) {

@@ -9,11 +9,13 @@ mod funding;
 mod operator;
 mod reads;
 mod stages;
+mod tasks;
 
 use std::collections::VecDeque;
 
 use reap_core::GateCounters;
 use reap_core::engine::{Engine, EngineLimits};
+use reap_core::entry::{ENTRY_LEGS_MAX, TaskId};
 use reap_core::event::{Event, SourceChange};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
@@ -23,6 +25,7 @@ use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::plan::PlanView;
 use reap_core::position::PositionId;
 use reap_core::pricing::{Quotes, Top};
+use reap_core::task::TaskView;
 use reap_core::tick::{Quote, Tick, TickBody, TickKind};
 use reap_core::units::Nanos;
 use reap_feed::decoded::{Counts, Decoded};
@@ -204,7 +207,7 @@ impl Pipeline {
     /// After the last message: lets the plans that are live end, at most until `until`. Nothing else
     /// is waited for: nobody has recorded the market that it would meet.
     pub fn settle(&mut self, until: Nanos, watch: Watcher<'_>) {
-        while self.story.is_closing() {
+        while self.story.is_closing() || self.is_entering() {
             let Some(due) = self.next_due().filter(|due| *due < until) else { return };
             self.now = self.now.max(due);
             self.run_due(watch);
@@ -273,9 +276,13 @@ impl Pipeline {
             while let Some(note) = self.engine.poll_note() {
                 self.story.on_note(self.now, &Note::Engine(note), watch);
             }
-            if let Some(intent) = self.engine.poll_intent() {
+            if let Some(entered) = self.engine.poll_entered() {
+                self.on_entered(entered, watch);
+            } else if let Some(intent) = self.engine.poll_intent() {
                 self.story.on_note(self.now, &Note::Intent(intent), watch);
                 self.executor.on_intent(self.now, &intent, &Believed(&self.engine));
+            } else if let Some(entry) = self.engine.poll_entry() {
+                self.executor.on_entry(self.now, &entry, &Believed(&self.engine));
             } else if let Some(report) = self.executor.poll_report() {
                 self.engine.on_event(self.now, &Event::Report(report));
                 let note = Note::of_report(report, &self.executor);
@@ -349,6 +356,11 @@ impl Driver for Pipeline {
         self.venues.iter().map(book).collect()
     }
 
+    fn tasks(&self) -> Vec<TaskView> {
+        let ids = (0..self.story.config().tasks.len()).map(|at| TaskId(at as u16));
+        ids.filter_map(|id| self.engine.task(id)).collect()
+    }
+
     fn counts(&self) -> Counts {
         let mut sum = Counts::default();
         self.sources.iter().for_each(|source| sum.add(&source.counts));
@@ -382,6 +394,10 @@ pub fn engine(
         let set = engine.set_portfolio(portfolio.clone());
         set.map_err(|error| PipelineError::Refused(error.to_string()))?;
     }
+    for task in &config.tasks {
+        let added = engine.add_task(task.spec.clone());
+        added.map_err(|error| PipelineError::Refused(format!("task {}: {error}", task.name)))?;
+    }
     Ok(engine)
 }
 
@@ -393,6 +409,9 @@ pub fn engine_limits(config: &Config) -> EngineLimits {
         let policy = &config.policies[usize::from(position.policy.0)].policy;
         limits.add(policy, position.legs.len(), 1);
     }
+    for task in &config.tasks {
+        limits.add(&config.policies[usize::from(task.spec.policy.0)].policy, 2, 1);
+    }
     limits
 }
 
@@ -400,7 +419,9 @@ pub fn engine_limits(config: &Config) -> EngineLimits {
 #[must_use]
 pub fn executor_limits(config: &Config) -> ExecutorLimits {
     let legs: usize = config.positions.iter().map(|position| position.legs.len()).sum();
-    ExecutorLimits { positions: config.positions.len().max(1), orders: legs.max(1) }
+    let positions = config.positions.len() + config.tasks.len();
+    let legs = legs + ENTRY_LEGS_MAX * config.tasks.len();
+    ExecutorLimits { positions: positions.max(1), orders: legs.max(1) }
 }
 
 /// A matching core for each configured venue.

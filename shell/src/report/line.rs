@@ -1,8 +1,9 @@
 //! One happening in one line, and the words that lines and tables share.
 
+use reap_core::entry::TaskId;
 use reap_core::event::Outcome;
 use reap_core::instrument::InstrumentId;
-use reap_core::note::{EngineNote, Lost};
+use reap_core::note::{EngineNote, Lost, TaskNote};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
@@ -17,8 +18,16 @@ impl Report<'_> {
     pub fn line(config: &Config, at: usize, what: &Happening<'_>) -> Option<String> {
         let name = config.positions.get(at).map_or("portfolio", |position| &position.name);
         let instrument = |order: &Order| &config.instruments[usize::from(order.instrument.0)];
+        let of_task = |task: u32| config.tasks.get(task as usize).map_or("", |task| &task.name);
+        let name = match what {
+            Happening::Sent(order) | Happening::Answered(order, _) if order.id.is_entry() => {
+                of_task(order.id.position.0)
+            }
+            Happening::Entered(position, _) => &position.name,
+            _ => name,
+        };
         Some(match what {
-            Happening::Opened(spec) => {
+            Happening::Opened(spec) | Happening::Entered(_, spec) => {
                 let legs = spec.legs.iter().map(|leg| {
                     let named = &config.instruments[usize::from(leg.instrument.0)];
                     let qty = words::mantissa(leg.qty.raw(), named.spec().qty_scale);
@@ -130,6 +139,7 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
             let by = if by_volumes { "both signs of the volumes" } else { "volumes and price" };
             format!("{name}: a dump is detected, by {by}")
         }
+        EngineNote::Task { task, what } => return of_task(config, task, what),
         EngineNote::Overruled(of) => {
             let (reason, urgency) = (of.reason.name(), of.urgency.name());
             format!("{name}: {reason} holds too ({urgency}), {}", lost(of.why))
@@ -156,4 +166,27 @@ pub const fn lost(why: Lost) -> &'static str {
         Lost::LaterRule => "as urgent, an earlier rule counts",
         Lost::Covered => "covered by the live plan",
     }
+}
+
+/// What becomes of a task, in words.
+fn of_task(config: &Config, task: TaskId, what: TaskNote) -> Option<String> {
+    let named = config.tasks.get(usize::from(task.0))?;
+    let instrument = &config.instruments[usize::from(named.spec.spot.instrument.0)];
+    let currency = &config.currencies[usize::from(instrument.spec().currency.0)];
+    let what = match what {
+        TaskNote::Entering => "enters".into(),
+        TaskNote::Missed => "missed its entry".into(),
+        TaskNote::Entered { .. } => return None,
+        TaskNote::Unreachable { net, target, refused } => {
+            let (net, target) = (money(net, 4), money(target, 4));
+            let what = if refused { "is not entered" } else { "is entered all the same" };
+            format!(
+                "its target of {target} {currency} cannot be reached, convergence would bring \
+                 {net} {currency}; it {what}"
+            )
+        }
+        TaskNote::Cycle { net } => format!("a cycle has ended, net {} {currency}", money(net, 4)),
+        TaskNote::State { state } => state.name().into(),
+    };
+    Some(format!("{}: {what}", named.name))
 }

@@ -4,6 +4,7 @@ mod left;
 mod line;
 mod messages;
 mod portfolio;
+mod tasks;
 
 use reap_core::GateCounters;
 use reap_core::instrument::{AccountId, Instrument, InstrumentId};
@@ -12,6 +13,7 @@ use reap_core::limits::LEGS_MAX;
 use reap_core::net::{Cmp, Compiled};
 use reap_core::plan::PlanView;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
+use reap_core::task::TaskView;
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Price, sum_floor};
 use reap_feed::decoded::Counts;
@@ -35,6 +37,10 @@ pub trait Driver {
     /// opening on.
     fn holds_from_the_beginning(&self) -> bool {
         false
+    }
+    /// What tasks have done, by [`reap_core::entry::TaskId`].
+    fn tasks(&self) -> Vec<TaskView> {
+        Vec::new()
     }
     /// What became of the messages of all sources.
     fn counts(&self) -> Counts;

@@ -8,6 +8,7 @@ mod record;
 
 use std::collections::HashMap;
 
+use reap_core::entry::TaskId;
 use reap_core::event::{Outcome, Report};
 use reap_core::instrument::{Instrument, InstrumentId};
 use reap_core::intent::Intent;
@@ -20,7 +21,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty};
 
 pub use self::note::{Happening, Note, Watcher};
 pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
-use crate::config::Config;
+use crate::config::{Config, PositionConfig};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Story {
     plans: Vec<PlanRecord>,
     /// The live plan of each configured position.
     live: Vec<Option<usize>>,
+    /// Orders of entries at work.
+    entering: Vec<Order>,
     /// Number of the newest intent.
     newest: u64,
     /// Rules that lost to intents which are still to come: the notes of an event may go ahead.
@@ -50,6 +53,7 @@ impl Story {
             by_id: HashMap::new(),
             plans: Vec::new(),
             live: vec![None; count],
+            entering: Vec::new(),
             newest: 0,
             early: Vec::new(),
             config,
@@ -64,6 +68,30 @@ impl Story {
             *open = leg.qty;
         }
         standing.spec = Some(spec);
+    }
+
+    /// A task has entered a position: it is told of as of the configured ones, after them. Gives its
+    /// index.
+    pub fn entered(
+        &mut self,
+        now: Nanos,
+        task: TaskId,
+        id: PositionId,
+        spec: PositionSpec,
+        watch: Watcher<'_>,
+    ) -> usize {
+        let at = self.standings.len();
+        self.entering.retain(|order| order.id.position.0 != u32::from(task.0));
+        let prefix = format!("{}#", self.config.tasks[usize::from(task.0)].name);
+        let before = self.config.positions.iter().filter(|one| one.name.starts_with(&prefix));
+        let position = PositionConfig::entered(format!("{prefix}{}", 1 + before.count()), &spec);
+        watch(now, at, Happening::Entered(&position, &spec));
+        self.config.positions.push(position);
+        self.standings.push(Standing { id: Some(id), ..Standing::default() });
+        self.live.push(None);
+        self.by_id.insert(id, at);
+        self.resolved(at, spec);
+        at
     }
 
     /// A position was refused at registration.
@@ -108,7 +136,10 @@ impl Story {
             }
             Note::Report {
                 report:
-                    Report::LegRead { .. } | Report::EntryFill { .. } | Report::EntryEnded { .. },
+                    Report::LegRead { .. }
+                    | Report::EntryFill { .. }
+                    | Report::EntryUndone { .. }
+                    | Report::EntryEnded { .. },
                 ..
             } => {}
             Note::Funding { position, leg, settled, unearned } => {
@@ -160,6 +191,11 @@ impl Story {
     }
 
     fn on_sent(&mut self, now: Nanos, order: &Order, watch: Watcher<'_>) {
+        if order.id.is_entry() {
+            self.entering.push(*order);
+            watch(now, self.standings.len(), Happening::Sent(order));
+            return;
+        }
         let Some(&at) = self.by_id.get(&order.id.position) else { return };
         if let Some(plan) = self.live[at] {
             self.plans[plan].orders.push(OrderRecord {
@@ -173,6 +209,12 @@ impl Story {
     }
 
     fn on_answer(&mut self, now: Nanos, event: &OrderEvent, watch: Watcher<'_>) {
+        if event.id.is_entry() {
+            if let Some(order) = self.entering.iter().find(|order| order.id == event.id) {
+                watch(now, self.standings.len(), Happening::Answered(order, event.what));
+            }
+            return;
+        }
         let Some(&at) = self.by_id.get(&event.id.position) else { return };
         let Some(plan) = self.live[at] else { return };
         let Some(order) = self.plans[plan].order_mut(event.id) else { return };
@@ -292,6 +334,9 @@ impl Story {
     /// An order of a live plan.
     #[must_use]
     pub fn order(&self, id: ClientOrderId) -> Option<&OrderRecord> {
+        if id.is_entry() {
+            return None;
+        }
         self.live_plan(self.index_of(id.position)?)?.order(id)
     }
 

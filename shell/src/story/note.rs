@@ -10,6 +10,7 @@ use reap_core::position::{PositionId, PositionSpec};
 use reap_core::units::{Decimal, Nanos, Qty};
 
 use super::PlanRecord;
+use crate::config::PositionConfig;
 
 /// One thing that happened, complete in itself: a thread that decides hands it on and forgets it.
 ///
@@ -64,7 +65,8 @@ impl Note {
     #[must_use]
     pub fn of_report(report: Report, executor: &Executor) -> Self {
         let position = report.position();
-        let (realised, open) = (executor.realised(position), executor.open(position));
+        let realised = position.and_then(|position| executor.realised(position));
+        let open = position.and_then(|position| executor.open(position));
         Self::Report { report, realised, open }
     }
 }
@@ -74,6 +76,8 @@ impl Note {
 pub enum Happening<'p> {
     /// A position is watched from now on.
     Opened(&'p PositionSpec),
+    /// A task has entered a position: it follows the others.
+    Entered(&'p PositionConfig, &'p PositionSpec),
     /// A position was refused at registration.
     Refused(&'p str),
     /// The engine decided.

@@ -1,0 +1,168 @@
+//! Entries: what the engine decides to buy and sell, and what an entry's leg has come to.
+
+use crate::instrument::{AccountId, Instrument, InstrumentId};
+use crate::limits::PPB;
+use crate::position::{LegSpec, PositionId, PositionSpec, Side};
+use crate::units::{Decimal, Nanos, Price, Qty, div_ceil, div_floor};
+
+/// Legs of an entry at most: what a task buys and what it sells.
+pub const ENTRY_LEGS_MAX: usize = 2;
+
+/// A task: its index in the engine's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u16);
+
+/// One leg of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryLeg {
+    /// For which account.
+    pub account: AccountId,
+    /// What.
+    pub instrument: InstrumentId,
+    /// Long is bought, short is sold.
+    pub side: Side,
+    /// How much: whole lots, and as many steps as of the other leg.
+    pub qty: Qty,
+    /// Worst price, on the tick grid.
+    pub limit: Price,
+    /// The quantity that matches a step of the other leg.
+    pub step: Qty,
+}
+
+impl EntryLeg {
+    /// Nothing: beyond an entry's last leg.
+    pub const NONE: Self = Self {
+        account: AccountId(0),
+        instrument: InstrumentId(0),
+        side: Side::Long,
+        qty: Qty::ZERO,
+        limit: Price::ONE,
+        step: Qty::ZERO,
+    };
+}
+
+/// The engine's decision to enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryIntent {
+    /// Number of this entry, from 1.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: Nanos,
+    /// For which task.
+    pub task: TaskId,
+    /// Number of legs, 1 or 2.
+    pub count: u8,
+    /// The legs; those beyond `count` are [`EntryLeg::NONE`].
+    pub legs: [EntryLeg; ENTRY_LEGS_MAX],
+}
+
+impl EntryIntent {
+    /// The legs.
+    #[must_use]
+    pub fn legs(&self) -> &[EntryLeg] {
+        &self.legs[..usize::from(self.count)]
+    }
+}
+
+/// A position that has come of an entry: the executor takes it on under this id before it hears of
+/// any intent for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// Which task entered it.
+    pub task: TaskId,
+    /// Its id.
+    pub id: PositionId,
+    /// The position.
+    pub spec: PositionSpec,
+}
+
+/// What an entry's leg has come to so far. Money is at the instrument's money scale, fees at its
+/// nano scale.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EntryBook {
+    /// Filled by the entry's order.
+    pub(crate) qty: i64,
+    /// Σ price × quantity of these fills, in mantissa units.
+    product: i128,
+    /// Filled back: the legs did not match.
+    pub(crate) undone: i64,
+    /// Σ notional paid less what was got back; of a short leg got less what was paid back.
+    cost: i128,
+    fees: i128,
+}
+
+impl EntryBook {
+    pub(crate) fn fill(&mut self, instrument: &Instrument, price: Price, qty: Qty, fee: i128) {
+        self.qty += qty.raw();
+        self.product += i128::from(price.raw()) * i128::from(qty.raw());
+        self.cost += instrument.notional(price, qty);
+        self.fees += fee;
+    }
+
+    pub(crate) fn undo(&mut self, instrument: &Instrument, price: Price, qty: Qty, fee: i128) {
+        self.undone += qty.raw();
+        self.cost -= instrument.notional(price, qty);
+        self.fees += fee;
+    }
+
+    /// What is left of the leg.
+    pub(crate) fn left(&self) -> Qty {
+        Qty::new((self.qty - self.undone).max(0)).expect("at most what was filled")
+    }
+
+    /// What it has cost when nothing is left of it, at the instrument's nano scale.
+    pub(crate) fn loss(&self, side: Side) -> i128 {
+        side.sign() * self.cost * i128::from(PPB) + self.fees
+    }
+
+    /// The leg of the position. Its entry is the average price rounded against us, up for a long leg;
+    /// what that takes too much, and what undoing has cost, is in the fees: money stays exact.
+    pub(crate) fn leg(&self, said: &EntryLeg, instrument: &Instrument) -> LegSpec {
+        let average = match said.side {
+            Side::Long => div_ceil(self.product, i128::from(self.qty)),
+            Side::Short => div_floor(self.product, i128::from(self.qty)),
+        };
+        let entry = Price::new(average as i64).expect("between the prices of its fills");
+        let qty = self.left();
+        let rounded = instrument.notional(entry, qty);
+        let rest = said.side.sign() * (self.cost - rounded) * i128::from(PPB);
+        let scale = instrument.nano_scale();
+        LegSpec {
+            account: said.account,
+            instrument: said.instrument,
+            side: said.side,
+            entry,
+            qty,
+            fees_paid: Decimal { mantissa: self.fees + rest, scale },
+            funding: Decimal { mantissa: 0, scale },
+            margin: None,
+        }
+    }
+}
+
+/// Quantities of two instruments that are the same in base units: the smallest common one, each in its
+/// own mantissa units. `None` when it is beyond every bound.
+pub(crate) fn common_step(a: &Instrument, b: &Instrument) -> Option<[Qty; 2]> {
+    let base = [a, b].map(|one| {
+        let spec = one.spec();
+        let scale = spec.qty_scale + spec.multiplier.scale;
+        (i128::from(spec.lot) * spec.multiplier.mantissa, scale, i128::from(spec.lot))
+    });
+    let scale = base[0].1.max(base[1].1);
+    let lots =
+        base.map(|(lot, own, _)| lot.checked_mul(10i128.checked_pow(u32::from(scale - own))?));
+    let [Some(first), Some(second)] = lots else { return None };
+    let common = (first / gcd(first, second)).checked_mul(second)?;
+    let step = |lot: i128, raw: i128| {
+        let qty = (common / lot).checked_mul(raw)?;
+        Qty::new(i64::try_from(qty).ok()?).ok()
+    };
+    Some([step(first, base[0].2)?, step(second, base[1].2)?])
+}
+
+fn gcd(mut a: i128, mut b: i128) -> i128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}

@@ -1,0 +1,595 @@
+//! Tasks: they enter a position when its entry is cheap enough, and again after it was closed.
+//!
+//! A task holds one position at a time. The position comes into being when its entry has ended, with
+//! what was filled of both legs alike; from then on its policy's rules have it, and the task waits for
+//! its close.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+
+use crate::clip::min_entry;
+use crate::engine::Engine;
+use crate::entry::{
+    ENTRY_LEGS_MAX, Entered, EntryBook, EntryIntent, EntryLeg, TaskId, common_step,
+};
+use crate::event::{EntryOutcome, TaskCommand, TradingState};
+use crate::instrument::{AccountId, Instrument, InstrumentId};
+use crate::limits::{PPB, TASK_RETRY, TASKS_MAX};
+use crate::note::{EngineNote, TaskNote};
+use crate::policy::{Base, PolicyId, Rule, Threshold};
+use crate::position::{PositionId, PositionSpec, PositionState, RegisterError, Side};
+use crate::tick::Quote;
+use crate::units::{Decimal, Nanos, Price, Qty, Rate, div_ceil};
+
+/// What a task trades, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskLeg {
+    /// The account.
+    pub account: AccountId,
+    /// The instrument.
+    pub instrument: InstrumentId,
+}
+
+/// A task that buys spot and sells futures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Rules of the positions that it enters.
+    pub policy: PolicyId,
+    /// Their tag.
+    pub tag: u32,
+    /// What is bought.
+    pub spot: TaskLeg,
+    /// What is sold.
+    pub futures: TaskLeg,
+    /// Notional of one entry at most, in the quote currency.
+    pub size: Decimal,
+    /// (spot ask − futures bid) / spot ask at most.
+    pub max_cost: Rate,
+    /// After a close.
+    pub cooldown: Nanos,
+    /// It pauses after so many losing cycles in a row; 0: never.
+    pub losing_max: u32,
+    /// It is done after so many cycles; 0: never.
+    pub cycles_max: u32,
+    /// What is done when convergence of the two prices would not reach the policy's target.
+    pub unreachable: Unreachable,
+}
+
+/// What is done about an entry whose target cannot be reached by convergence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    /// It is not entered, and said once.
+    Refuse,
+    /// It is entered, and said.
+    Warn,
+    /// It is entered.
+    Allow,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TaskState {
+    /// It waits for an entry.
+    Idle,
+    /// Orders of its entry are at work.
+    Entering,
+    /// Its position is open.
+    Open,
+    /// Its position is being closed.
+    Exiting,
+    /// Until it is resumed.
+    Paused,
+    /// It has done what it was to do.
+    Done,
+    /// It cannot go on: what an entry has left cannot be taken on or sold.
+    Failed,
+}
+
+impl TaskState {
+    /// The name that reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Entering => "entering",
+            Self::Open => "open",
+            Self::Exiting => "exiting",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a task has done so far. Amounts are in the quote currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskView {
+    /// Where it stands.
+    pub state: TaskState,
+    /// Its position, while it has one.
+    pub position: Option<PositionId>,
+    /// Entries that became positions and were closed.
+    pub cycles: u32,
+    /// Cycles at a loss, in a row.
+    pub losing: u32,
+    /// Entries of which nothing came.
+    pub missed: u32,
+    /// Notional of all fills.
+    pub volume: Decimal,
+    /// Net of all cycles, of entries that came to nothing included.
+    pub net: Decimal,
+}
+
+#[derive(Debug)]
+struct Task {
+    spec: TaskSpec,
+    steps: [Qty; ENTRY_LEGS_MAX],
+    /// Nano scale of its money, and from each leg's to it.
+    scale: u8,
+    align: [i128; ENTRY_LEGS_MAX],
+    state: TaskState,
+    /// What it is to be when its position is closed.
+    wish: Option<TaskState>,
+    /// No entry before.
+    not_before: Nanos,
+    entry: Option<EntryIntent>,
+    /// When the entry's first fill came.
+    filled_at: Option<Nanos>,
+    books: [EntryBook; ENTRY_LEGS_MAX],
+    position: Option<PositionId>,
+    /// Of the position's exits, at the nano scale.
+    traded: i128,
+    /// An unreachable target was said since the last entry.
+    told: bool,
+    cycles: u32,
+    losing: u32,
+    missed: u32,
+    volume: i128,
+    net: i128,
+}
+
+/// All tasks, and what goes out for them.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    all: Vec<Task>,
+    seq: u64,
+    pub(crate) entries: VecDeque<EntryIntent>,
+    pub(crate) entered: VecDeque<Entered>,
+}
+
+impl Engine {
+    /// Adds a task; it is idle, and enters at the first quotes that allow it.
+    ///
+    /// # Errors
+    /// When the table is full, or what it says contradicts itself, its policy or the instruments.
+    pub fn add_task(&mut self, spec: TaskSpec) -> Result<TaskId, RegisterError> {
+        if self.tasks.all.len() == TASKS_MAX {
+            return Err(RegisterError::Full { what: "tasks", max: TASKS_MAX });
+        }
+        if usize::from(spec.policy.0) >= self.policies.len() {
+            return Err(RegisterError::UnknownPolicy(spec.policy.0));
+        }
+        let legs = [spec.spot, spec.futures];
+        let mut instruments = ArrayVec::<&Instrument, ENTRY_LEGS_MAX>::new();
+        for (leg, said) in legs.iter().enumerate() {
+            let unknown = RegisterError::UnknownInstrument { leg, instrument: said.instrument.0 };
+            instruments.push(self.books.instrument(said.instrument).ok_or(unknown)?);
+        }
+        let (a, b) = (0, 1);
+        if spec.spot.instrument == spec.futures.instrument {
+            let why = "a task buys one instrument and sells another";
+            return Err(RegisterError::Legs { a, b, why });
+        }
+        if instruments[0].spec().currency != instruments[1].spec().currency {
+            let why = "they are quoted in different currencies and no conversion is declared";
+            return Err(RegisterError::Legs { a, b, why });
+        }
+        let policy = |field, value, bound| Err(RegisterError::Policy { field, value, bound });
+        if !(-PPB..PPB).contains(&spec.max_cost.raw()) {
+            return policy("max_cost (ppb)", i128::from(spec.max_cost.raw()), "within ±100 %");
+        }
+        let scale = instruments[0].nano_scale().max(instruments[1].nano_scale());
+        let align = [0, 1].map(|at| 10i128.pow(u32::from(scale - instruments[at].nano_scale())));
+        if spec.size.amount_at(instruments[0].nano_scale()).is_none_or(|size| size <= 0) {
+            let (value, bound) = (spec.size.mantissa, "positive, and not finer than its money");
+            return policy("size", value, bound);
+        }
+        let Some(steps) = common_step(instruments[0], instruments[1]) else {
+            let why = "no quantity of the one is a quantity of the other";
+            return Err(RegisterError::Legs { a, b, why });
+        };
+        let tasks = &mut self.tasks;
+        if tasks.all.is_empty() {
+            tasks.all.reserve_exact(TASKS_MAX);
+            tasks.entries.reserve_exact(TASKS_MAX);
+            tasks.entered.reserve_exact(TASKS_MAX);
+        }
+        tasks.all.push(Task {
+            spec,
+            steps,
+            scale,
+            align,
+            state: TaskState::Idle,
+            wish: None,
+            not_before: Nanos(0),
+            entry: None,
+            filled_at: None,
+            books: [EntryBook::default(); ENTRY_LEGS_MAX],
+            position: None,
+            traded: 0,
+            told: false,
+            cycles: 0,
+            losing: 0,
+            missed: 0,
+            volume: 0,
+            net: 0,
+        });
+        Ok(TaskId((tasks.all.len() - 1) as u16))
+    }
+
+    /// The next entry of the last event. Poll it after the intents.
+    pub fn poll_entry(&mut self) -> Option<EntryIntent> {
+        let entry = self.tasks.entries.pop_front()?;
+        self.hash.fold(entry.seq);
+        self.hash.fold(entry.at.0);
+        for leg in entry.legs() {
+            self.hash.fold(leg.qty.raw() as u64);
+            self.hash.fold(leg.limit.raw() as u64);
+        }
+        Some(entry)
+    }
+
+    /// The next position that has come of an entry. Poll it before the intents: one may be for it.
+    pub fn poll_entered(&mut self) -> Option<Entered> {
+        self.tasks.entered.pop_front()
+    }
+
+    /// What a task has done so far; `None` when there is no such task.
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<TaskView> {
+        let task = self.tasks.all.get(usize::from(id.0))?;
+        let exiting = task.position.and_then(|id| self.state(id)) == Some(PositionState::Exiting);
+        let state = if exiting { TaskState::Exiting } else { task.state };
+        let amount = |mantissa| Decimal { mantissa, scale: task.scale };
+        Some(TaskView {
+            state,
+            position: task.position,
+            cycles: task.cycles,
+            losing: task.losing,
+            missed: task.missed,
+            volume: amount(task.volume),
+            net: amount(task.net),
+        })
+    }
+
+    pub(crate) fn on_task_command(&mut self, id: TaskId, what: TaskCommand) {
+        let Some(task) = self.tasks.all.get_mut(usize::from(id.0)) else {
+            self.stray("a command for a task that is not there", None);
+            return;
+        };
+        let busy = matches!(task.state, TaskState::Entering | TaskState::Open);
+        match what {
+            TaskCommand::Pause if busy => task.wish = Some(TaskState::Paused),
+            TaskCommand::Stop if busy => task.wish = Some(TaskState::Done),
+            TaskCommand::Start | TaskCommand::Resume if busy => task.wish = None,
+            TaskCommand::Pause => task.state = TaskState::Paused,
+            TaskCommand::Stop => task.state = TaskState::Done,
+            TaskCommand::Start | TaskCommand::Resume => {
+                (task.state, task.losing) = (TaskState::Idle, 0);
+            }
+        }
+    }
+
+    /// A price of an instrument was accepted or confirmed: its tasks may enter.
+    pub(crate) fn look_at_tasks(&mut self, now: Nanos, instrument: InstrumentId) {
+        if self.trading_state() != TradingState::Active {
+            return;
+        }
+        for at in 0..self.tasks.all.len() {
+            let task = &self.tasks.all[at];
+            let legs = [task.spec.spot, task.spec.futures];
+            let concerned = legs.iter().any(|leg| leg.instrument == instrument);
+            if !concerned || task.state != TaskState::Idle || now < task.not_before {
+                continue;
+            }
+            let usable = |leg: &TaskLeg| {
+                let source = self.books.source_of(leg.instrument);
+                self.books.quoted(leg.instrument, now)
+                    && source.is_some_and(|source| self.books.live(source, now))
+            };
+            if !legs.iter().all(usable) || self.is_locked(at) {
+                continue;
+            }
+            let [Some(spot), Some(futures)] = legs.map(|leg| self.books.quote(leg.instrument))
+            else {
+                continue;
+            };
+            if let Some(legs) = self.entry_legs(&self.tasks.all[at], &spot, &futures) {
+                self.enter(now, at, legs);
+            }
+        }
+    }
+
+    /// Another task holds, or is about to, what this one would trade.
+    fn is_locked(&self, at: usize) -> bool {
+        let own = &self.tasks.all[at].spec;
+        self.tasks.all.iter().enumerate().any(|(other, task)| {
+            let legs = [task.spec.spot, task.spec.futures];
+            let shares = legs.iter().any(|leg| {
+                [own.spot, own.futures].iter().any(|own| own.instrument == leg.instrument)
+            });
+            other != at && shares && matches!(task.state, TaskState::Entering | TaskState::Open)
+        })
+    }
+
+    /// The legs of an entry at these quotes; `None` when it costs too much or cannot be ordered.
+    fn entry_legs(
+        &self,
+        task: &Task,
+        spot: &Quote,
+        futures: &Quote,
+    ) -> Option<[EntryLeg; ENTRY_LEGS_MAX]> {
+        let said = [task.spec.spot, task.spec.futures];
+        let [a, b] = said.map(|leg| self.books.instrument(leg.instrument).expect("it was checked"));
+        let prices = [spot.ask, futures.bid];
+        let limits = entry_limits(task.spec.max_cost, (a, spot.ask), (b, futures.bid))?;
+        let size = task.spec.size.amount_at(a.nano_scale())?;
+        let [step_a, step_b] = task.steps;
+        let steps = (size / a.notional_nano(spot.ask, step_a))
+            .min(i128::from(spot.ask_qty.raw() / step_a.raw()))
+            .min(i128::from(futures.bid_qty.raw() / step_b.raw()));
+        let sides = [Side::Long, Side::Short];
+        let mut legs = [EntryLeg::NONE; ENTRY_LEGS_MAX];
+        for at in 0..ENTRY_LEGS_MAX {
+            let qty = steps.checked_mul(i128::from(task.steps[at].raw()))?;
+            let qty = Qty::new(i64::try_from(qty).ok()?).ok()?;
+            if qty == Qty::ZERO || qty.raw() < min_entry([a, b][at], prices[at]) {
+                return None;
+            }
+            let TaskLeg { account, instrument } = said[at];
+            let (side, limit, step) = (sides[at], limits[at], task.steps[at]);
+            legs[at] = EntryLeg { account, instrument, side, qty, limit, step };
+        }
+        Some(legs)
+    }
+
+    fn enter(&mut self, now: Nanos, at: usize, legs: [EntryLeg; ENTRY_LEGS_MAX]) {
+        let id = TaskId(at as u16);
+        if let Some((net, target)) = self.shortfall(&self.tasks.all[at], &legs) {
+            let task = &mut self.tasks.all[at];
+            let (refused, scale) = (task.spec.unreachable == Unreachable::Refuse, task.scale);
+            let amount = |mantissa| Decimal { mantissa, scale };
+            if task.spec.unreachable != Unreachable::Allow && !task.told {
+                let (net, target) = (amount(net), amount(target));
+                let what = TaskNote::Unreachable { net, target, refused };
+                self.notes.push(EngineNote::Task { task: id, what });
+            }
+            task.told = true;
+            if refused {
+                return;
+            }
+        }
+        self.tasks.seq += 1;
+        let count = ENTRY_LEGS_MAX as u8;
+        let entry = EntryIntent { seq: self.tasks.seq, at: now, task: id, count, legs };
+        let task = &mut self.tasks.all[at];
+        task.state = TaskState::Entering;
+        task.entry = Some(entry);
+        task.filled_at = None;
+        task.books = [EntryBook::default(); ENTRY_LEGS_MAX];
+        task.traded = 0;
+        self.tasks.entries.push_back(entry);
+        self.notes.push(EngineNote::Task { task: id, what: TaskNote::Entering });
+    }
+
+    /// What the entry would bring if both prices met halfway, fees of entry and exit paid, and what
+    /// its policy wants; `None` when that would be enough, or no rule has a target.
+    fn shortfall(&self, task: &Task, legs: &[EntryLeg; ENTRY_LEGS_MAX]) -> Option<(i128, i128)> {
+        let rules = &self.policies[usize::from(task.spec.policy.0)].rules;
+        let mut notional = [0; ENTRY_LEGS_MAX];
+        let mut fees = 0;
+        for (at, leg) in legs.iter().enumerate() {
+            let instrument = self.books.instrument(leg.instrument).expect("it was checked");
+            let quote = self.books.quote(leg.instrument)?;
+            let price = if at == 0 { quote.ask } else { quote.bid };
+            let taker = instrument.spec().taker;
+            notional[at] = instrument.notional(price, leg.qty) * task.align[at];
+            fees += instrument.fee_nano(price, leg.qty, taker) * task.align[at];
+        }
+        for (at, leg) in legs.iter().enumerate() {
+            let instrument = self.books.instrument(leg.instrument).expect("it was checked");
+            let taker = i128::from(instrument.spec().taker.raw());
+            let fee = div_ceil((notional[0] + notional[1]) * taker, 2);
+            let least = instrument.min_fee_nano() * task.align[at];
+            fees += if least > 0 { fee.max(least) } else { fee };
+        }
+        let net = (notional[1] - notional[0]) * i128::from(PPB) - fees;
+        let target = |threshold: &Threshold| match threshold {
+            Threshold::Amount(amount) => amount.amount_at(task.scale),
+            Threshold::Rate { rate, base } => {
+                let base = match base {
+                    None | Some(Base::MaxLeg) => notional[0].max(notional[1]),
+                    Some(Base::Entry | Base::Gross) => notional[0] + notional[1],
+                    Some(Base::Amount(amount)) => {
+                        div_ceil(amount.amount_at(task.scale)?, i128::from(PPB))
+                    }
+                    // Nobody has said what would back it.
+                    Some(Base::Margin) => return None,
+                };
+                Some(base * i128::from(rate.raw()))
+            }
+        };
+        let targets = rules.iter().filter_map(|said| match &said.rule {
+            Rule::TakeProfit { threshold } | Rule::Basis { threshold } => target(threshold),
+            _ => None,
+        });
+        targets.min().filter(|target| net < *target).map(|target| (net, target))
+    }
+
+    /// A fill of an entry, or of what undoes a part of it.
+    pub(crate) fn on_entry_fill(&mut self, now: Nanos, id: TaskId, leg: u8, fill: EntryFill) {
+        let task = self.tasks.all.get_mut(usize::from(id.0));
+        let known = task.and_then(|task| {
+            let said = task.entry?.legs().get(usize::from(leg)).copied()?;
+            Some((task, said))
+        });
+        let Some((task, said)) = known else {
+            self.stray("a fill of an entry that is not at work", None);
+            return;
+        };
+        let instrument = self.books.instrument(said.instrument).expect("it was checked");
+        let EntryFill { price, qty, fee, undoes } = fill;
+        let at = usize::from(leg);
+        if undoes {
+            task.books[at].undo(instrument, price, qty, fee);
+        } else {
+            task.filled_at = task.filled_at.or(Some(now));
+            task.books[at].fill(instrument, price, qty, fee);
+        }
+        task.volume += instrument.notional_nano(price, qty) * task.align[at];
+    }
+
+    /// Nothing of an entry is at work any more: a position comes of it, or nothing.
+    pub(crate) fn on_entry_ended(&mut self, now: Nanos, id: TaskId, seq: u64, how: EntryOutcome) {
+        let task = self.tasks.all.get_mut(usize::from(id.0));
+        let entry = task.as_ref().and_then(|task| task.entry).filter(|entry| entry.seq == seq);
+        let (Some(task), Some(entry)) = (task, entry) else {
+            self.stray("the end of an entry that is not at work", None);
+            return;
+        };
+        task.entry = None;
+        if how == EntryOutcome::Nothing {
+            let mut loss = 0;
+            for (at, leg) in entry.legs().iter().enumerate() {
+                loss += task.books[at].loss(leg.side) * task.align[at];
+            }
+            task.net -= loss;
+            task.missed += 1;
+            task.losing += u32::from(loss > 0);
+            task.not_before = now.plus(TASK_RETRY);
+            let rest =
+                entry.legs().iter().zip(&task.books).any(|(_, book)| book.left() > Qty::ZERO);
+            self.notes.push(EngineNote::Task { task: id, what: TaskNote::Missed });
+            let state = if rest { TaskState::Failed } else { TaskState::Idle };
+            self.rest_task(id, state);
+            return;
+        }
+        let mut legs = ArrayVec::new();
+        for (at, leg) in entry.legs().iter().enumerate() {
+            let instrument = self.books.instrument(leg.instrument).expect("it was checked");
+            legs.push(task.books[at].leg(leg, instrument));
+        }
+        let TaskSpec { policy, tag, .. } = task.spec;
+        let opened = task.filled_at.unwrap_or(now);
+        let spec = PositionSpec { policy, opened, tag, legs };
+        match self.register(now, &spec) {
+            Ok(position) => {
+                let task = &mut self.tasks.all[usize::from(id.0)];
+                task.state = TaskState::Open;
+                task.position = Some(position);
+                task.told = false;
+                let what = TaskNote::Entered { position };
+                self.notes.push(EngineNote::Task { task: id, what });
+                self.tasks.entered.push_back(Entered { task: id, id: position, spec });
+            }
+            Err(_) => self.rest_task(id, TaskState::Failed),
+        }
+    }
+
+    /// An exit's fill of a task's position: `gain` is its trading result less its fee, at the
+    /// position's nano scale.
+    pub(crate) fn task_fill(&mut self, slot: u32, notional: i128, gain: i128) {
+        if let Some(at) = self.task_of(slot) {
+            let task = &mut self.tasks.all[at];
+            task.volume += notional;
+            task.traded += gain;
+        }
+    }
+
+    /// A task's position is closed on evidence: a cycle has ended.
+    pub(crate) fn task_closed(&mut self, slot: u32, now: Nanos) {
+        let Some(at) = self.task_of(slot) else { return };
+        let paid: i128 =
+            self.positions[slot as usize].legs().iter().map(|leg| leg.paid - leg.funding).sum();
+        let task = &mut self.tasks.all[at];
+        let net = task.traded - paid;
+        task.net += net;
+        task.cycles += 1;
+        task.losing = if net < 0 { task.losing + 1 } else { 0 };
+        task.position = None;
+        task.not_before = now.plus(task.spec.cooldown);
+        let id = TaskId(at as u16);
+        let net = Decimal { mantissa: net, scale: task.scale };
+        self.notes.push(EngineNote::Task { task: id, what: TaskNote::Cycle { net } });
+        self.rest_task(id, TaskState::Idle);
+    }
+
+    /// A task has nothing at work: it waits, or its wish or its limits have their way.
+    fn rest_task(&mut self, id: TaskId, state: TaskState) {
+        let task = &mut self.tasks.all[usize::from(id.0)];
+        let TaskSpec { losing_max, cycles_max, .. } = task.spec;
+        task.state = match state {
+            TaskState::Failed => TaskState::Failed,
+            _ if task.wish.is_some() => task.wish.take().unwrap_or(state),
+            _ if cycles_max > 0 && task.cycles >= cycles_max => TaskState::Done,
+            _ if losing_max > 0 && task.losing >= losing_max => TaskState::Paused,
+            state => state,
+        };
+        if task.state != TaskState::Idle {
+            let what = TaskNote::State { state: task.state };
+            self.notes.push(EngineNote::Task { task: id, what });
+        }
+    }
+
+    fn task_of(&self, slot: u32) -> Option<usize> {
+        if self.tasks.all.is_empty() {
+            return None;
+        }
+        let id = PositionId::new(slot, self.positions[slot as usize].generation);
+        self.tasks.all.iter().position(|task| task.position == Some(id))
+    }
+
+    pub(crate) fn has_tasks(&self) -> bool {
+        !self.tasks.all.is_empty()
+    }
+}
+
+/// A fill of an entry's order, or of one that undoes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryFill {
+    pub(crate) price: Price,
+    pub(crate) qty: Qty,
+    pub(crate) fee: i128,
+    pub(crate) undoes: bool,
+}
+
+/// Worst prices of both legs at which the entry still costs at most `max_cost`: the slack goes to
+/// each by half, in ticks. `None` when it costs more. With A the spot's ask, B the futures' bid:
+/// (A − B) / A ≤ c ⇔ A·(10⁹ − c) ≤ B·10⁹, at the larger of the two scales.
+fn entry_limits(
+    max_cost: Rate,
+    (spot, ask): (&Instrument, Price),
+    (futures, bid): (&Instrument, Price),
+) -> Option<[Price; ENTRY_LEGS_MAX]> {
+    let scale = spot.spec().price_scale.max(futures.spec().price_scale);
+    let up = [spot, futures].map(|of| 10i128.pow(u32::from(scale - of.spec().price_scale)));
+    let (ppb, kept) = (i128::from(PPB), i128::from(PPB - max_cost.raw()));
+    let (a, b) = (i128::from(ask.raw()) * up[0], i128::from(bid.raw()) * up[1]);
+    let slack = b * ppb - a * kept;
+    if slack < 0 {
+        return None;
+    }
+    let tick = |of: &Instrument, up: i128| i128::from(of.spec().tick) * up;
+    let grid = tick(spot, up[0]);
+    // Half of the slack raises the ask by so many ticks; what is left lowers the bid.
+    let raised = a + slack / (2 * kept) / grid * grid;
+    let grid = tick(futures, up[1]);
+    let least = div_ceil(raised * kept, ppb);
+    let lowered = div_ceil(least, grid) * grid;
+    let price = |value: i128, up: i128| Price::new(i64::try_from(value / up).ok()?).ok();
+    Some([price(raised, up[0])?, price(lowered.min(b).max(grid), up[1])?])
+}
+
+const _: () = assert!(TASKS_MAX < u16::MAX as usize);
