@@ -8,7 +8,7 @@ use crate::net::{Compiled, NetForm};
 use crate::note::{EngineNote, Lost, Overruled};
 use crate::position::{PositionId, PositionState};
 use crate::tracked::{LivePlan, Tracked};
-use crate::trigger::{Condition, TriggerId};
+use crate::trigger::{Condition, Trigger, TriggerId};
 use crate::units::{Nanos, Qty};
 
 impl Engine {
@@ -128,16 +128,7 @@ impl Engine {
         if trigger == TriggerId::NONE {
             return Compiled::Unconditional;
         }
-        match self.triggers[trigger].condition {
-            Condition::Price(cmp, limit) => Compiled::Price { cmp, limit },
-            Condition::Net(cmp, bound) => {
-                let legs = position.four_forms();
-                Compiled::Net(NetForm { legs, count: position.count, cmp, bound: bound.get() })
-            }
-            Condition::Time(_) | Condition::Never | Condition::Always | Condition::Signal(_) => {
-                Compiled::Unconditional
-            }
-        }
+        compiled(position, &self.triggers[trigger])
     }
 
     pub(crate) fn fold(&mut self, intent: &Intent) {
@@ -165,6 +156,20 @@ impl Engine {
             hash.fold(input.update_id);
             hash.fold(input.quote.map_or(0, |quote| quote.bid.raw() as u64));
             hash.fold(input.quote.map_or(0, |quote| quote.ask.raw() as u64));
+        }
+    }
+}
+
+/// A trigger's condition as an intent carries it.
+pub(crate) fn compiled(position: &Tracked, trigger: &Trigger) -> Compiled {
+    match trigger.condition {
+        Condition::Price(cmp, limit) => Compiled::Price { cmp, limit },
+        Condition::Net(cmp, bound) => {
+            let legs = position.four_forms();
+            Compiled::Net(NetForm { legs, count: position.count, cmp, bound: bound.get() })
+        }
+        Condition::Time(_) | Condition::Never | Condition::Always | Condition::Signal(_) => {
+            Compiled::Unconditional
         }
     }
 }

@@ -44,6 +44,7 @@ pub mod entry;
 pub mod event;
 pub mod executor;
 mod exit;
+pub mod follower;
 mod funding;
 mod guard;
 pub mod hash;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use num_bigint::BigInt;
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Command, Event, Report, Which};
+use reap_core::follower::{Follower, NearMiss};
 use reap_core::intent::Intent;
 use reap_core::net::Compiled;
 use reap_core::note::{EngineNote, Lost, Overruled};
@@ -27,6 +28,9 @@ pub(crate) type Step = (Nanos, Action, Option<PositionId>);
 pub(crate) struct Duel {
     engine: Engine,
     pub(crate) reference: Reference,
+    follower: Follower,
+    /// What the follower found since somebody looked.
+    pub(crate) near: Vec<NearMiss>,
     now: Nanos,
     sides: BTreeMap<PositionId, Vec<Side>>,
     /// The last intent of each position.
@@ -50,20 +54,34 @@ pub(crate) struct Mismatch {
 impl Duel {
     pub(crate) fn new(world: &World) -> Self {
         let limits = EngineLimits::any(2048, 16, 8192);
-        let mut engine = Engine::new(limits, &world.instruments, world.sources, world.settings);
+        let engine = || Engine::new(limits, &world.instruments, world.sources, world.settings);
+        let (mut engine, mut other) = (engine(), engine());
         let mut reference = Reference::new(&world.instruments, world.sources, world.settings);
         for policy in &world.policies {
             engine.add_policy(policy.clone()).expect("there is room");
+            other.add_policy(policy.clone()).expect("there is room");
             reference.add_policy(policy.clone());
         }
         if let Some(portfolio) = &world.portfolio {
             engine.set_portfolio(portfolio.clone()).expect("it is within every bound");
+            other.set_portfolio(portfolio.clone()).expect("it is within every bound");
             reference.set_portfolio(portfolio.clone());
         }
         let (sides, last) = (BTreeMap::new(), BTreeMap::new());
         let (notes, said) = (Vec::new(), Vec::new());
-        let now = Nanos(0);
-        Self { engine, reference, now, sides, last, notes, compared: 0, refused: 0, said }
+        Self {
+            engine,
+            reference,
+            follower: Follower::new(other),
+            near: Vec::new(),
+            now: Nanos(0),
+            sides,
+            last,
+            notes,
+            compared: 0,
+            refused: 0,
+            said,
+        }
     }
 
     /// Every timer that is due by `to`, each at its time.
@@ -85,6 +103,7 @@ impl Duel {
     pub(crate) fn event(&mut self, now: Nanos, event: &Event) -> Result<Vec<Decision>, Mismatch> {
         self.now = now;
         self.engine.on_event(now, event);
+        self.follower.on_event(now, event);
         let expected = self.reference.on_event(now, event);
         self.compare(expected)
     }
@@ -96,7 +115,12 @@ impl Duel {
         spec: &reap_core::position::PositionSpec,
     ) -> Result<Option<(PositionId, Vec<Decision>)>, Mismatch> {
         self.now = now;
-        let id = match self.engine.register(now, spec) {
+        let followed = self.follower.register(now, spec);
+        let registered = self.engine.register(now, spec);
+        if followed.as_ref().ok() != registered.as_ref().ok() {
+            return Err(self.mismatch(format!("{registered:?}, follower {followed:?}"), None));
+        }
+        let id = match registered {
             Ok(id) => id,
             Err(_) => {
                 self.refused += 1;
@@ -113,6 +137,7 @@ impl Duel {
         self.compared += 1;
         let intents: Vec<Intent> = std::iter::from_fn(|| self.engine.poll_intent()).collect();
         let got: Vec<Decision> = intents.iter().map(decision).collect();
+        self.check_follower(&intents)?;
         if got != expected {
             let differs = |(a, b): (&Decision, &Decision)| (a != b).then_some(a.position);
             let longer = if got.len() > expected.len() { &got } else { &expected };
@@ -143,6 +168,22 @@ impl Duel {
             return Err(self.mismatch(what, None));
         }
         Ok(got)
+    }
+
+    /// A follower that is told the same decides the same, and finds only what can be.
+    fn check_follower(&mut self, intents: &[Intent]) -> Result<(), Mismatch> {
+        intents.iter().for_each(|intent| self.follower.on_intent(intent));
+        if self.follower.parted().is_some() || self.follower.hash() != self.engine.hash() {
+            return Err(self.mismatch("the follower decides otherwise".into(), None));
+        }
+        while let Some(near) = self.follower.poll_near_miss() {
+            let ordered = near.reached <= near.nearest && near.nearest < near.left;
+            if !ordered || near.left != self.now || near.progress < 900_000_000 {
+                return Err(self.mismatch(format!("{near:?}"), Some(near.position)));
+            }
+            self.near.push(near);
+        }
+        Ok(())
     }
 
     /// The engine says of signals what the reference says, and of every rule that held and lost; it

@@ -18,12 +18,14 @@
 //! | `wait 60s` | time passes, timers run |
 //! | `repeat 100` … `end` | the lines between, so often |
 //! | `state p` | prints where the position stands |
+//! | `show near`, `show lost` | from here on also near misses, or rules that held and lost |
 //!
 //! Every line takes one millisecond. Both the engine and the reference run the case.
 
 use std::collections::BTreeMap;
 
 use reap_core::event::{Command, Event, GateSettings, Outcome, Report, SourceChange, Which};
+use reap_core::follower::NearMiss;
 use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
     VenueId,
@@ -37,10 +39,10 @@ use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
-use super::Decision;
 use super::duel::{Duel, Mismatch};
 use super::portfolio_line;
 use super::world::World;
+use super::{Decision, Loser};
 
 const START: Nanos = Nanos(1_700_000_000_000_000_000);
 const STEP: Nanos = Nanos::from_millis(1);
@@ -88,6 +90,8 @@ struct Scenario {
     next_id: u64,
     /// The last settlement that was named for an instrument.
     settles: BTreeMap<InstrumentId, Nanos>,
+    /// Whether near misses, and rules that lost, are told.
+    show: (bool, bool),
 }
 
 impl Scenario {
@@ -125,6 +129,7 @@ impl Scenario {
             positions: BTreeMap::new(),
             next_id: 100,
             settles: BTreeMap::new(),
+            show: (false, false),
         }
     }
 
@@ -138,6 +143,11 @@ impl Scenario {
             "sources" | "instrument" | "policy" | "portfolio" => return Vec::new(),
             "total" => return vec![self.duel.standing()],
             "notes" => return self.duel.told(),
+            "show" => {
+                self.show.0 |= rest == "near";
+                self.show.1 |= rest == "lost";
+                return Vec::new();
+            }
             "state" => {
                 let state = self.duel.reference.state(self.positions[rest].0);
                 let name = state.map(|state| format!("{state:?}").to_lowercase());
@@ -157,10 +167,17 @@ impl Scenario {
             }
         }
         assert!(!self.duel.reference.inconsistent, "{line}: not in this state");
-        let said = std::mem::take(&mut self.duel.said);
-        let decided = decided.iter().map(|decision| self.render(decision));
-        let lines: Vec<String> = decided.chain(said.iter().map(|note| self.said(note))).collect();
-        lines
+        let mut said: Vec<String> = decided.iter().map(|decision| self.render(decision)).collect();
+        let notes = std::mem::take(&mut self.duel.said);
+        said.extend(notes.iter().map(|note| self.said(note)));
+        if self.show.1 {
+            said.extend(self.duel.reference.losers.iter().map(|loser| self.loser(loser)));
+        }
+        let near = std::mem::take(&mut self.duel.near);
+        if self.show.0 {
+            said.extend(near.iter().map(|near| self.near(near)));
+        }
+        said
     }
 
     fn said(&self, note: &EngineNote) -> String {
@@ -179,6 +196,34 @@ impl Scenario {
             }
             other => panic!("{other:?}: not said of a signal"),
         }
+    }
+
+    fn loser(&self, loser: &Loser) -> String {
+        let Loser { rule, part, reason, urgency, why, .. } = loser;
+        let rule = if *rule == 255 { "-".to_owned() } else { format!("{rule}.{part}") };
+        let name = self.name(loser.position);
+        let (reason, urgency, why) = (reason.name(), urgency.name(), why.name());
+        format!("{name} lost {reason} {urgency} rule {rule} {why}")
+    }
+
+    /// Progress in whole tenths of a per mille, and the times since the first line in milliseconds.
+    fn near(&self, near: &NearMiss) -> String {
+        let NearMiss { rule, part, reason, progress, reached, nearest, left, .. } = near;
+        let name = self.name(near.position);
+        let [reached, nearest, left] =
+            [reached, nearest, left].map(|at| at.since(START).0 / 1_000_000);
+        let progress = Decimal { mantissa: i128::from(*progress), scale: 9 }.round_floor(4);
+        format!(
+            "{name} near {} rule {rule}.{part} at {progress}, reached {reached} nearest {nearest} \
+             left {left}",
+            reason.name()
+        )
+    }
+
+    fn name(&self, position: PositionId) -> &str {
+        let of = |(_, (id, _)): &(&String, &(PositionId, PositionSpec))| *id == position;
+        let (name, _) = self.positions.iter().find(of).expect("it is a position of the case");
+        name
     }
 
     fn open(&mut self, line: &str, rest: &str) -> Vec<Decision> {
@@ -356,9 +401,8 @@ impl Scenario {
     }
 
     fn render(&self, decision: &Decision) -> String {
-        let of = |(_, (id, _)): &(&String, &(PositionId, PositionSpec))| *id == decision.position;
-        let (name, (_, spec)) =
-            self.positions.iter().find(of).expect("it is a position of the case");
+        let name = self.name(decision.position);
+        let (_, spec) = &self.positions[name];
         let keep = |(qty, leg): (&Qty, &LegSpec)| {
             let scale = self.instruments[usize::from(leg.instrument.0)].1.qty_scale;
             Decimal { mantissa: i128::from(qty.raw()), scale }.to_string()
