@@ -168,9 +168,11 @@ impl Follower {
     }
 
     fn drain(&mut self) {
+        while self.engine.poll_entered().is_some() {}
         while let Some(intent) = self.engine.poll_intent() {
             self.decided.push_back(intent);
         }
+        while self.engine.poll_entry().is_some() {}
         while self.engine.poll_note().is_some() {}
     }
 

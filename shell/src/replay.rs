@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::explain::explain;
+use crate::explain;
 use crate::merge::{Merge, Merged};
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
@@ -58,6 +58,9 @@ pub struct Args {
     /// The decisions are the same at every speed.
     #[arg(long, value_enum, default_value = "max")]
     speed: Speed,
+    /// Also run a second engine on the same events: it must decide the same, and finds near misses.
+    #[arg(long)]
+    follow: bool,
 }
 
 /// Arguments of `reap explain`.
@@ -68,9 +71,12 @@ pub struct ExplainArgs {
     /// Only exits of this position.
     #[arg(long)]
     position: Option<String>,
-    /// Only this exit, as numbered by `reap replay`, from 1.
+    /// Only this exit, as numbered by `reap replay`, from 1; no near misses then.
     #[arg(long)]
     exit: Option<usize>,
+    /// One JSON object instead of words.
+    #[arg(long)]
+    json: bool,
 }
 
 /// A replay that has run, and how long it took.
@@ -90,7 +96,7 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
         }
         !out.closed()
     };
-    let replayed = match replay(&args.input, args.speed, &mut line) {
+    let replayed = match replay(&args.input, args.speed, args.follow, &mut line) {
         Ok(Some(replayed)) => replayed,
         // Nobody watches any more.
         Ok(None) => return Outcome::Good,
@@ -105,12 +111,14 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
         as_text(&replayed, out);
     }
     let report = Report::new(replayed.pipeline.story(), &replayed.pipeline);
-    if report.books_agree() && !report.any_refused() { Outcome::Good } else { Outcome::NotGood }
+    let agrees = replayed.pipeline.follower_agrees() != Some(false);
+    let good = report.books_agree() && !report.any_refused() && agrees;
+    if good { Outcome::Good } else { Outcome::NotGood }
 }
 
 /// Runs `reap explain`.
 pub fn run_explain(args: &ExplainArgs, out: &mut Output) -> Outcome {
-    let replayed = match replay(&args.input, Speed::Max, &mut |_, _| true) {
+    let replayed = match replay(&args.input, Speed::Max, true, &mut |_, _| true) {
         Ok(Some(replayed)) => replayed,
         Ok(None) => return Outcome::Good,
         Err(error) => {
@@ -135,30 +143,55 @@ pub fn run_explain(args: &ExplainArgs, out: &mut Output) -> Outcome {
         complain(format_args!("--exit {number}: there are exits 1 to {}", exits.len()));
         return Outcome::BadInput;
     }
-    let mut told = 0;
-    for (at, plan) in exits.into_iter().enumerate() {
-        let position = &positions[plan.position].name;
-        let wanted = args.position.as_ref().is_none_or(|name| name == position)
-            && args.exit.is_none_or(|number| number == at + 1);
-        if wanted {
-            if told > 0 {
+    let named = |position: usize| {
+        args.position.as_ref().is_none_or(|name| *name == positions[position].name)
+    };
+    let numbered = exits.into_iter().enumerate().map(|(at, plan)| (at + 1, plan));
+    let exits: Vec<_> = numbered
+        .filter(|(number, plan)| {
+            named(plan.position) && args.exit.is_none_or(|wanted| wanted == *number)
+        })
+        .collect();
+    let near_misses = pipeline.story().near_misses().iter();
+    let near_misses: Vec<_> =
+        near_misses.filter(|near| named(near.position) && args.exit.is_none()).collect();
+    let agrees = pipeline.follower_agrees() == Some(true);
+    if args.json {
+        let exits = exits.iter().map(|(number, plan)| explain::json::exit(&report, *number, plan));
+        let near = near_misses.iter().map(|near| explain::json::near_miss(&report, near));
+        out.line(json!({
+            "exits": exits.collect::<Vec<_>>(),
+            "near_misses": near.collect::<Vec<_>>(),
+            "follower_agrees": agrees,
+            "decision_hash": format!("{:016x}", pipeline.decision_hash()),
+        }));
+    } else {
+        let exits = exits.iter().map(|(_, plan)| explain::explain(&report, plan));
+        let near = near_misses.iter().map(|near| explain::near_miss(&report, near));
+        for (at, lines) in exits.chain(near).enumerate() {
+            if at > 0 {
                 out.line("");
             }
-            explain(&report, plan).iter().for_each(|line| out.line(line));
-            told += 1;
+            lines.iter().for_each(|line| out.line(line));
         }
     }
-    if told == 0 {
+    if !agrees {
+        complain("the engine that follows has decided otherwise: this is a defect");
+        return Outcome::NotGood;
+    }
+    if exits.is_empty() && near_misses.is_empty() {
         complain("no exit to explain: nothing that was asked for has closed");
         return Outcome::NotGood;
     }
     Outcome::Good
 }
 
-/// Reads everything and runs it. `line` says whether anyone still watches: `None` when not.
+/// Reads everything and runs it, with a second engine that follows when asked for. `line` says
+/// whether anyone still watches: `None` when not.
 fn replay(
     input: &Input,
     speed: Speed,
+    follow: bool,
     line: &mut dyn FnMut(Nanos, String) -> bool,
 ) -> Result<Option<Replayed>, String> {
     let config = Config::load(&input.config).map_err(|error| error.to_string())?;
@@ -170,6 +203,9 @@ fn replay(
     }
     let mut names = config.clone();
     let mut pipeline = Pipeline::new(config, &venues).map_err(|error| error.to_string())?;
+    if follow {
+        pipeline.follow().map_err(|error| error.to_string())?;
+    }
     let watched = Cell::new(true);
     let mut watch = |at: Nanos, position: usize, what: Happening<'_>| {
         if let Happening::Entered(position, _) = what {
@@ -218,6 +254,9 @@ fn as_json(replayed: &Replayed) -> Value {
         "quotes_per_second": per_second(replayed),
         "latency": report.latency_json(),
         "decision_hash": format!("{:016x}", pipeline.decision_hash()),
+        "hashes": pipeline.hashes().map(|hash| format!("{hash:016x}")),
+        "near_misses": pipeline.follower_agrees().map(|_| pipeline.story().near_misses().len()),
+        "follower_agrees": pipeline.follower_agrees(),
     });
     if let Value::Object(rest) = rest {
         all.extend(rest);
@@ -267,4 +306,11 @@ fn as_text(replayed: &Replayed, out: &mut Output) {
     let books = if report.books_agree() { "agree" } else { "DISAGREE" };
     out.line(format_args!("the venues' own books {books} with what is left open"));
     out.line(format_args!("decision hash {:016x}", pipeline.decision_hash()));
+    let [decisions, orders] = pipeline.hashes();
+    out.line(format_args!("  of decisions {decisions:016x}, of orders {orders:016x}"));
+    if let Some(agrees) = pipeline.follower_agrees() {
+        let decides = if agrees { "decides the same" } else { "DECIDES OTHERWISE" };
+        let near = pipeline.story().near_misses().len();
+        out.line(format_args!("the engine that follows {decides}; {near} near misses"));
+    }
 }

@@ -40,16 +40,57 @@ fn exits_by_signals_are_explained_in_words() {
 
 fn check_explained(name: &str) {
     check_cases(name, |case| {
-        let output = explain(case, &[]);
-        assert_eq!(output.status.code(), Some(0), "{}: {}", case.name, text(&output.stderr));
-        // One position, its exits in order: asking for each of them alone says the same.
-        let whole = text(&output.stdout);
+        let told = |more: &[&str]| {
+            let output = explain(case, more);
+            assert_eq!(output.status.code(), Some(0), "{}: {}", case.name, text(&output.stderr));
+            clockless(text(&output.stdout))
+        };
+        // One position, its exits in order: asking for each of them alone says the same, and near
+        // misses stand behind them.
+        let whole = told(&[]);
         let exits = replay_json(&case.config, &case.recordings)["exits"].as_array().unwrap().len();
-        let alone: Vec<String> = (1..=exits)
-            .map(|number| text(&explain(case, &["--exit", &number.to_string()]).stdout).to_owned())
-            .collect();
-        assert_eq!(alone.join("\n"), whole, "{}", case.name);
+        let alone: Vec<String> =
+            (1..=exits).map(|number| told(&["--exit", &number.to_string()])).collect();
+        let near = whole.strip_prefix(&alone.join("\n"));
+        let near = near.unwrap_or_else(|| panic!("{}: not as alone", case.name));
+        let turned = near.lines().filter(|line| !line.is_empty() && !line.starts_with(' '));
+        let turned: Vec<&str> = turned.collect();
+        assert!(turned.iter().all(|line| line.ends_with("and turned back")), "{turned:?}");
         whole.lines().map(str::to_owned).collect()
+    });
+}
+
+/// What is told, without what our own clock measured.
+fn clockless(told: &str) -> String {
+    let line = |line: &str| match line.split_once("decoded in ") {
+        Some((before, rest)) => {
+            let (_, sent) = rest.rsplit_once(", ").unwrap();
+            format!("{before}decoded in …, decided in …, {sent}\n")
+        }
+        None => format!("{line}\n"),
+    };
+    told.lines().map(line).collect()
+}
+
+#[test]
+fn exits_and_near_misses_are_explained_as_data() {
+    check_cases("cases/explain_json.txt", |case| {
+        let output = explain(case, &["--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}: {}", case.name, text(&output.stderr));
+        let mut json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for exit in json["exits"].as_array_mut().unwrap() {
+            for intent in exit["intents"].as_array_mut().unwrap() {
+                for key in ["received_decoded_ns", "decoded_decided_ns"] {
+                    let spent = &mut intent["latency"][key];
+                    if !spent.is_null() {
+                        assert!(spent.as_u64().is_some(), "{spent}");
+                        *spent = "by our clock".into();
+                    }
+                }
+            }
+        }
+        let pretty = serde_json::to_string_pretty(&json).unwrap();
+        pretty.lines().map(str::to_owned).collect()
     });
 }
 

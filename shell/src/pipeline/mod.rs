@@ -5,6 +5,7 @@
 //! its time: the venues' answers first, then the executor's timers, then the engine's. That order
 //! is all that a replay needs to be the same at every run, speed and machine.
 
+mod followed;
 mod funding;
 mod operator;
 mod reads;
@@ -32,6 +33,7 @@ use reap_feed::decoded::{Counts, Decoded};
 use reap_feed::symbols::{Symbol, Symbols};
 use reap_feed::venues::MarketCodec;
 
+use self::followed::Followed;
 use self::reads::Reads;
 pub use self::reads::{READ_EVERY, wants_reads};
 pub use self::stages::{Stage, Stages, span};
@@ -41,7 +43,7 @@ use crate::funding::Funding;
 use crate::report::{Driver, VenueBook};
 use crate::sim::Matching;
 pub use crate::story::Happening;
-use crate::story::{Note, Standing, Story, Watcher};
+use crate::story::{Note, Spent, Standing, Story, Watcher};
 
 /// Why a pipeline could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +78,7 @@ impl Quotes for Believed<'_> {
 pub struct Pipeline {
     story: Story,
     sources: Vec<Source>,
-    engine: Engine,
+    engine: Followed,
     executor: Executor,
     venues: Vec<Matching>,
     /// Whether each instrument has had a quote.
@@ -130,11 +132,33 @@ impl Pipeline {
             stages: Stages::default(),
             ticks: Vec::with_capacity(64),
             sources: codecs,
-            engine,
+            engine: Followed::new(engine),
             executor,
             venues,
             story,
         })
+    }
+
+    /// Lets a second engine follow, which finds near misses and must decide the same. Before the
+    /// first message.
+    ///
+    /// # Errors
+    /// When the configuration does not fit it, as [`Self::new`].
+    ///
+    /// # Panics
+    /// When something has happened already.
+    pub fn follow(&mut self) -> Result<(), PipelineError> {
+        assert!(!self.started, "a follower begins at the beginning");
+        let (config, instruments) = (self.story.config(), self.story.instruments());
+        self.engine.follow(engine(config, instruments, self.sources.len())?);
+        Ok(())
+    }
+
+    /// Whether the engine that follows has decided as the one that decides; `None` without one.
+    #[must_use]
+    pub fn follower_agrees(&self) -> Option<bool> {
+        let follower = self.engine.follower()?;
+        Some(follower.parted().is_none() && follower.hash() == self.engine.hash())
     }
 
     /// One raw message of a source, received at `at`. Messages come in the order of their time.
@@ -155,13 +179,19 @@ impl Pipeline {
         let decoded = of.codec.decode(raw, at, id, &mut |tick| ticks.push(tick));
         of.counts.record(decoded);
         let decoded_at = self.clock.nanos();
+        let before = self.engine.counters().intents;
         for tick in ticks.drain(..) {
             self.on_tick(&tick, watch);
         }
         let decided = self.clock.nanos();
         self.ticks = ticks;
-        self.stages.record(Stage::Decode, decoded_at.saturating_sub(received));
-        self.stages.record(Stage::Decide, decided.saturating_sub(decoded_at));
+        let decode = decoded_at.saturating_sub(received);
+        let decide = decided.saturating_sub(decoded_at);
+        self.stages.record(Stage::Decode, decode);
+        self.stages.record(Stage::Decide, decide);
+        for intent in before + 1..=self.engine.counters().intents {
+            self.story.on_spent(Spent { intent, decode, decide });
+        }
         decoded
     }
 
@@ -276,6 +306,9 @@ impl Pipeline {
             while let Some(note) = self.engine.poll_note() {
                 self.story.on_note(self.now, &Note::Engine(note), watch);
             }
+            while let Some(miss) = self.engine.poll_near_miss() {
+                self.story.on_note(self.now, &Note::NearMiss(miss), watch);
+            }
             if let Some(entered) = self.engine.poll_entered() {
                 self.on_entered(entered, watch);
             } else if let Some(intent) = self.engine.poll_intent() {
@@ -330,6 +363,12 @@ impl Pipeline {
         hash.fold(self.engine.hash());
         hash.fold(self.executor.hash());
         hash.value()
+    }
+
+    /// The engine's hash over its intents, and the executor's over its orders.
+    #[must_use]
+    pub fn hashes(&self) -> [u64; 2] {
+        [self.engine.hash(), self.executor.hash()]
     }
 }
 

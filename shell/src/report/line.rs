@@ -49,6 +49,11 @@ impl Report<'_> {
                 let qty = words::mantissa(lost.raw(), named.spec().qty_scale);
                 format!("{name}: {qty} {} are gone by no order of ours, written off", named.name)
             }
+            Happening::NearMiss(miss) => format!(
+                "{name}: {} came near ({} of the way) and turned back",
+                miss.reason.name(),
+                crate::explain::progress(miss.progress)
+            ),
             Happening::Sent(order) => {
                 let named = instrument(order);
                 let qty = words::mantissa(order.qty.raw(), named.spec().qty_scale);
@@ -94,7 +99,9 @@ pub const fn side_name(side: Side) -> &'static str {
     }
 }
 
-const fn order_side(side: OrderSide) -> &'static str {
+/// `buy` or `sell`.
+#[must_use]
+pub const fn order_side(side: OrderSide) -> &'static str {
     match side {
         OrderSide::Buy => "buy",
         OrderSide::Sell => "sell",

@@ -19,7 +19,7 @@ use reap_core::units::{Decimal, Price, sum_floor};
 use reap_feed::decoded::Counts;
 use serde_json::{Value, json};
 
-pub use self::line::{lost, money, outcome_name, side_name, time_of_day};
+pub use self::line::{lost, money, order_side, outcome_name, side_name, time_of_day};
 use crate::config::words;
 use crate::pipeline::Stages;
 use crate::story::{PlanRecord, Story};
@@ -110,7 +110,8 @@ impl<'p> Report<'p> {
     }
 
     /// Slippage of an exit against its trigger, in the quote currency.
-    fn slippage(&self, plan: &PlanRecord) -> Option<Decimal> {
+    #[must_use]
+    pub fn slippage(&self, plan: &PlanRecord) -> Option<Decimal> {
         let spec = self.spec(plan);
         let mantissa = plan.slippage(spec, &self.instruments(spec))?;
         Some(Decimal { mantissa, scale: plan.net.scale })
@@ -234,6 +235,14 @@ impl<'p> Report<'p> {
         table(&head, &self.driver.stages().rows(), 1)
     }
 
+    /// Scale of a configured position's money.
+    #[must_use]
+    pub fn nano_scale(&self, position: usize) -> u8 {
+        let legs = self.story.config().positions[position].legs.iter();
+        let scales = legs.map(|leg| self.story.instrument(leg.instrument).nano_scale());
+        scales.max().unwrap_or_default()
+    }
+
     /// A trigger in readable numbers.
     #[must_use]
     pub fn trigger(&self, position: usize, intent: &Intent) -> String {
@@ -254,12 +263,7 @@ impl<'p> Report<'p> {
                     let Some(quote) = input.and_then(|input| input.quote) else { continue };
                     *exit = exit_price(leg.side, quote.bid, quote.ask).raw();
                 }
-                let scale = config.positions[position]
-                    .legs
-                    .iter()
-                    .map(|leg| self.story.instrument(leg.instrument).nano_scale())
-                    .max()
-                    .unwrap_or_default();
+                let scale = self.nano_scale(position);
                 let beyond = Decimal { mantissa: form.value(&exits) - form.bound, scale };
                 let currency = self.currency(position);
                 match form.cmp {

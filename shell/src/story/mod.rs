@@ -20,7 +20,7 @@ use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 
 pub use self::note::{Happening, Note, Watcher};
-pub use self::record::{FillRecord, OrderRecord, PlanRecord, Standing};
+pub use self::record::{FillRecord, NearRecord, OrderRecord, PlanRecord, Spent, Standing};
 use crate::config::{Config, PositionConfig};
 
 /// See the module.
@@ -40,6 +40,7 @@ pub struct Story {
     newest: u64,
     /// Rules that lost to intents which are still to come: the notes of an event may go ahead.
     early: Vec<(Nanos, Overruled)>,
+    near_misses: Vec<NearRecord>,
 }
 
 impl Story {
@@ -56,6 +57,7 @@ impl Story {
             entering: Vec::new(),
             newest: 0,
             early: Vec::new(),
+            near_misses: Vec::new(),
             config,
         }
     }
@@ -111,6 +113,11 @@ impl Story {
                 }
                 let at = note.position().and_then(|id| self.by_id.get(&id)).copied();
                 watch(now, at.unwrap_or(self.standings.len()), Happening::Said(note));
+            }
+            Note::NearMiss(miss) => {
+                let Some(&position) = self.by_id.get(&miss.position) else { return };
+                self.near_misses.push(NearRecord { position, miss: *miss });
+                watch(now, position, Happening::NearMiss(miss));
             }
             Note::Sent(order) => self.on_sent(now, order, watch),
             Note::Answer(event) => self.on_answer(now, event, watch),
@@ -176,6 +183,14 @@ impl Story {
                 self.on_overruled(at, overruled);
             }
             self.early = early;
+        }
+    }
+
+    /// What an intent took, for the record of its plan.
+    pub fn on_spent(&mut self, spent: Spent) {
+        let of = |plan: &&mut PlanRecord| plan.intents.iter().any(|of| of.seq == spent.intent);
+        if let Some(plan) = self.plans.iter_mut().rev().find(of) {
+            plan.spent.push(spent);
         }
     }
 
@@ -311,6 +326,12 @@ impl Story {
     #[must_use]
     pub fn plans(&self) -> &[PlanRecord] {
         &self.plans
+    }
+
+    /// Rules that came near and turned back, in the order of turning; empty when nobody follows.
+    #[must_use]
+    pub fn near_misses(&self) -> &[NearRecord] {
+        &self.near_misses
     }
 
     /// The live plan of a configured position.

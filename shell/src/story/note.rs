@@ -2,6 +2,7 @@
 
 use reap_core::event::{Outcome, Report};
 use reap_core::executor::Executor;
+use reap_core::follower::NearMiss;
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
 use reap_core::note::EngineNote;
@@ -30,6 +31,8 @@ pub enum Note {
     Intent(Intent),
     /// The engine says something beside its decisions.
     Engine(EngineNote),
+    /// The engine that follows has seen a rule come near and turn back.
+    NearMiss(NearMiss),
     /// An order leaves.
     Sent(Order),
     /// A venue answers.
@@ -92,6 +95,8 @@ pub enum Happening<'p> {
         /// How much.
         lost: Qty,
     },
+    /// A rule came near and turned back.
+    NearMiss(&'p NearMiss),
     /// An order leaves.
     Sent(&'p Order),
     /// A venue answers.

@@ -1,6 +1,7 @@
 //! What is remembered of each plan: the decision, its orders and fills, and what it brought.
 
 use reap_core::event::Outcome;
+use reap_core::follower::NearMiss;
 use reap_core::instrument::Instrument;
 use reap_core::intent::{Intent, Reason, Urgency};
 use reap_core::limits::LEGS_MAX;
@@ -21,6 +22,26 @@ pub struct OrderRecord {
     pub sent_at: Nanos,
     /// What the venue said, and when.
     pub said: Vec<(Nanos, OrderChange)>,
+}
+
+/// What an intent took from the message that brought it, in nanoseconds by our clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Number of the intent.
+    pub intent: u64,
+    /// Message in hand → ticks.
+    pub decode: u64,
+    /// Ticks → everything decided and ordered that they called for.
+    pub decide: u64,
+}
+
+/// A rule that came near and turned back.
+#[derive(Clone, Copy, Debug)]
+pub struct NearRecord {
+    /// Index of the position among the configured ones.
+    pub position: usize,
+    /// What the follower saw.
+    pub miss: NearMiss,
 }
 
 /// A fill of a plan.
@@ -47,6 +68,8 @@ pub struct PlanRecord {
     pub intents: Vec<Intent>,
     /// Rules that held as well and lost to one of the intents, in the order of time.
     pub overruled: Vec<(Nanos, Overruled)>,
+    /// What its intents took, of those that a message brought.
+    pub spent: Vec<Spent>,
     /// Its orders, in the order of sending.
     pub orders: Vec<OrderRecord>,
     /// Its fills, in the order of the reports.
@@ -65,6 +88,7 @@ impl PlanRecord {
             position,
             intents: vec![intent],
             overruled: Vec::new(),
+            spent: Vec::new(),
             orders: Vec::new(),
             fills: Vec::new(),
             ended: None,
@@ -97,6 +121,15 @@ impl PlanRecord {
     #[must_use]
     pub fn is_exit(&self) -> bool {
         !self.fills.is_empty()
+    }
+
+    /// How long after an intent its first order was sent; `None` when the next one came first.
+    #[must_use]
+    pub fn sent_after(&self, intent: &Intent) -> Option<Nanos> {
+        let next = self.intents.iter().find(|other| other.seq > intent.seq).map(|next| next.at);
+        let order = self.orders.iter().find(|order| order.sent_at >= intent.at)?;
+        let passed = next.is_some_and(|next| next <= order.sent_at);
+        (!passed).then_some(order.sent_at.since(intent.at))
     }
 
     /// An order of this plan.

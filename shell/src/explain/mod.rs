@@ -1,14 +1,18 @@
-//! One exit in words: what was seen, why it fired, what was sent, what it brought.
+//! Exits and near misses in words: what was seen, why it fired or did not, what was sent, what it
+//! brought; as data in [`json`].
 
-use reap_core::intent::Intent;
+pub mod json;
+
+use reap_core::net::{Cmp, Compiled};
 use reap_core::order::OrderChange;
 use reap_core::position::Side;
-use reap_core::units::Nanos;
+use reap_core::units::{Decimal, Nanos};
 use reap_core::{RULE_BREAKER, RULE_MAX_AGE, RULE_PORTFOLIO};
 
 use crate::config::words;
+use crate::pipeline::span;
 use crate::report::{Report, lost, money, outcome_name, side_name, time_of_day};
-use crate::story::PlanRecord;
+use crate::story::{NearRecord, PlanRecord};
 
 /// The story of one plan.
 #[must_use]
@@ -36,7 +40,10 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
     for intent in &plan.intents {
         let version = intent.policy_version;
         let rule = policy.policy.rules.get(usize::from(intent.rule));
-        let rule = rule.map_or_else(|| of_no_policy(intent), |said| words::said(said, currency));
+        let rule = rule.map_or_else(
+            || of_no_policy(intent.rule, intent.part),
+            |said| words::said(said, currency),
+        );
         lines.push(format!(
             "  {}  {} holds, {}: {rule} (policy {} version {version})",
             time_of_day(intent.at),
@@ -44,7 +51,8 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
             intent.urgency.name(),
             policy.name,
         ));
-        lines.push(format!("            trigger {}", report.trigger(plan.position, intent)));
+        let ticks = in_ticks(report, plan.position, &intent.compiled);
+        lines.push(format!("            trigger {}{ticks}", report.trigger(plan.position, intent)));
         for (input, leg) in intent.inputs.iter().flatten().zip(&position.legs) {
             let named = &config.instruments[usize::from(input.instrument.0)];
             let Some(quote) = input.quote else {
@@ -71,6 +79,14 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
             let why = lost(of.why);
             lines.push(format!("            {reason} held too{later}, {urgency}: {why}"));
         }
+        let sent = plan.sent_after(intent);
+        let sent =
+            sent.map_or("no order".into(), |after| format!("sent after {}", words::span(after)));
+        let spent = plan.spent.iter().find(|spent| spent.intent == intent.seq);
+        let spent = spent.map_or("no message brought it".into(), |spent| {
+            format!("decoded in {}, decided in {}", span(spent.decode), span(spent.decide))
+        });
+        lines.push(format!("            {spent}, {sent}"));
     }
     for order in &plan.orders {
         let named = &config.instruments[usize::from(order.order.instrument.0)];
@@ -123,12 +139,81 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
 }
 
 /// What asked, where it is no rule of the position's policy.
-fn of_no_policy(intent: &Intent) -> String {
-    match (intent.rule, intent.part) {
+fn of_no_policy(rule: u8, part: u8) -> String {
+    match (rule, part) {
         (RULE_PORTFOLIO, 0) => "the portfolio's rule, for everything".into(),
         (RULE_PORTFOLIO, _) => "the portfolio's rule, for a share of everything".into(),
         (RULE_BREAKER, level) => format!("breaker {level} of the session"),
         (RULE_MAX_AGE, _) => "the portfolio's maximum age of a position".into(),
         _ => "an operator asked".into(),
     }
+}
+
+/// A price trigger in ticks, with a bracket before and behind; nothing for what is no price.
+fn in_ticks(report: &Report<'_>, position: usize, compiled: &Compiled) -> String {
+    let Compiled::Price { cmp, limit } = *compiled else { return String::new() };
+    let config = report.story().config();
+    let id = config.positions[position].legs[0].instrument;
+    let tick = config.instruments[usize::from(id.0)].spec().tick;
+    format!(" ({} ticks)", json::ticks(cmp, limit, tick))
+}
+
+/// Progress with four decimals, rounded down.
+#[must_use]
+pub fn progress(ppb: i64) -> String {
+    money(Decimal { mantissa: i128::from(ppb), scale: 9 }, 4)
+}
+
+/// The story of one near miss.
+#[must_use]
+pub fn near_miss(report: &Report<'_>, near: &NearRecord) -> Vec<String> {
+    let config = report.story().config();
+    let position = &config.positions[near.position];
+    let policy = &config.policies[usize::from(position.policy.0)];
+    let currency = config.currency_of(position);
+    let miss = &near.miss;
+    let rule = policy.policy.rules.get(usize::from(miss.rule));
+    let rule =
+        rule.map_or_else(|| of_no_policy(miss.rule, miss.part), |said| words::said(said, currency));
+    let prices = position.legs.iter().zip(miss.exits).map(|(leg, exit)| {
+        let named = &config.instruments[usize::from(leg.instrument.0)];
+        let price = if leg.side == Side::Long { "bid" } else { "ask" };
+        let exit = words::mantissa(exit, named.spec().price_scale);
+        format!("{price} {exit} of {}", named.name)
+    });
+    let prices = prices.collect::<Vec<_>>().join(", ");
+    let wanted = match miss.trigger {
+        Compiled::Price { cmp, limit } => {
+            let named = &config.instruments[usize::from(position.legs[0].instrument.0)];
+            let price = if position.legs[0].side == Side::Long { "bid" } else { "ask" };
+            let sign = if cmp == Cmp::AtLeast { "≥" } else { "≤" };
+            let limit = words::mantissa(limit, named.spec().price_scale);
+            format!("{price} {sign} {limit}{}", in_ticks(report, near.position, &miss.trigger))
+        }
+        Compiled::Net(form) => {
+            let value = form.value(&miss.exits);
+            let (short, of) = match form.cmp {
+                Cmp::AtLeast => (form.bound - value, "below its target"),
+                Cmp::AtMost => (value - form.bound, "above its stop"),
+            };
+            let short = Decimal { mantissa: short, scale: report.nano_scale(near.position) };
+            format!("net {} {currency} {of}", money(short, 8))
+        }
+        Compiled::Unconditional => "-".into(),
+    };
+    vec![
+        format!("{} came near closing for {} and turned back", position.name, miss.reason.name()),
+        format!(
+            "  {}  came near: {rule} (policy {} version {})",
+            time_of_day(miss.reached),
+            policy.name,
+            miss.policy_version
+        ),
+        format!(
+            "  {}  nearest, {} of the way: {prices}, trigger {wanted}",
+            time_of_day(miss.nearest),
+            progress(miss.progress)
+        ),
+        format!("  {}  turned back: below 0.8 of the way", time_of_day(miss.left)),
+    ]
 }
