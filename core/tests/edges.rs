@@ -222,6 +222,32 @@ fn a_registration_cannot_go_back_in_time() {
     assert!(desk.intents().is_empty());
 }
 
+/// FAULTS E14: a time that is told too early neither fires a deadline nor takes one back.
+#[test]
+fn e14_a_clock_that_steps_back_changes_nothing() {
+    let second = 1_000_000_000;
+    let policy = Policy::of([Rule::Deadline {
+        max_age: Some(Nanos(20 * second)),
+        at: None,
+        session_close: None,
+        close_before: Nanos(0),
+    }]);
+    let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [policy]);
+    desk.quote(0, 900, 901);
+    let id = desk.engine.register(Nanos(desk.now), &position(0, [leg(0, Side::Long, 1_000, 1)]));
+    let mut at = |nanos: u64| {
+        desk.now = nanos;
+        desk.on(&Event::Timer)
+    };
+    assert!(at(19 * second).is_empty());
+    assert!(at(second).is_empty());
+    assert!(at(20 * second - 1).is_empty());
+    assert_eq!(at(20 * second).len(), 1);
+    assert!(at(second).is_empty());
+    assert!(at(20 * second).is_empty());
+    assert_eq!(desk.engine.state(id.unwrap()), Some(PositionState::Exiting));
+}
+
 /// A base of a millionth made the ratio leave every bound: its mark was followed for ever.
 #[test]
 fn a_trailing_base_that_is_nothing_beside_the_legs_is_refused() {

@@ -338,8 +338,9 @@ impl World {
     }
 }
 
+/// FAULTS E1: no product, no sum of profit and loss leaves its integers.
 #[test]
-fn nothing_overflows_at_the_bounds() {
+fn e1_nothing_overflows_at_the_bounds() {
     let number = |name, default| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
