@@ -177,7 +177,7 @@ impl Duel {
             return Err(self.mismatch("the follower decides otherwise".into(), None));
         }
         while let Some(near) = self.follower.poll_near_miss() {
-            let ordered = near.reached <= near.nearest && near.nearest < near.left;
+            let ordered = near.reached <= near.nearest && near.nearest <= near.left;
             if !ordered || near.left != self.now || near.progress < 900_000_000 {
                 return Err(self.mismatch(format!("{near:?}"), Some(near.position)));
             }
