@@ -110,9 +110,10 @@ impl EntryBook {
         Qty::new((self.qty - self.undone).max(0)).expect("at most what was filled")
     }
 
-    /// What it has cost when nothing is left of it, at the instrument's nano scale.
-    pub(crate) fn loss(&self, side: Side) -> i128 {
-        side.sign() * self.cost * i128::from(PPB) + self.fees
+    /// What it has cost, at the instrument's nano scale, where what is left of it counts at `price`.
+    pub(crate) fn loss(&self, side: Side, instrument: &Instrument, price: Price) -> i128 {
+        let left = instrument.notional(price, self.left());
+        side.sign() * (self.cost - left) * i128::from(PPB) + self.fees
     }
 
     /// The leg of the position. Its entry is the average price rounded against us, up for a long leg;

@@ -186,6 +186,9 @@ impl Engine {
             let why = "they are quoted in different currencies and no conversion is declared";
             return Err(RegisterError::Legs { a, b, why });
         }
+        for (leg, instrument) in instruments.iter().enumerate() {
+            self.portfolio_suits(leg, instrument, &self.policies[usize::from(spec.policy.0)])?;
+        }
         let policy = |field, value, bound| Err(RegisterError::Policy { field, value, bound });
         if !(-PPB..PPB).contains(&spec.max_cost.raw()) {
             return policy("max_cost (ppb)", i128::from(spec.max_cost.raw()), "within ±100 %");
@@ -306,9 +309,22 @@ impl Engine {
             else {
                 continue;
             };
-            if let Some(legs) = self.entry_legs(&self.tasks.all[at], &spot, &futures) {
+            let task = &self.tasks.all[at];
+            if let Some(legs) = self.entry_legs(task, &spot, &futures)
+                && self.portfolio_has_room(task.spec.policy, &legs)
+            {
                 self.enter(now, at, legs);
             }
+        }
+    }
+
+    /// Entries are allowed no more: those of this event that nobody has seen yet come to nothing.
+    pub(crate) fn withdraw_entries(&mut self) {
+        while let Some(entry) = self.tasks.entries.pop_front() {
+            let task = &mut self.tasks.all[usize::from(entry.task.0)];
+            (task.state, task.entry) = (TaskState::Idle, None);
+            task.missed += 1;
+            self.notes.push(EngineNote::Task { task: entry.task, what: TaskNote::Missed });
         }
     }
 
@@ -460,11 +476,19 @@ impl Engine {
             return;
         };
         task.entry = None;
+        // What is left and can be no position counts at the last good price.
+        let mut loss = 0;
+        for (at, leg) in entry.legs().iter().enumerate() {
+            let instrument = self.books.instrument(leg.instrument).expect("it was checked");
+            let price =
+                self.books.quote(leg.instrument).map_or(leg.limit, |quote| match leg.side {
+                    Side::Long => quote.bid,
+                    Side::Short => quote.ask,
+                });
+            loss += task.books[at].loss(leg.side, instrument, price) * task.align[at];
+        }
+        let scale = task.scale;
         if how == EntryOutcome::Nothing {
-            let mut loss = 0;
-            for (at, leg) in entry.legs().iter().enumerate() {
-                loss += task.books[at].loss(leg.side) * task.align[at];
-            }
             task.net -= loss;
             task.missed += 1;
             task.losing += u32::from(loss > 0);
@@ -473,6 +497,7 @@ impl Engine {
                 entry.legs().iter().zip(&task.books).any(|(_, book)| book.left() > Qty::ZERO);
             self.notes.push(EngineNote::Task { task: id, what: TaskNote::Missed });
             let state = if rest { TaskState::Failed } else { TaskState::Idle };
+            self.portfolio_missed(loss, scale);
             self.rest_task(id, state);
             return;
         }
@@ -493,8 +518,12 @@ impl Engine {
                 let what = TaskNote::Entered { position };
                 self.notes.push(EngineNote::Task { task: id, what });
                 self.tasks.entered.push_back(Entered { task: id, id: position, spec });
+                self.close_late_entry(position.slot() as u32, entry.at);
             }
-            Err(_) => self.rest_task(id, TaskState::Failed),
+            Err(_) => {
+                self.portfolio_missed(loss, scale);
+                self.rest_task(id, TaskState::Failed);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::intent::{Reason, Urgency};
 use crate::limits::{LEGS_MAX, PPB};
 use crate::position::PositionId;
 use crate::trigger::TriggerId;
-use crate::units::{Qty, Rate, mul_div_floor};
+use crate::units::{Nanos, Qty, Rate, mul_div_floor};
 
 use super::money::Money;
 use super::note::PortfolioNote;
@@ -196,6 +196,18 @@ impl Engine {
     pub(crate) fn portfolio_resumed(&mut self, slot: u32) {
         if self.portfolio.held.get(slot as usize).is_some_and(|held| held.causes != 0) {
             self.portfolio.again = Some(slot);
+        }
+    }
+
+    /// What was entered before a close of everything, and has become a position after it, is closed
+    /// for the same cause.
+    pub(crate) fn close_late_entry(&mut self, slot: u32, decided: Nanos) {
+        let Some((at, cause, level)) = self.portfolio.all_closed else { return };
+        let held = &mut self.portfolio.held[slot as usize];
+        if decided <= at && held.causes & cause.bit() == 0 {
+            held.causes |= cause.bit();
+            held.level = level;
+            self.push_cause(slot, cause, 0);
         }
     }
 

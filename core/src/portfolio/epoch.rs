@@ -196,6 +196,7 @@ impl Engine {
         epoch.base = None;
         epoch.lifted_at = epoch.cooldown.map(|span| self.now.plus(span));
         self.portfolio.states.loss = true;
+        self.portfolio.all_closed = Some((self.now, Cause::Loss, 0));
         self.tell_stale();
         self.rank_all();
         let positions = self.close_ranked(Cause::Loss, 0, true);

@@ -17,11 +17,12 @@ mod sum;
 use alloc::vec::Vec;
 
 use crate::engine::Engine;
+use crate::entry::EntryLeg;
 use crate::heap::NodeId;
-use crate::instrument::InstrumentId;
+use crate::instrument::{Instrument, InstrumentId};
 use crate::limits::{LEGS_MAX, PPB, QTY_MAX};
 use crate::note::EngineNote;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyId};
 use crate::position::{PositionState, RegisterError, Side};
 use crate::tracked::Tracked;
 use crate::units::{Decimal, Nanos, Price, Qty};
@@ -33,9 +34,9 @@ pub use self::settings::{
     PortfolioSettings,
 };
 
-use self::close::Ranked;
+use self::close::{Cause, Ranked};
 use self::epoch::Epoch;
-use self::money::{CLOSED_MAX, Money, readable};
+use self::money::{CLOSED_MAX, Money, POSITION_MAX, held_within, readable};
 use self::session::Session;
 use self::state::States;
 use self::sum::{Sum, Terms};
@@ -91,6 +92,8 @@ pub(crate) struct Portfolio {
     aged: Vec<u32>,
     /// The position whose plan ended at this event although it shall be closed.
     again: Option<u32>,
+    /// The last close of everything that allows no entries: when, why and the breaker's level.
+    all_closed: Option<(Nanos, Cause, u8)>,
     ranked: Vec<Ranked>,
     /// The next time at which something of all this is due without an event, and its timer.
     wake: Option<(Nanos, NodeId)>,
@@ -109,6 +112,7 @@ impl Portfolio {
             states: States::default(),
             aged: Vec::new(),
             again: None,
+            all_closed: None,
             ranked: Vec::new(),
             wake: None,
         }
@@ -134,13 +138,15 @@ pub struct PortfolioView {
 }
 
 impl Engine {
-    /// Watches all positions together. Call it once, before the first position is registered.
+    /// Watches all positions together. Call it once, before the first position is registered and the
+    /// first task is added.
     ///
     /// # Errors
-    /// When a setting is out of bounds, or positions are registered already.
+    /// When a setting is out of bounds, or positions or tasks are there already.
     pub fn set_portfolio(&mut self, settings: PortfolioSettings) -> Result<(), PortfolioError> {
         settings.check()?;
-        if !self.positions.is_empty() || self.portfolio.settings.is_some() {
+        let begun = !self.positions.is_empty() || self.has_tasks();
+        if begun || self.portfolio.settings.is_some() {
             return Err(PortfolioError::Late);
         }
         let positions = self.limits.positions;
@@ -184,24 +190,8 @@ impl Engine {
         let Some(settings) = &self.portfolio.settings else { return Ok(()) };
         let mut sums: [(Option<InstrumentId>, Sum); LEGS_MAX] = Default::default();
         for (at, leg) in position.legs().iter().enumerate() {
-            let refuse =
-                |field, value, bound| Err(RegisterError::Leg { leg: at, field, value, bound });
             let instrument = self.books.instrument(leg.instrument).expect("registration knew it");
-            let currency = instrument.spec().currency;
-            if currency != settings.currency {
-                let bound = "the portfolio's: a sum over two currencies needs a conversion, and \
-                             none is declared";
-                return refuse("currency", i128::from(currency.0), bound);
-            }
-            let cost = sum::cost_rate(instrument, policy, settings);
-            if cost.abs() >= PPB {
-                let bound = "below 100 %";
-                return refuse(
-                    "closing fee × portfolio's buffer + slippage reserve (ppb)",
-                    i128::from(cost),
-                    bound,
-                );
-            }
+            self.portfolio_suits(at, instrument, policy)?;
             // Two legs may be on one instrument.
             let found = sums.iter().position(|(id, _)| *id == Some(leg.instrument));
             let place = found.unwrap_or(at);
@@ -219,6 +209,55 @@ impl Engine {
             sums[place].1.add(&terms);
         }
         Ok(())
+    }
+
+    /// What a leg must satisfy to be one of the portfolio, however large it is.
+    pub(crate) fn portfolio_suits(
+        &self,
+        leg: usize,
+        instrument: &Instrument,
+        policy: &Policy,
+    ) -> Result<(), RegisterError> {
+        let Some(settings) = &self.portfolio.settings else { return Ok(()) };
+        let currency = instrument.spec().currency;
+        if currency != settings.currency {
+            let (field, value) = ("currency", i128::from(currency.0));
+            let bound = "the portfolio's: a sum over two currencies needs a conversion, and none \
+                         is declared";
+            return Err(RegisterError::Leg { leg, field, value, bound });
+        }
+        let cost = sum::cost_rate(instrument, policy, settings);
+        if cost.abs() >= PPB {
+            let field = "closing fee × portfolio's buffer + slippage reserve (ppb)";
+            let (value, bound) = (i128::from(cost), "below 100 %");
+            return Err(RegisterError::Leg { leg, field, value, bound });
+        }
+        Ok(())
+    }
+
+    /// Whether the sums have room for what an entry would bring; its legs are on instruments of
+    /// their own.
+    pub(crate) fn portfolio_has_room(&self, policy: PolicyId, legs: &[EntryLeg]) -> bool {
+        let Some(settings) = &self.portfolio.settings else { return true };
+        let policy = &self.policies[usize::from(policy.0)];
+        legs.iter().all(|leg| {
+            let instrument = self.books.instrument(leg.instrument).expect("the task knew it");
+            let of = (leg.side, leg.qty, leg.limit);
+            let terms = Terms::of_open(of, instrument, policy, settings);
+            self.portfolio.sums[usize::from(leg.instrument.0)].has_room(&terms)
+        })
+    }
+
+    /// An entry that no position came of has cost this much, at a nano scale.
+    pub(crate) fn portfolio_missed(&mut self, lost: i128, scale: u8) {
+        if self.portfolio.settings.is_some() {
+            self.portfolio_closed(held_within(-lost, scale, POSITION_MAX));
+        }
+    }
+
+    fn portfolio_closed(&mut self, net: Money) {
+        let closed = self.portfolio.closed + net;
+        self.portfolio.closed = closed.clamp(-CLOSED_MAX, CLOSED_MAX);
     }
 
     /// A position is in its slot: the total holds it from now on.
@@ -340,8 +379,7 @@ impl Engine {
         if dust {
             self.portfolio_lay(slot);
         } else {
-            let closed = self.portfolio.closed + net;
-            self.portfolio.closed = closed.clamp(-CLOSED_MAX, CLOSED_MAX);
+            self.portfolio_closed(net);
         }
     }
 

@@ -166,6 +166,9 @@ impl Engine {
         }
         self.portfolio.states.drawdown |= level >= 2;
         self.portfolio.states.halted |= level == 3;
+        if level >= 2 {
+            self.portfolio.all_closed = Some((self.now, Cause::Breaker, level));
+        }
         let equity = readable(self.portfolio.session.equity);
         let positions = self.close_ranked(Cause::Breaker, level, false);
         let loss = readable(loss);

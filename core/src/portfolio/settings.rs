@@ -95,8 +95,10 @@ pub enum PortfolioError {
         /// The bound, in words.
         bound: &'static str,
     },
-    /// Positions are registered already: their sums would lack what they had before.
-    #[error("portfolio: it is set before the first position is registered")]
+    /// Positions are registered or tasks are there already: the sums would lack what they had before.
+    #[error(
+        "portfolio: it is set before the first position is registered and the first task added"
+    )]
     Late,
 }
 

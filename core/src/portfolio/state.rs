@@ -54,6 +54,9 @@ impl Engine {
         let state = self.portfolio.states.now();
         if state != self.portfolio.states.told {
             self.portfolio.states.told = state;
+            if state != TradingState::Active {
+                self.withdraw_entries();
+            }
             self.tell(PortfolioNote::State(state));
         }
     }

@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::position::Side;
 use crate::tick::Quote;
 use crate::tracked::{Leg, Tracked, buffered};
-use crate::units::{mul_div_ceil, mul_div_floor};
+use crate::units::{Price, Qty, mul_div_ceil, mul_div_floor};
 
 use super::money::{INSTRUMENT_MAX, Money, POSITION_MAX, held_within};
 use super::settings::{ClosingFee, PortfolioSettings};
@@ -55,21 +55,25 @@ impl Terms {
         policy: &Policy,
         settings: &PortfolioSettings,
     ) -> Self {
+        Self::of_open((leg.side, leg.open, leg.entry), instrument, policy, settings)
+    }
+
+    /// Of so much, entered at this price.
+    pub(crate) fn of_open(
+        (side, open, entry): (Side, Qty, Price),
+        instrument: &Instrument,
+        policy: &Policy,
+        settings: &PortfolioSettings,
+    ) -> Self {
         let spec = instrument.spec();
-        let weight = i128::from(leg.open.raw()) * spec.multiplier.mantissa;
+        let weight = i128::from(open.raw()) * spec.multiplier.mantissa;
         let factor =
-            leg.side.sign() * i128::from(PPB) - i128::from(cost_rate(instrument, policy, settings));
+            side.sign() * i128::from(PPB) - i128::from(cost_rate(instrument, policy, settings));
         let slope = weight * factor;
-        let open = leg.open.raw() > 0;
         let buffer = i64::from(settings.fee_buffer_ppb);
-        let min_fee = if open { mul_div_ceil(instrument.min_fee_nano(), buffer, PPB) } else { 0 };
-        Self {
-            side: leg.side,
-            weight,
-            slope,
-            at_entry: slope * i128::from(leg.entry.raw()),
-            min_fee,
-        }
+        let least = mul_div_ceil(instrument.min_fee_nano(), buffer, PPB);
+        let min_fee = if open > Qty::ZERO { least } else { 0 };
+        Self { side, weight, slope, at_entry: slope * i128::from(entry.raw()), min_fee }
     }
 
     /// Value at a quote; before the first one at the entry.

@@ -1,6 +1,6 @@
 //! `[portfolio]` and `[session]`: the rules over all positions.
 
-use reap_core::instrument::CurrencyId;
+use reap_core::instrument::{CurrencyId, InstrumentId};
 use reap_core::limits::PPB;
 use reap_core::portfolio::{
     Breakers, ClosingFee, DrawdownFrom, Partial, PortfolioError, PortfolioSettings,
@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::names::Currencies;
 use super::policy::{PolicyMoney, fee_buffer};
-use super::position::{Entry, PositionConfig};
+use super::position::Entry;
 use super::time::{format_time_of_day, time_of_day};
 use super::value::{RateBounds, SpanBounds};
 use super::walk::{Table, Value};
@@ -219,32 +219,37 @@ fn clock(value: &Value<'_>) -> Option<Nanos> {
 }
 
 impl Config {
-    /// Gives a portfolio the currency of its positions, and refuses positions in another.
+    /// Gives a portfolio the currency of its positions and tasks, and refuses any in another.
     pub(super) fn settle_portfolio(&mut self, root: &Table<'_>) -> Option<()> {
         let Some(settings) = &mut self.portfolio else { return Some(()) };
-        let currency_of = |position: &PositionConfig| {
-            let instrument = usize::from(position.legs[0].instrument.0);
-            self.instruments[instrument].spec().currency
-        };
+        let currency_of = |id: InstrumentId| self.instruments[usize::from(id.0)].spec().currency;
+        let positions = self
+            .positions
+            .iter()
+            .map(|one| ("position", one.name.as_str(), currency_of(one.legs[0].instrument)));
+        let tasks = self
+            .tasks
+            .iter()
+            .map(|task| ("task", task.name.as_str(), currency_of(task.spec.spot.instrument)));
+        let mut members = positions.chain(tasks);
         let has_amount = settings.profit.is_some()
             || settings.partial.is_some()
             || settings.loss.is_some()
             || settings.breakers.is_some();
-        if let (false, Some(first)) = (has_amount, self.positions.first()) {
-            settings.currency = currency_of(first);
+        if let (false, Some((.., first))) = (has_amount, members.clone().next()) {
+            settings.currency = first;
         }
-        let mut positions = self.positions.iter();
-        let Some(other) = positions.find(|one| currency_of(one) != settings.currency) else {
+        let Some((kind, other, currency)) = members.find(|one| one.2 != settings.currency) else {
             return Some(());
         };
         let name = |id: CurrencyId| &self.currencies[usize::from(id.0)];
         let what = format!(
-            "the portfolio is in {}, position {} in {}, and no conversion is declared",
+            "the portfolio is in {}, {kind} {other} in {}, and no conversion is declared",
             name(settings.currency),
-            other.name,
-            name(currency_of(other))
+            name(currency)
         );
-        root.problem(what, "keep positions in another currency in a configuration of their own");
+        let remedy = format!("keep {kind}s in another currency in a configuration of their own");
+        root.problem(what, remedy);
         None
     }
 
