@@ -1,7 +1,7 @@
 //! How each type of the core stands in a record. A line here is a part of the format.
 
 use super::wire::{Put, Take, Wire, codes, fields, newtypes};
-use crate::entry::TaskId;
+use crate::entry::{ENTRY_LEGS_MAX, EntryIntent, EntryLeg, TaskId};
 use crate::event::{EntryOutcome, Outcome, Report};
 use crate::instrument::{
     AccountId, ContractKind, CurrencyId, InstrumentId, InstrumentSpec, VenueId,
@@ -17,7 +17,7 @@ use crate::tick::Quote;
 use crate::units::{Decimal, Nanos, Price, Qty, Rate};
 use arrayvec::ArrayVec;
 
-newtypes!(AccountId, CurrencyId, InstrumentId, VenueId, PolicyId, PositionId, Nanos);
+newtypes!(AccountId, CurrencyId, InstrumentId, VenueId, PolicyId, PositionId, TaskId, Nanos);
 
 /// A bounded number: the checked constructor stands at the border.
 macro_rules! bounded {
@@ -279,6 +279,40 @@ impl Wire for Intent {
             compiled: Wire::take(from)?,
             inputs: Wire::take(from)?,
         })
+    }
+}
+
+fields!(EntryLeg {
+    account: AccountId,
+    instrument: InstrumentId,
+    side: Side,
+    qty: Qty,
+    limit: Price,
+    step: Qty,
+});
+
+impl Wire for EntryIntent {
+    const LEN: usize = 8 + Nanos::LEN + TaskId::LEN + 1 + ENTRY_LEGS_MAX * EntryLeg::LEN;
+
+    fn put(&self, out: &mut Put<'_>) {
+        self.seq.put(out);
+        self.at.put(out);
+        self.task.put(out);
+        self.count.put(out);
+        self.legs().iter().for_each(|leg| leg.put(out));
+        out.skip((ENTRY_LEGS_MAX - self.legs().len()) * EntryLeg::LEN);
+    }
+
+    fn take(from: &mut Take<'_>) -> Option<Self> {
+        let (seq, at, task) = (Wire::take(from)?, Wire::take(from)?, Wire::take(from)?);
+        let count = u8::take(from)?;
+        let mut legs = [EntryLeg::NONE; ENTRY_LEGS_MAX];
+        for leg in legs.get_mut(..usize::from(count)).filter(|legs| !legs.is_empty())? {
+            // The executor divides by the step.
+            *leg = Wire::take(from).filter(|leg: &EntryLeg| leg.step > Qty::ZERO)?;
+        }
+        from.skip((ENTRY_LEGS_MAX - usize::from(count)) * EntryLeg::LEN)?;
+        Some(Self { seq, at, task, count, legs })
     }
 }
 

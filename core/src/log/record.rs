@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::wire::{Put, Take, Wire, codes, fields};
 use super::{RECORD_MAX, VERSION, whole};
+use crate::entry::EntryIntent;
 use crate::event::Report;
 use crate::instrument::{AccountId, InstrumentId, InstrumentSpec, VenueId};
 use crate::intent::Intent;
@@ -87,6 +88,8 @@ pub enum Record {
         /// Signed, at the instrument's quantity scale.
         qty: i64,
     },
+    /// The engine's decision to enter came in.
+    Entry(EntryIntent),
 }
 
 /// The beginning of a run: the epoch stands in the record's own head.
@@ -352,6 +355,8 @@ kinds! {
             instrument: Wire::take(from)?,
             qty: Wire::take(from)?,
         });
+    15 "entry" Self::Entry(entry) => [entry, EntryIntent]
+        |from: From<'_, '_>| Some(Self::Entry(Wire::take(from)?));
 }
 
 impl Record {

@@ -6,7 +6,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
-use crate::event::{Outcome, Report};
+use crate::entry::{EntryIntent, EntryLeg, TaskId};
+use crate::event::{EntryOutcome, Outcome, Report};
 use crate::instrument::{
     AccountId, ContractKind, CurrencyId, InstrumentId, InstrumentSpec, VenueId,
 };
@@ -193,7 +194,44 @@ fn all() -> Vec<Record> {
         }),
         Record::Report(Report::LegLost { position: id().position, leg: 3, qty: qty(7) }),
         Record::Read { account: AccountId(3), instrument: InstrumentId(2), qty: -7 },
+        entry(2),
+        entry(1),
+        Record::Report(Report::EntryFill {
+            task: TaskId(63),
+            leg: 1,
+            price: price(6_179_990),
+            qty: qty(7),
+            fee: -3,
+        }),
+        Record::Report(Report::EntryUndone {
+            task: TaskId(63),
+            leg: 0,
+            price: price(6_179_990),
+            qty: qty(7),
+            fee: AMOUNT_MAX,
+        }),
+        Record::Report(Report::EntryEnded {
+            task: TaskId(63),
+            entry: 0x0102_0304_0506_0708,
+            outcome: EntryOutcome::Partial,
+        }),
     ]
+}
+
+/// An entry of one leg or two.
+fn entry(count: u8) -> Record {
+    let spot = EntryLeg {
+        account: AccountId(1),
+        instrument: InstrumentId(2),
+        side: Side::Long,
+        qty: qty(750),
+        limit: price(6_180_040),
+        step: qty(10),
+    };
+    let futures = EntryLeg { account: AccountId(0), side: Side::Short, step: qty(1), ..spot };
+    let legs = if count == 2 { [spot, futures] } else { [spot, EntryLeg::NONE] };
+    let at = Nanos(1_700_000_000_000_000_123);
+    Record::Entry(EntryIntent { seq: 5, at, task: TaskId(63), count, legs })
 }
 
 fn encode(sequence: u64, record: &Record) -> Vec<u8> {
@@ -273,6 +311,7 @@ fn what_was_written_is_read() {
     assert_eq!(reader.next(), None);
     // Every kind is there: the numbers below the first unknown one.
     let mut codes: Vec<u8> = read.iter().map(Record::code).collect();
+    codes.sort_unstable();
     codes.dedup();
     let known: Vec<u8> =
         (0..=u8::MAX).filter(|&kind| record::payload_len(kind, 1).is_some()).collect();

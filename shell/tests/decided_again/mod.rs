@@ -42,6 +42,7 @@ impl Quotes for Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) intents: u64,
+    pub(crate) entries: u64,
     pub(crate) answers: u64,
     pub(crate) timers: u64,
     pub(crate) unsent: u64,
@@ -105,6 +106,10 @@ pub(crate) fn redecide(epoch: u16, records: &[(Nanos, Record)]) -> (u64, Tally) 
             Record::Intent(intent) => {
                 executor.on_intent(*now, intent, &quotes);
                 tally.intents += 1;
+            }
+            Record::Entry(entry) => {
+                executor.on_entry(*now, entry, &quotes);
+                tally.entries += 1;
             }
             Record::Answer(event) => {
                 executor.on_order_event(*now, event, &quotes);
