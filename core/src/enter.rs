@@ -7,7 +7,7 @@ use crate::clip::min_order;
 use crate::desk::Desk;
 use crate::entry::{ENTRY_LEGS_MAX, EntryIntent, EntryLeg, TaskId};
 use crate::event::{EntryOutcome, Report};
-use crate::limits::{BACKOFF_FATAL, BACKOFF_FIRST, POLL_EVERY};
+use crate::limits::{AMOUNT_MAX, BACKOFF_FATAL, BACKOFF_FIRST, POLL_EVERY};
 use crate::order::{ClientOrderId, Order, OrderChange, OrderEvent, OrderSide, RejectClass};
 use crate::position::{PositionId, Side};
 use crate::pricing::Quotes;
@@ -30,6 +30,8 @@ pub(crate) struct Enter {
 #[derive(Debug)]
 struct Leg {
     said: EntryLeg,
+    /// From its money's scale to that of both legs.
+    align: i128,
     /// What is held of it by now.
     held: i64,
     order: Option<Working>,
@@ -65,8 +67,11 @@ impl Enter {
                 return None;
             }
         }
+        let scale = |leg: &EntryLeg| desk.instrument(leg.instrument).nano_scale();
+        let common = intent.legs().iter().map(scale).max()?;
         let leg = |said: &EntryLeg| Leg {
             said: *said,
+            align: 10i128.pow(u32::from(common - scale(said))),
             held: 0,
             order: None,
             attempt: 0,
@@ -145,6 +150,11 @@ impl Enter {
                     return true;
                 }
                 order.left = order.left.checked_sub(counted).expect("at most what is left");
+                let in_bounds = fee
+                    .checked_mul(leg.align)
+                    .is_some_and(|fee| (-AMOUNT_MAX..=AMOUNT_MAX).contains(&fee));
+                desk.counters.absurd_fees += u64::from(!in_bounds);
+                let fee = if in_bounds { fee } else { 0 };
                 let (qty, leg_at) = (counted, i as u8);
                 if order.undoes {
                     leg.held -= qty.raw();

@@ -96,13 +96,13 @@ impl EntryBook {
         self.qty += qty.raw();
         self.product += i128::from(price.raw()) * i128::from(qty.raw());
         self.cost += instrument.notional(price, qty);
-        self.fees += fee;
+        self.fees = self.fees.saturating_add(fee);
     }
 
     pub(crate) fn undo(&mut self, instrument: &Instrument, price: Price, qty: Qty, fee: i128) {
         self.undone += qty.raw();
         self.cost -= instrument.notional(price, qty);
-        self.fees += fee;
+        self.fees = self.fees.saturating_add(fee);
     }
 
     /// What is left of the leg.
@@ -113,7 +113,7 @@ impl EntryBook {
     /// What it has cost, at the instrument's nano scale, where what is left of it counts at `price`.
     pub(crate) fn loss(&self, side: Side, instrument: &Instrument, price: Price) -> i128 {
         let left = instrument.notional(price, self.left());
-        side.sign() * (self.cost - left) * i128::from(PPB) + self.fees
+        (side.sign() * (self.cost - left) * i128::from(PPB)).saturating_add(self.fees)
     }
 
     /// The leg of the position. Its entry is the average price rounded against us, up for a long leg;
@@ -134,7 +134,7 @@ impl EntryBook {
             side: said.side,
             entry,
             qty,
-            fees_paid: Decimal { mantissa: self.fees + rest, scale },
+            fees_paid: Decimal { mantissa: self.fees.saturating_add(rest), scale },
             funding: Decimal { mantissa: 0, scale },
             margin: None,
         }

@@ -16,7 +16,7 @@ use crate::entry::{
 };
 use crate::event::{EntryOutcome, TaskCommand, TradingState};
 use crate::instrument::{AccountId, Instrument, InstrumentId};
-use crate::limits::{PPB, TASK_RETRY, TASKS_MAX};
+use crate::limits::{PPB, PRICE_MAX, QTY_MAX, TASK_RETRY, TASKS_MAX};
 use crate::note::{EngineNote, TaskNote};
 use crate::policy::{Base, PolicyId, Rule, Threshold};
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError, Side};
@@ -103,7 +103,8 @@ impl TaskState {
     }
 }
 
-/// What a task has done so far. Amounts are in the quote currency.
+/// What a task has done so far. Amounts are in the quote currency; a sum that is beyond 127 bits at
+/// the legs' money stays at that bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskView {
     /// Where it stands.
@@ -126,6 +127,8 @@ pub struct TaskView {
 struct Task {
     spec: TaskSpec,
     steps: [Qty; ENTRY_LEGS_MAX],
+    /// So many steps at most: a position takes no more.
+    steps_max: i128,
     /// Nano scale of its money, and from each leg's to it.
     scale: u8,
     align: [i128; ENTRY_LEGS_MAX],
@@ -203,6 +206,21 @@ impl Engine {
             let why = "no quantity of the one is a quantity of the other";
             return Err(RegisterError::Legs { a, b, why });
         };
+        let mut steps_max = i128::MAX;
+        for (at, one) in instruments.iter().enumerate() {
+            let fee = Decimal { mantissa: one.min_fee_nano(), scale: one.nano_scale() };
+            if fee.amount_at(scale).is_none() {
+                return policy("min_fee", fee.mantissa, "below 2^119 at the legs' money");
+            }
+            let unit = one.spec().multiplier.mantissa.checked_mul(align[at]);
+            let weight = unit.and_then(|unit| unit.checked_mul(i128::from(steps[at].raw())));
+            let Some(weight) = weight.filter(|&weight| weight <= i128::from(QTY_MAX)) else {
+                let why =
+                    "the smallest quantity of both × multiplier × scale alignment is beyond 2^46";
+                return Err(RegisterError::Legs { a, b, why });
+            };
+            steps_max = steps_max.min(i128::from(QTY_MAX) / weight);
+        }
         let tasks = &mut self.tasks;
         if tasks.all.is_empty() {
             tasks.all.reserve_exact(TASKS_MAX);
@@ -212,6 +230,7 @@ impl Engine {
         tasks.all.push(Task {
             spec,
             steps,
+            steps_max,
             scale,
             align,
             state: TaskState::Idle,
@@ -355,7 +374,8 @@ impl Engine {
         let [step_a, step_b] = task.steps;
         let steps = (size / a.notional_nano(spot.ask, step_a))
             .min(i128::from(spot.ask_qty.raw() / step_a.raw()))
-            .min(i128::from(futures.bid_qty.raw() / step_b.raw()));
+            .min(i128::from(futures.bid_qty.raw() / step_b.raw()))
+            .min(task.steps_max);
         let sides = [Side::Long, Side::Short];
         let mut legs = [EntryLeg::NONE; ENTRY_LEGS_MAX];
         for at in 0..ENTRY_LEGS_MAX {
@@ -464,7 +484,8 @@ impl Engine {
             task.filled_at = task.filled_at.or(Some(now));
             task.books[at].fill(instrument, price, qty, fee);
         }
-        task.volume += instrument.notional_nano(price, qty) * task.align[at];
+        let notional = instrument.notional_nano(price, qty) * task.align[at];
+        task.volume = task.volume.saturating_add(notional);
     }
 
     /// Nothing of an entry is at work any more: a position comes of it, or nothing.
@@ -477,7 +498,7 @@ impl Engine {
         };
         task.entry = None;
         // What is left and can be no position counts at the last good price.
-        let mut loss = 0;
+        let mut loss = 0i128;
         for (at, leg) in entry.legs().iter().enumerate() {
             let instrument = self.books.instrument(leg.instrument).expect("it was checked");
             let price =
@@ -485,11 +506,13 @@ impl Engine {
                     Side::Long => quote.bid,
                     Side::Short => quote.ask,
                 });
-            loss += task.books[at].loss(leg.side, instrument, price) * task.align[at];
+            let own = task.books[at].loss(leg.side, instrument, price);
+            loss = loss.saturating_add(own.saturating_mul(task.align[at]));
         }
         let scale = task.scale;
-        if how == EntryOutcome::Nothing {
-            task.net -= loss;
+        let nothing = task.books.iter().any(|book| book.left() == Qty::ZERO);
+        if nothing || how == EntryOutcome::Nothing {
+            task.net = task.net.saturating_sub(loss);
             task.missed += 1;
             task.losing += u32::from(loss > 0);
             task.not_before = now.plus(TASK_RETRY);
@@ -532,8 +555,8 @@ impl Engine {
     pub(crate) fn task_fill(&mut self, slot: u32, notional: i128, gain: i128) {
         if let Some(at) = self.task_of(slot) {
             let task = &mut self.tasks.all[at];
-            task.volume += notional;
-            task.traded += gain;
+            task.volume = task.volume.saturating_add(notional);
+            task.traded = task.traded.saturating_add(gain);
         }
     }
 
@@ -543,8 +566,8 @@ impl Engine {
         let paid: i128 =
             self.positions[slot as usize].legs().iter().map(|leg| leg.paid - leg.funding).sum();
         let task = &mut self.tasks.all[at];
-        let net = task.traded - paid;
-        task.net += net;
+        let net = task.traded.saturating_sub(paid);
+        task.net = task.net.saturating_add(net);
         task.cycles += 1;
         task.losing = if net < 0 { task.losing + 1 } else { 0 };
         task.position = None;
@@ -613,7 +636,8 @@ fn entry_limits(
     let tick = |of: &Instrument, up: i128| i128::from(of.spec().tick) * up;
     let grid = tick(spot, up[0]);
     // Half of the slack raises the ask by so many ticks; what is left lowers the bid.
-    let raised = a + slack / (2 * kept) / grid * grid;
+    let room = i128::from(PRICE_MAX) * up[0] - a;
+    let raised = a + (slack / (2 * kept)).min(room) / grid * grid;
     let grid = tick(futures, up[1]);
     let least = div_ceil(raised * kept, ppb);
     let lowered = div_ceil(least, grid) * grid;

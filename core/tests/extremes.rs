@@ -20,6 +20,7 @@ use reap_core::policy::{
 };
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
+use reap_core::task::{TaskLeg, TaskSpec, Unreachable};
 use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
@@ -205,6 +206,31 @@ fn leg(random: &mut Random, instruments: &[Instrument], side: Side) -> LegSpec {
     }
 }
 
+/// A task with a size and a cost at the bounds.
+fn task(random: &mut Random, instruments: &[Instrument]) -> TaskSpec {
+    let leg = |random: &mut Random| TaskLeg {
+        account: AccountId(random.below(4) as u8),
+        instrument: InstrumentId(random.below(INSTRUMENTS as u64) as u16),
+    };
+    let (spot, futures) = (leg(random), leg(random));
+    let nano = instruments[usize::from(spot.instrument.0)].nano_scale();
+    TaskSpec {
+        policy: PolicyId(random.below(POLICIES as u64) as u16),
+        tag: 0,
+        spot,
+        futures,
+        size: Decimal {
+            mantissa: random.of(&[AMOUNT_MAX, AMOUNT_MAX, 1i128 << 90, 1i128 << 119, 1]),
+            scale: nano,
+        },
+        max_cost: random.rate(1 - PPB, PPB - 1),
+        cooldown: Nanos(random.below(2)),
+        losing_max: 0,
+        cycles_max: 0,
+        unreachable: random.of(&[Unreachable::Warn, Unreachable::Allow]),
+    }
+}
+
 struct Table([Option<Top>; INSTRUMENTS]);
 
 impl Quotes for Table {
@@ -223,6 +249,9 @@ struct World {
     now: Nanos,
     positions: Vec<(PositionId, usize)>,
     trade_id: u64,
+    tasks: u64,
+    entries: u64,
+    entered: u64,
 }
 
 impl World {
@@ -241,6 +270,10 @@ impl World {
             engine.add_policy(policy.clone()).unwrap();
         }
         let quotes = Table([None; INSTRUMENTS]);
+        let mut tasks = 0;
+        for _ in 0..100 {
+            tasks += u64::from(engine.add_task(task(&mut random, &instruments)).is_ok());
+        }
         Self {
             random,
             instruments,
@@ -251,6 +284,9 @@ impl World {
             now: Nanos(1),
             positions: Vec::new(),
             trade_id: 0,
+            tasks,
+            entries: 0,
+            entered: 0,
         }
     }
 
@@ -316,8 +352,16 @@ impl World {
     /// Orders are filled at any price with any fee; what is rejected or expires is left to others.
     fn pump(&mut self) {
         for _ in 0..10_000 {
-            if let Some(intent) = self.engine.poll_intent() {
+            if let Some(entered) = self.engine.poll_entered() {
+                let settings = &self.policies[usize::from(entered.spec.policy.0)].exit;
+                let taken = self.executor.register(entered.id, &entered.spec, settings);
+                taken.expect("both take the same positions");
+                self.entered += 1;
+            } else if let Some(intent) = self.engine.poll_intent() {
                 self.executor.on_intent(self.now, &intent, &self.quotes);
+            } else if let Some(entry) = self.engine.poll_entry() {
+                self.entries += 1;
+                self.executor.on_entry(self.now, &entry, &self.quotes);
             } else if let Some(report) = self.executor.poll_report() {
                 self.engine.on_event(self.now, &Event::Report(report));
             } else if let Some(order) = self.executor.poll_order() {
@@ -325,6 +369,9 @@ impl World {
                 let qty = Qty::new(self.random.within(1, order.qty.raw())).unwrap();
                 let fee = self.random.of(&[0, AMOUNT_MAX, -AMOUNT_MAX, i128::MIN, i128::MAX]);
                 let price = self.random.price();
+                // Entries more often fill whole: of two parts alike nothing would come.
+                let whole = order.id.is_entry() && self.random.below(4) > 0;
+                let qty = if whole { order.qty } else { qty };
                 let fill = OrderChange::Filled { trade_id: self.trade_id, price, qty, fee };
                 for what in [fill, OrderChange::Expired] {
                     let event = OrderEvent { id: order.id, what };
@@ -346,14 +393,18 @@ fn e1_nothing_overflows_at_the_bounds() {
     };
     let (seed, steps) = (number("SEED", 1), number("STEPS", 300));
     println!("SEED={seed} STEPS={steps}");
-    let mut registered = 0;
+    let (mut registered, mut tasks, mut entries, mut entered) = (0, 0, 0, 0);
     for world in 0..200 {
         let mut world = World::new(seed + world);
         for _ in 0..steps {
             world.step();
         }
         registered += world.positions.len();
+        tasks += world.tasks;
+        entries += world.entries;
+        entered += world.entered;
     }
-    println!("registered {registered}");
+    println!("registered {registered}, {tasks} tasks, {entries} entries, {entered} entered");
+    assert!(entries > 100 && entered > 20, "{tasks} tasks, {entries} entries, {entered} entered");
     assert!(registered > 1_000, "{registered}");
 }
