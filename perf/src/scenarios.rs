@@ -2,6 +2,7 @@
 
 mod codec;
 mod engine;
+mod exact;
 mod memory;
 mod order_log;
 mod ring;
@@ -50,8 +51,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "engine",
-        about: "one quote through the engine: 10,000 positions on its symbol against one, five markets",
+        about: "one quote through the engine: 100,000 positions, 10,000 on its symbol, against one",
         run: engine::run,
+    },
+    Scenario {
+        name: "exact",
+        about: "one rule in whole numbers and in I64F64: time of each, wrong answers of each",
+        run: exact::run,
     },
     Scenario {
         name: "memory",

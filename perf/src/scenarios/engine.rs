@@ -1,11 +1,13 @@
-//! One quote through the engine, with 10,000 positions on its symbol and with one.
+//! One quote through the engine: 100,000 open positions of which 10,000 are on its symbol, against
+//! an engine with one.
 //!
 //! ```text
 //!   quote ──▶ gate ──▶ marks ──▶ 4 heads, ≤ 8 pair classes ──▶ (crossed: test, arbitrate) ──▶ intent
 //!             └────────────────────────── one step ─────────────────────────────────────────┘
 //! ```
 //!
-//! The same quotes go to both engines in blocks by turns, so that the machine's moods hit both.
+//! The same quotes go to both engines in blocks by turns, so that the machine's moods hit both. Then
+//! how many quotes a second an engine takes with 1,000 positions of mixed rules.
 
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Event, GateSettings, Outcome, Report};
@@ -24,12 +26,20 @@ use crate::figures::Figures;
 use crate::timing::{Steps, Stopwatch};
 
 const MANY: usize = 10_000;
+/// Positions on symbols that are not quoted meanwhile, beside the many.
+const ELSEWHERE: usize = 90_000;
+/// Symbols that these are on.
+const QUIET: usize = 9;
 pub(super) const MID: i64 = 5_000_000;
 const BLOCK: usize = 1600;
 const GROUP: u64 = 50;
-const GOAL: f64 = 1.3;
+const GOAL: f64 = 1.2;
+/// Quotes a second that one core takes with 1,000 positions.
+const THROUGHPUT: f64 = 5e6;
 /// Blocks that warm caches and branch predictors and are not counted.
 const WARM_UP: usize = 20;
+/// Room for triggers by position: those of `all_rules`.
+const TRIGGERS: usize = 9;
 
 /// One market: its name, instruments, positions and quotes.
 struct Market {
@@ -66,7 +76,56 @@ pub(crate) fn run(work: u64) -> Result<Figures, ScenarioError> {
         measure(market, work, &stopwatch, &mut figures);
     }
     growth(work, &stopwatch, &mut figures);
+    throughput(work, &mut figures);
     Ok(figures)
+}
+
+/// Quotes a second through one engine with 1,000 positions of mixed rules on four symbols.
+fn throughput(work: u64, figures: &mut Figures) {
+    const SYMBOLS: usize = 4;
+    const POSITIONS: usize = 1000;
+    let instruments = [Instrument::new(instrument()).expect("a constant specification"); SYMBOLS];
+    let limits = EngineLimits::any(POSITIONS, 64, TRIGGERS * POSITIONS);
+    let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
+    let mut random = Random(23);
+    let mut mids = [MID; SYMBOLS];
+    for (at, mid) in mids.iter().enumerate() {
+        engine.on_event(Nanos(1), &Event::Tick(tick(at, *mid, 1 + at as u64)));
+    }
+    let policies = mix().map(|rules| engine.add_policy(Policy::of(rules)).expect("there is room"));
+    for at in 0..POSITIONS {
+        let side = if at % 2 == 0 { Side::Long } else { Side::Short };
+        let entry = MID + random.between(-20_000, 20_000);
+        let leg = leg(at % SYMBOLS, side, entry, random.between(1, 1000));
+        register(&mut engine, policies[at / SYMBOLS % policies.len()], [leg]);
+    }
+    let mut clock = 1_000_000;
+    let (mut quotes, mut nanos) = (0u64, 0u128);
+    for round in 0..(100 * work / 100).max(2) {
+        let ticks: Vec<Tick> = (0..100_000)
+            .map(|_| {
+                clock += 1_000;
+                let at = random.between(0, SYMBOLS as i64 - 1) as usize;
+                mids[at] = (mids[at] + random.between(-20, 20)).clamp(MID - 5_000, MID + 5_000);
+                tick(at, mids[at], clock)
+            })
+            .collect();
+        let begun = std::time::Instant::now();
+        for tick in &ticks {
+            engine.on_event(tick.stamp().received, &Event::Tick(*tick));
+            while engine.poll_intent().is_some() {}
+        }
+        let took = begun.elapsed().as_nanos();
+        // The first rounds warm up.
+        if round > 0 {
+            quotes += ticks.len() as u64;
+            nanos += took;
+        }
+    }
+    let each = nanos as f64 / quotes as f64;
+    figures.figure("1,000 positions of mixed rules, ns a quote", each);
+    figures.figure("1,000 positions of mixed rules, quotes a second", 1e9 / each);
+    figures.ratio("5 million quotes a second", THROUGHPUT * each / 1e9, 1.0);
 }
 
 /// The whipsaw crosses triggers, and a crossed trigger costs what it costs: what one costs, and how
@@ -75,7 +134,7 @@ fn growth(work: u64, stopwatch: &Stopwatch, figures: &mut Figures) {
     let market = &MARKETS[2];
     let mut costs = Vec::new();
     for count in [1_000, MANY, 10 * MANY] {
-        let mut world = World::new(market, count);
+        let mut world = World::new(market, count, 0);
         for block in 0..(100 * work as usize / 100).max(2) + WARM_UP {
             world.block(market, stopwatch, block >= WARM_UP);
         }
@@ -91,7 +150,8 @@ fn growth(work: u64, stopwatch: &Stopwatch, figures: &mut Figures) {
 }
 
 fn measure(market: &Market, work: u64, stopwatch: &Stopwatch, figures: &mut Figures) {
-    let mut sides = [1, MANY].map(|count| World::new(market, count));
+    let mut sides =
+        [(1, 0), (MANY, ELSEWHERE)].map(|(here, elsewhere)| World::new(market, here, elsewhere));
     let blocks = (200 * work as usize / 100).max(4);
     for block in 0..blocks + WARM_UP {
         for world in &mut sides {
@@ -132,20 +192,21 @@ struct World {
 }
 
 impl World {
-    fn new(market: &Market, count: usize) -> Self {
+    fn new(market: &Market, count: usize, elsewhere: usize) -> Self {
         let instrument = Instrument::new(instrument()).expect("a constant specification");
-        let instruments = vec![instrument; market.instruments];
-        let room = count + market.instruments;
-        let limits = EngineLimits::any(room, 64, 8 * room);
+        let instruments = vec![instrument; market.instruments + QUIET];
+        let room = count + elsewhere + market.instruments;
+        let limits = EngineLimits::any(room, 64, TRIGGERS * room);
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
         let mut random = Random(7);
-        let mut world_mids = vec![MID; market.instruments];
+        let mut world_mids = vec![MID; instruments.len()];
         let mut stamp = 0;
         for (at, mid) in world_mids.iter_mut().enumerate() {
             stamp += 1;
             engine.on_event(Nanos(stamp), &Event::Tick(tick(at, *mid, stamp)));
         }
         (market.fill)(&mut engine, count, &mut random);
+        quiet(&mut engine, elsewhere, market.instruments, &mut random);
         Self {
             engine,
             random: Random(11),
@@ -323,6 +384,17 @@ pub(super) fn mix() -> [Vec<Rule>; 4] {
     ]
 }
 
+/// Positions of mixed rules on the symbols from `first` on, which are quoted once and never again.
+fn quiet(engine: &mut Engine, count: usize, first: usize, random: &mut Random) {
+    let policies = mix().map(|rules| engine.add_policy(Policy::of(rules)).expect("there is room"));
+    for at in 0..count {
+        let side = if at % 2 == 0 { Side::Long } else { Side::Short };
+        let entry = MID + random.between(-20_000, 20_000);
+        let leg = leg(first + at % QUIET, side, entry, random.between(1, 1000));
+        register(engine, policies[at % policies.len()], [leg]);
+    }
+}
+
 /// Every rule of one leg, thresholds spread out of the market's reach.
 fn mixed(engine: &mut Engine, count: usize, random: &mut Random) {
     for at in 0..count.min(20) as i64 {
@@ -432,10 +504,10 @@ fn round(step: u64, random: &mut Random, mids: &mut [i64]) -> usize {
 }
 
 /// splitmix64.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn between(&mut self, low: i64, high: i64) -> i64 {
+    pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
