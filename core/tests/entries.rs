@@ -17,7 +17,7 @@ use reap_core::note::{EngineNote, TaskNote};
 use reap_core::order::{Order, OrderChange, OrderEvent, OrderSide, RejectClass};
 use reap_core::policy::{Policy, PolicyId, Rule, Threshold};
 use reap_core::portfolio::{Breakers, DrawdownFrom, PortfolioSettings};
-use reap_core::position::PositionState;
+use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState, Side};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::task::{TaskLeg, TaskSpec, TaskState, Unreachable};
 use reap_core::tick::{Quote, Stamp, Tick};
@@ -115,6 +115,25 @@ impl Desk {
         let executor = Executor::new(limits, &instruments, 1);
         let (sent, entries, notes) = (Vec::new(), Vec::new(), Vec::new());
         Self { engine, executor, now: START, ids: 0, trades: 0, sent, entries, notes }
+    }
+
+    /// A position of somebody else, 1,000 lots under the tasks' policy.
+    fn hold(&mut self, instrument: InstrumentId, side: Side, entry: i64) -> PositionId {
+        let leg = LegSpec {
+            account: AccountId(1),
+            instrument,
+            side,
+            entry: Price::new(entry).unwrap(),
+            qty: Qty::new(1_000).unwrap(),
+            fees_paid: amount(0),
+            funding: amount(0),
+            margin: None,
+        };
+        let legs = [leg].into_iter().collect();
+        let spec = PositionSpec { policy: PolicyId(0), opened: self.now, tag: 0, legs };
+        let id = self.engine.register(self.now, &spec).unwrap();
+        self.executor.register(id, &spec, &Policy::of([]).exit).unwrap();
+        id
     }
 
     fn pump(&mut self) {
@@ -542,24 +561,7 @@ fn what_was_entered_before_a_close_of_everything_is_closed_after_it() {
     let orders = desk.take();
     desk.fill(&orders[0], 5_000_000, 1_000);
     // A position of somebody else loses 500 of 10 000.
-    let leg = reap_core::position::LegSpec {
-        account: AccountId(1),
-        instrument: InstrumentId(0),
-        side: reap_core::position::Side::Long,
-        entry: Price::new(5_048_000).unwrap(),
-        qty: Qty::new(1_000).unwrap(),
-        fees_paid: amount(0),
-        funding: amount(0),
-        margin: None,
-    };
-    let spec = reap_core::position::PositionSpec {
-        policy: PolicyId(0),
-        opened: desk.now,
-        tag: 0,
-        legs: [leg].into_iter().collect(),
-    };
-    let other = desk.engine.register(desk.now, &spec).unwrap();
-    desk.executor.register(other, &spec, &Policy::of([]).exit).unwrap();
+    let other = desk.hold(InstrumentId(0), Side::Long, 5_048_000);
     desk.pump();
     assert_eq!(desk.engine.trading_state(), TradingState::Halted);
     assert_eq!(desk.engine.state(other), Some(PositionState::Exiting));
@@ -576,24 +578,7 @@ fn an_entry_and_a_breaker_of_the_same_quote_enter_nothing() {
     let tasks = [task(50_000)];
     let mut desk = Desk::beside(Some(breakers()), [spec, spec], Policy::of([]), &tasks);
     desk.quote(0, 4_999_900, 5_000_000);
-    let leg = reap_core::position::LegSpec {
-        account: AccountId(1),
-        instrument: InstrumentId(1),
-        side: reap_core::position::Side::Short,
-        entry: Price::new(4_950_000).unwrap(),
-        qty: Qty::new(1_000).unwrap(),
-        fees_paid: amount(0),
-        funding: amount(0),
-        margin: None,
-    };
-    let spec = reap_core::position::PositionSpec {
-        policy: PolicyId(0),
-        opened: desk.now,
-        tag: 0,
-        legs: [leg].into_iter().collect(),
-    };
-    let other = desk.engine.register(desk.now, &spec).unwrap();
-    desk.executor.register(other, &spec, &Policy::of([]).exit).unwrap();
+    desk.hold(InstrumentId(1), Side::Short, 4_950_000);
     desk.quote(1, 4_990_000, 4_995_000);
     assert_eq!(desk.engine.trading_state(), TradingState::Reducing);
     assert!(desk.entries.is_empty(), "{:?}", desk.entries);
