@@ -1,9 +1,9 @@
 //! Entries: what the engine decides to buy and sell, and what an entry's leg has come to.
 
 use crate::instrument::{AccountId, Instrument, InstrumentId};
-use crate::limits::PPB;
+use crate::limits::{PPB, PRICE_MAX};
 use crate::position::{LegSpec, PositionId, PositionSpec, Side};
-use crate::units::{Decimal, Nanos, Price, Qty, div_ceil, div_floor};
+use crate::units::{Decimal, Nanos, Price, Qty, Rate, div_ceil, div_floor};
 
 /// Legs of an entry at most: what a task buys and what it sells.
 pub const ENTRY_LEGS_MAX: usize = 2;
@@ -166,4 +166,41 @@ fn gcd(mut a: i128, mut b: i128) -> i128 {
         (a, b) = (b, a % b);
     }
     a
+}
+
+/// A fill of an entry's order, or of one that undoes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryFill {
+    pub(crate) price: Price,
+    pub(crate) qty: Qty,
+    pub(crate) fee: i128,
+    pub(crate) undoes: bool,
+}
+
+/// Worst prices of both legs at which the entry still costs at most `max_cost`: the slack goes to
+/// each by half, in ticks. `None` when it costs more. With A the spot's ask, B the futures' bid:
+/// (A − B) / A ≤ c ⇔ A·(10⁹ − c) ≤ B·10⁹, at the larger of the two scales.
+pub(crate) fn entry_limits(
+    max_cost: Rate,
+    (spot, ask): (&Instrument, Price),
+    (futures, bid): (&Instrument, Price),
+) -> Option<[Price; ENTRY_LEGS_MAX]> {
+    let scale = spot.spec().price_scale.max(futures.spec().price_scale);
+    let up = [spot, futures].map(|of| 10i128.pow(u32::from(scale - of.spec().price_scale)));
+    let (ppb, kept) = (i128::from(PPB), i128::from(PPB - max_cost.raw()));
+    let (a, b) = (i128::from(ask.raw()) * up[0], i128::from(bid.raw()) * up[1]);
+    let slack = b * ppb - a * kept;
+    if slack < 0 {
+        return None;
+    }
+    let tick = |of: &Instrument, up: i128| i128::from(of.spec().tick) * up;
+    let grid = tick(spot, up[0]);
+    // Half of the slack raises the ask by so many ticks; what is left lowers the bid.
+    let room = i128::from(PRICE_MAX) * up[0] - a;
+    let raised = a + (slack / (2 * kept)).min(room) / grid * grid;
+    let grid = tick(futures, up[1]);
+    let least = div_ceil(raised * kept, ppb);
+    let lowered = div_ceil(least, grid) * grid;
+    let price = |value: i128, up: i128| Price::new(i64::try_from(value / up).ok()?).ok();
+    Some([price(raised, up[0])?, price(lowered.min(b).max(grid), up[1])?])
 }

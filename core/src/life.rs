@@ -2,13 +2,13 @@
 
 use crate::arbiter::{Candidate, RULE_OPERATOR};
 use crate::engine::Engine;
+use crate::entry::EntryFill;
 use crate::event::{Command, Outcome, Report, Which};
 use crate::heap::NodeId;
 use crate::intent::{Reason, Urgency};
 use crate::limits::{AMOUNT_MAX, PPB};
 use crate::needs::Needs;
 use crate::position::{PositionId, PositionState};
-use crate::task::EntryFill;
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Role, Stage, TriggerId};
 use crate::units::{Nanos, Price, Qty};

@@ -12,16 +12,17 @@ use arrayvec::ArrayVec;
 use crate::clip::min_entry;
 use crate::engine::Engine;
 use crate::entry::{
-    ENTRY_LEGS_MAX, Entered, EntryBook, EntryIntent, EntryLeg, TaskId, common_step,
+    ENTRY_LEGS_MAX, Entered, EntryBook, EntryFill, EntryIntent, EntryLeg, TaskId, common_step,
+    entry_limits,
 };
 use crate::event::{EntryOutcome, TaskCommand, TradingState};
 use crate::instrument::{AccountId, Instrument, InstrumentId};
-use crate::limits::{PPB, PRICE_MAX, QTY_MAX, TASK_RETRY, TASKS_MAX};
+use crate::limits::{PPB, QTY_MAX, TASK_RETRY, TASKS_MAX};
 use crate::note::{EngineNote, TaskNote};
 use crate::policy::{Base, PolicyId, Rule, Threshold};
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError, Side};
 use crate::tick::Quote;
-use crate::units::{Decimal, Nanos, Price, Qty, Rate, div_ceil};
+use crate::units::{Decimal, Nanos, Qty, Rate, div_ceil};
 
 /// What a task trades, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,7 +322,7 @@ impl Engine {
                 self.books.quoted(leg.instrument, now)
                     && source.is_some_and(|source| self.books.live(source, now))
             };
-            if !legs.iter().all(usable) || self.is_locked(at) {
+            if !legs.iter().all(usable) {
                 continue;
             }
             let [Some(spot), Some(futures)] = legs.map(|leg| self.books.quote(leg.instrument))
@@ -330,6 +331,7 @@ impl Engine {
             };
             let task = &self.tasks.all[at];
             if let Some(legs) = self.entry_legs(task, &spot, &futures)
+                && !self.is_locked(at)
                 && self.portfolio_has_room(task.spec.policy, &legs)
             {
                 self.enter(now, at, legs);
@@ -582,12 +584,15 @@ impl Engine {
     fn rest_task(&mut self, id: TaskId, state: TaskState) {
         let task = &mut self.tasks.all[usize::from(id.0)];
         let TaskSpec { losing_max, cycles_max, .. } = task.spec;
-        task.state = match state {
-            TaskState::Failed => TaskState::Failed,
-            _ if task.wish.is_some() => task.wish.take().unwrap_or(state),
+        task.state = match (state, task.wish) {
+            (TaskState::Failed, _) => TaskState::Failed,
+            (_, Some(wish)) => {
+                task.wish = None;
+                wish
+            }
             _ if cycles_max > 0 && task.cycles >= cycles_max => TaskState::Done,
             _ if losing_max > 0 && task.losing >= losing_max => TaskState::Paused,
-            state => state,
+            (state, None) => state,
         };
         if task.state != TaskState::Idle {
             let what = TaskNote::State { state: task.state };
@@ -606,43 +611,6 @@ impl Engine {
     pub(crate) fn has_tasks(&self) -> bool {
         !self.tasks.all.is_empty()
     }
-}
-
-/// A fill of an entry's order, or of one that undoes it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EntryFill {
-    pub(crate) price: Price,
-    pub(crate) qty: Qty,
-    pub(crate) fee: i128,
-    pub(crate) undoes: bool,
-}
-
-/// Worst prices of both legs at which the entry still costs at most `max_cost`: the slack goes to
-/// each by half, in ticks. `None` when it costs more. With A the spot's ask, B the futures' bid:
-/// (A − B) / A ≤ c ⇔ A·(10⁹ − c) ≤ B·10⁹, at the larger of the two scales.
-fn entry_limits(
-    max_cost: Rate,
-    (spot, ask): (&Instrument, Price),
-    (futures, bid): (&Instrument, Price),
-) -> Option<[Price; ENTRY_LEGS_MAX]> {
-    let scale = spot.spec().price_scale.max(futures.spec().price_scale);
-    let up = [spot, futures].map(|of| 10i128.pow(u32::from(scale - of.spec().price_scale)));
-    let (ppb, kept) = (i128::from(PPB), i128::from(PPB - max_cost.raw()));
-    let (a, b) = (i128::from(ask.raw()) * up[0], i128::from(bid.raw()) * up[1]);
-    let slack = b * ppb - a * kept;
-    if slack < 0 {
-        return None;
-    }
-    let tick = |of: &Instrument, up: i128| i128::from(of.spec().tick) * up;
-    let grid = tick(spot, up[0]);
-    // Half of the slack raises the ask by so many ticks; what is left lowers the bid.
-    let room = i128::from(PRICE_MAX) * up[0] - a;
-    let raised = a + (slack / (2 * kept)).min(room) / grid * grid;
-    let grid = tick(futures, up[1]);
-    let least = div_ceil(raised * kept, ppb);
-    let lowered = div_ceil(least, grid) * grid;
-    let price = |value: i128, up: i128| Price::new(i64::try_from(value / up).ok()?).ok();
-    Some([price(raised, up[0])?, price(lowered.min(b).max(grid), up[1])?])
 }
 
 const _: () = assert!(TASKS_MAX < u16::MAX as usize);
