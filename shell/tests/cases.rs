@@ -140,28 +140,36 @@ fn told(case: &Case) -> Vec<String> {
     lines.filter(|line| line.starts_with("09:")).map(str::to_owned).collect()
 }
 
+/// What is told of a run, how its positions ended, and where its tasks stand.
+fn story(case: &Case) -> Vec<String> {
+    let json = replay_json(&case.config, &case.recordings);
+    assert_eq!(json["books_agree"], true, "{}", case.name);
+    let again = replay_json(&case.config, &case.recordings);
+    assert_eq!(json["decision_hash"], again["decision_hash"], "{}", case.name);
+    let mut lines = told(case);
+    lines.extend(outcome(&json));
+    for task in json["tasks"].as_array().into_iter().flatten() {
+        lines.push(format!(
+            "task {}: {}, {} cycles, {} missed, volume {}, net {}",
+            task["task"],
+            task["state"],
+            task["cycles"],
+            task["missed"],
+            task["volume"],
+            task["net"]
+        ));
+    }
+    lines
+}
+
 #[test]
 fn tasks_enter_and_exit() {
-    check_cases("cases/tasks.txt", |case| {
-        let json = replay_json(&case.config, &case.recordings);
-        assert_eq!(json["books_agree"], true, "{}", case.name);
-        let again = replay_json(&case.config, &case.recordings);
-        assert_eq!(json["decision_hash"], again["decision_hash"], "{}", case.name);
-        let mut lines = told(case);
-        lines.extend(outcome(&json));
-        for task in json["tasks"].as_array().unwrap() {
-            lines.push(format!(
-                "task {}: {}, {} cycles, {} missed, volume {}, net {}",
-                task["task"],
-                task["state"],
-                task["cycles"],
-                task["missed"],
-                task["volume"],
-                task["net"]
-            ));
-        }
-        lines
-    });
+    check_cases("cases/tasks.txt", story);
+}
+
+#[test]
+fn nothing_enters_before_trading_is_active_again() {
+    check_cases("cases/states.txt", story);
 }
 
 #[test]
