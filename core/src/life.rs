@@ -2,13 +2,14 @@
 
 use crate::arbiter::{Candidate, RULE_OPERATOR};
 use crate::engine::Engine;
-use crate::entry::EntryFill;
+use crate::entry::{EntryFill, TaskId};
 use crate::event::{Command, Outcome, Report, Which};
 use crate::heap::NodeId;
 use crate::intent::{Reason, Urgency};
 use crate::limits::{AMOUNT_MAX, PPB};
 use crate::needs::Needs;
 use crate::position::{PositionId, PositionState};
+use crate::task::TaskState;
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Role, Stage, TriggerId};
 use crate::units::{Nanos, Price, Qty};
@@ -201,6 +202,10 @@ impl Engine {
             Outcome::Dust => {
                 position.state = PositionState::DustResidual;
                 self.portfolio_ended(slot, true);
+                // A task whose position is too small to be sold enters nothing beside it.
+                if let Some(task) = self.task_of(slot) {
+                    self.rest_task(TaskId(task as u16), TaskState::Failed);
+                }
                 self.each_trigger(slot, |engine, id| engine.take(id));
             }
             Outcome::Done => {

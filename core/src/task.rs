@@ -84,7 +84,7 @@ pub enum TaskState {
     Paused,
     /// It has done what it was to do.
     Done,
-    /// It cannot go on: what an entry has left cannot be taken on or sold.
+    /// It cannot go on: what an entry or an exit has left cannot be taken on or sold.
     Failed,
 }
 
@@ -292,7 +292,7 @@ impl Engine {
             self.stray("a command for a task that is not there", None);
             return;
         };
-        let busy = matches!(task.state, TaskState::Entering | TaskState::Open);
+        let busy = task.state == TaskState::Entering || task.position.is_some();
         match what {
             TaskCommand::Pause if busy => task.wish = Some(TaskState::Paused),
             TaskCommand::Stop if busy => task.wish = Some(TaskState::Done),
@@ -581,7 +581,7 @@ impl Engine {
     }
 
     /// A task has nothing at work: it waits, or its wish or its limits have their way.
-    fn rest_task(&mut self, id: TaskId, state: TaskState) {
+    pub(crate) fn rest_task(&mut self, id: TaskId, state: TaskState) {
         let task = &mut self.tasks.all[usize::from(id.0)];
         let TaskSpec { losing_max, cycles_max, .. } = task.spec;
         task.state = match (state, task.wish) {
@@ -600,7 +600,7 @@ impl Engine {
         }
     }
 
-    fn task_of(&self, slot: u32) -> Option<usize> {
+    pub(crate) fn task_of(&self, slot: u32) -> Option<usize> {
         if self.tasks.all.is_empty() {
             return None;
         }

@@ -16,6 +16,7 @@ use reap_core::policy::{DecayStep, Distance, Policy, PolicyId, Rule, Threshold, 
 use reap_core::portfolio::{Breakers, DrawdownFrom, Partial, PortfolioSettings};
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
+use reap_core::task::{TaskLeg, TaskSpec, Unreachable};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 use reap_core::{RULE_MAX_AGE, RULE_OPERATOR};
@@ -349,4 +350,108 @@ fn engine_and_executor_do_not_allocate_after_start_up() {
     });
     assert_eq!(counted.count_total, 0, "after {filled} fills");
     assert!(filled > 1_000 && closed > 100, "{filled} fills, {closed} closed");
+}
+
+/// Tasks enter, miss, undo what does not match, exit and enter again: nothing of it allocates.
+#[test]
+fn tasks_do_not_allocate_after_start_up() {
+    let instruments = [instrument(NOUGHT), instrument(NOUGHT), instrument(NOUGHT)];
+    let max_age = Some(Nanos::from_secs(2));
+    let close_before = Nanos(0);
+    let deadline = Rule::Deadline { max_age, at: None, session_close: None, close_before };
+    let threshold = Threshold::Rate { rate: Rate::from_bps(20), base: None };
+    let policy = Policy::of([Rule::Basis { threshold }, deadline]);
+    let settings = policy.exit.clone();
+    let mut limits = EngineLimits { policies: 1, ..EngineLimits::NONE };
+    limits.add(&policy, 2, 2);
+    let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
+    engine.add_policy(policy).unwrap();
+    let leg = |at| TaskLeg { account: AccountId(0), instrument: InstrumentId(at) };
+    for spot in [0, 1] {
+        let (size, max_cost) = (Decimal { mantissa: 2_000, scale: 0 }, Rate::from_bps(5));
+        let task = TaskSpec {
+            policy: PolicyId(0),
+            tag: 0,
+            spot: leg(spot),
+            futures: leg(2),
+            size,
+            max_cost,
+            cooldown: Nanos::from_secs(1),
+            losing_max: 0,
+            cycles_max: 0,
+            unreachable: Unreachable::Warn,
+        };
+        engine.add_task(task).unwrap();
+    }
+    let limits = ExecutorLimits { positions: 2, orders: 8 };
+    let mut executor = Executor::new(limits, &instruments, 1);
+    let mut orders = VecDeque::with_capacity(64);
+    let mut seed = 3u64;
+    let mut random = |bound: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % bound
+    };
+    let (mut now, mut trade) = (Nanos(1_000_000_000), 0u64);
+    let mut mids = [100_000i64; 3];
+    let (mut entries, mut entered, mut undone) = (0u64, 0u64, 0u64);
+    let counted = allocation_counter::measure(|| {
+        for step in 1..100_000u64 {
+            now = now.plus(Nanos(random(20_000_000)));
+            let at = random(3) as usize;
+            mids[at] = (mids[at] + random(81) as i64 - 40).clamp(99_000, 101_000);
+            let stamp = Stamp {
+                source: SourceId(0),
+                received: now,
+                update_id: step,
+                venue_lag_us: 0,
+                reset: false,
+            };
+            let quote = Quote::new(mids[at], mids[at] + 1, 500, 500).unwrap();
+            engine.on_event(now, &Event::Tick(Tick::quote(InstrumentId(at as u16), stamp, quote)));
+            executor.on_timer(now, &Table(&engine));
+            loop {
+                while let Some(order) = executor.poll_order() {
+                    orders.push_back(order);
+                }
+                while engine.poll_note().is_some() {}
+                if let Some(position) = engine.poll_entered() {
+                    entered += 1;
+                    executor.register(position.id, &position.spec, &settings).unwrap();
+                } else if let Some(intent) = engine.poll_intent() {
+                    executor.on_intent(now, &intent, &Table(&engine));
+                } else if let Some(entry) = engine.poll_entry() {
+                    entries += 1;
+                    executor.on_entry(now, &entry, &Table(&engine));
+                } else if let Some(report) = executor.poll_report() {
+                    undone += u64::from(matches!(report, Report::EntryUndone { .. }));
+                    engine.on_event(now, &Event::Report(report));
+                } else if let Some(order) = orders.pop_front() {
+                    let mut say = |what| {
+                        let event = OrderEvent { id: order.id, what };
+                        executor.on_order_event(now, &event, &Table(&engine));
+                    };
+                    let qty = match random(4) {
+                        0 => Qty::ZERO,
+                        1 => Qty::new(1 + order.qty.raw() / 2).unwrap().min(order.qty),
+                        _ => order.qty,
+                    };
+                    if qty > Qty::ZERO {
+                        trade += 1;
+                        let price = order.limit.unwrap_or(quote.bid);
+                        say(OrderChange::Filled { trade_id: trade, price, qty, fee: 1 });
+                    }
+                    if qty < order.qty {
+                        say(OrderChange::Expired);
+                    }
+                } else {
+                    break;
+                }
+            }
+        }
+    });
+    assert_eq!(counted.count_total, 0, "after {entries} entries");
+    assert!(
+        entries > 100 && entered > 50 && undone > 20,
+        "{entries} entries, {entered} entered, {undone} undone"
+    );
 }
