@@ -112,6 +112,24 @@ fn a_portfolio_is_understood_with_every_default() {
 }
 
 #[test]
+fn tasks_are_understood_with_every_default() {
+    let base = read("base.toml");
+    let expected = read("tasks-understood.txt");
+    let mut found = preamble(&expected).to_owned();
+    for (name, lines) in cases(&expected) {
+        let text = format!("{base}\n{}\n", lines.join("\n"));
+        let summary = Config::parse("base.toml", &text).expect(name).summary();
+        let begin = summary.iter().position(|line| line == "tasks:").expect(name);
+        found += &format!("== {name}\n{}\n", lines.join("\n"));
+        for line in summary[begin + 1..].iter().take_while(|line| line.starts_with("  ")) {
+            found += &format!("> {}\n", line.trim_start());
+        }
+        found.push('\n');
+    }
+    compare("tasks-understood.txt", &expected, &found);
+}
+
+#[test]
 fn every_mistake_of_a_run_is_refused_with_its_place_and_its_remedy() {
     let cases = check_refused("run.toml", "run-refused.txt");
     assert!(cases >= 50, "only {cases} cases");

@@ -24,6 +24,7 @@ mod setup;
 mod simulation;
 pub mod summary;
 mod task;
+mod task_words;
 mod time;
 mod timed;
 mod units;

@@ -59,6 +59,7 @@ impl Config {
             (0..self.policies.len()).flat_map(|index| self.policy(index)).collect(),
         );
         section("portfolio", self.portfolio_words());
+        section("tasks", self.task_words());
         section("positions", self.positions.iter().flat_map(|one| self.position(one)).collect());
         section(
             "gates",
