@@ -30,6 +30,9 @@ impl Engine {
             PositionState::Exiting => false,
             PositionState::DustResidual | PositionState::Closed => return,
         };
+        if position.off.has(trigger.rule) {
+            return;
+        }
         // Marks and activations rest until the position is open again.
         let rests = matches!(trigger.role, Role::Activate | Role::Mark) && !open;
         let settled = position.is_settled() && trigger.role != Role::Sample;

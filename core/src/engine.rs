@@ -87,6 +87,8 @@ pub struct Engine {
     pub(crate) triggers: Triggers,
     pub(crate) positions: Vec<Tracked>,
     pub(crate) policies: Vec<Policy>,
+    /// By policy: what a registration under it gets.
+    pub(crate) in_force: Vec<u16>,
     pub(crate) spare_legs: Spare<Leg>,
     pub(crate) spare_forms: Spare<LegForm>,
     /// What the positions that are held need of the limits.
@@ -144,6 +146,7 @@ impl Engine {
             triggers: Triggers::with_capacity(triggers, instruments.len(), sources),
             positions: Vec::with_capacity(positions),
             policies: Vec::with_capacity(policies),
+            in_force: Vec::with_capacity(policies),
             spare_legs,
             spare_forms,
             used: Needs::default(),
@@ -177,11 +180,14 @@ impl Engine {
         if self.policies.len() == self.limits.policies {
             return Err(RegisterError::Full { what: "policies", max: self.limits.policies });
         }
+        let id = PolicyId(self.policies.len() as u16);
         self.policies.push(policy);
-        Ok(PolicyId((self.policies.len() - 1) as u16))
+        self.in_force.push(id.0);
+        Ok(id)
     }
 
-    /// Takes a position in and watches its rules; one that already holds fires at once.
+    /// Takes a position in and watches the rules of the version of its policy that is in force; one
+    /// that already holds fires at once.
     ///
     /// # Errors
     /// The first thing that contradicts itself or exceeds a bound; nothing is kept then.
@@ -192,9 +198,10 @@ impl Engine {
     ) -> Result<PositionId, RegisterError> {
         self.begin(now);
         let now = self.now;
+        let version = self.in_force(spec.policy);
         let policy = self
             .policies
-            .get(usize::from(spec.policy.0))
+            .get(usize::from(version.0))
             .ok_or(RegisterError::UnknownPolicy(spec.policy.0))?;
         if self.free.is_empty() && self.positions.len() == self.limits.positions {
             return Err(RegisterError::Full { what: "positions", max: self.limits.positions });
@@ -208,34 +215,25 @@ impl Engine {
             return Err(RegisterError::Full { what, max });
         };
         let mut position = Tracked { legs, forms, ..Tracked::blank() };
+        position.policy = version.0;
         let checked = register::fill(&self.books, policy, spec, &mut position).and_then(|()| {
             self.portfolio_admits(policy, &position)?;
             let plan = register::triggers(policy, &position, slot);
             let mut used = self.used;
             used.add(&Needs::of(&plan, count));
             used.fit(&self.limits)?;
-            Ok((plan, used))
+            Ok(plan)
         });
-        let (plan, used) = match checked {
-            Ok(checked) => checked,
+        let plan = match checked {
+            Ok(plan) => plan,
             Err(error) => {
                 self.spare_legs.give(&mut position.legs);
                 self.spare_forms.give(&mut position.forms);
                 return Err(error);
             }
         };
-        self.used = used;
         let generation = self.place_position(slot, position);
-        let mut last = TriggerId::NONE;
-        for trigger in plan {
-            let id = self.triggers.add(trigger);
-            if last == TriggerId::NONE {
-                self.positions[slot as usize].first = id;
-            } else {
-                self.triggers[last].next = id;
-            }
-            last = id;
-        }
+        self.chain(slot, &plan);
         if let Err((what, max)) = self.open_signals(slot) {
             self.forget(slot);
             return Err(RegisterError::Full { what, max });
@@ -243,10 +241,7 @@ impl Engine {
         if !self.open_tracks(slot) {
             self.close_signals(slot, TriggerId::NONE);
             self.forget(slot);
-            return Err(RegisterError::Full {
-                what: "distinct (side, step, kind) of trailing rules on one instrument",
-                max: crate::limits::TRACKS_MAX,
-            });
+            return Err(RegisterError::TRACKS_FULL);
         }
         self.begin_hedge(slot);
         self.portfolio_enter(slot);
@@ -262,7 +257,11 @@ impl Engine {
         self.run_retests(now);
         self.portfolio_rules();
         self.decide();
-        Ok(PositionId::new(slot, generation))
+        let position = PositionId::new(slot, generation);
+        if version != spec.policy {
+            self.notes.push(EngineNote::Policy { position, policy: version, waits: false });
+        }
+        Ok(position)
     }
 
     /// Takes one event in. Poll every intent before the next one.

@@ -202,18 +202,30 @@ pub enum Command {
         /// The price.
         price: Option<Price>,
     },
-    /// Positions go over to another policy, which [`crate::engine::Engine::add_policy`] took in.
+    /// What is registered under a policy from now on gets another one: its next version.
+    Commit {
+        /// The policy that registrations name.
+        of: PolicyId,
+        /// What they get.
+        policy: PolicyId,
+    },
+    /// Positions go over to another policy, which [`crate::engine::Engine::add_policy`] took in: at
+    /// once, or at the end of the plan that is live. How exits are ordered stays as the executor
+    /// took the position in.
     Policy {
         /// Which.
         which: Which,
         /// To what.
         policy: PolicyId,
     },
-    /// A rule of positions is switched on or off.
+    /// A rule of positions is switched on or off. Off it sees nothing: its mark stands still and it
+    /// does not begin; on again it goes on from there and is looked at at once.
     Rule {
-        /// Which positions.
+        /// Which positions, of those under the policy.
         which: Which,
-        /// Index of the rule.
+        /// The policy.
+        policy: PolicyId,
+        /// Index of the rule in it.
         rule: u8,
         /// On or off.
         on: bool,

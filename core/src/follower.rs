@@ -83,8 +83,8 @@ pub struct Follower {
     parted: Option<Parted>,
     /// By trigger.
     approaches: Vec<Option<Approach>>,
-    /// Generation of the position in each slot, as far as it is listed.
-    listed: Vec<Option<u32>>,
+    /// Generation and policy of the position in each slot, as far as it is listed.
+    listed: Vec<Option<(u32, u16)>>,
     /// Slots of the positions with a leg on each instrument.
     on: Vec<Vec<u32>>,
     missed: VecDeque<NearMiss>,
@@ -176,16 +176,17 @@ impl Follower {
         while self.engine.poll_note().is_some() {}
     }
 
-    /// Lists the positions that are new, by the instruments of their legs.
+    /// Lists the positions that are new or under another policy, by the instruments of their legs.
     fn list(&mut self) {
         for (slot, position) in self.engine.positions.iter().enumerate() {
             if self.listed.len() == slot {
                 self.listed.push(None);
             }
-            if self.listed[slot] == Some(position.generation) || !is_open(position) {
+            let now = Some((position.generation, position.policy));
+            if self.listed[slot] == now || !is_open(position) {
                 continue;
             }
-            self.listed[slot] = Some(position.generation);
+            self.listed[slot] = now;
             for leg in position.legs() {
                 let at = usize::from(leg.instrument.0);
                 if self.on.len() <= at {
@@ -195,7 +196,7 @@ impl Follower {
                     self.on[at].push(slot as u32);
                 }
             }
-            // Its triggers may have been another position's.
+            // Its triggers may have been another position's, or another rule's.
             let mut id = position.first;
             while id != TriggerId::NONE {
                 if let Some(approach) = self.approaches.get_mut(id.0 as usize) {
@@ -230,8 +231,9 @@ impl Follower {
         let trigger = self.engine.triggers[id];
         let position = &self.engine.positions[trigger.position as usize];
         let fires = matches!(trigger.role, Role::Fire | Role::Trail);
-        if !fires || trigger.stage != Stage::Armed || !is_open(position) {
-            // It fired, or another closes the position: the approach is over and missed nothing.
+        let is_off = position.off.has(trigger.rule);
+        if !fires || is_off || trigger.stage != Stage::Armed || !is_open(position) {
+            // It fired, it was switched off, or another closes the position: the approach is over and missed nothing.
             self.approaches[at] = None;
             return;
         }

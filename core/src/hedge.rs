@@ -147,6 +147,7 @@ impl Engine {
             let trigger = self.triggers[id];
             if let Rule::LegLost { reads, then } = rules[usize::from(trigger.rule)].rule
                 && trigger.stage == Stage::Armed
+                && !position.off.has(trigger.rule)
             {
                 let mut left = open(position);
                 let mut lost = 0u8;
@@ -190,7 +191,9 @@ impl Engine {
         let mut id = position.first;
         while id != TriggerId::NONE {
             let trigger = self.triggers[id];
-            if trigger.reason == Reason::Imbalance && trigger.stage == Stage::Armed {
+            let watched = trigger.stage == Stage::Armed
+                && !self.positions[slot as usize].off.has(trigger.rule);
+            if trigger.reason == Reason::Imbalance && watched {
                 self.raise_remedy(id, lost, keep);
                 return;
             }

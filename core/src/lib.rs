@@ -73,6 +73,7 @@ mod register;
 mod reversal;
 mod rules;
 mod signal;
+mod switch;
 pub mod task;
 #[cfg(test)]
 mod testing;

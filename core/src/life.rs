@@ -7,7 +7,6 @@ use crate::event::{Command, Outcome, Report, Which};
 use crate::heap::NodeId;
 use crate::intent::{Reason, Urgency};
 use crate::limits::{AMOUNT_MAX, PPB};
-use crate::needs::Needs;
 use crate::position::{PositionId, PositionState};
 use crate::task::TaskState;
 use crate::tracked::{Leg, Tracked};
@@ -46,13 +45,8 @@ impl Engine {
     /// Gives the triggers of a position that has no tracks and whose triggers are queued nowhere
     /// back; its slot is free for another.
     pub(crate) fn forget(&mut self, slot: u32) {
-        let legs = usize::from(self.positions[slot as usize].count);
-        self.each_trigger(slot, |engine, id| {
-            engine.used.remove(&Needs::of(&[engine.triggers[id]], legs));
-            engine.triggers.release(id);
-        });
+        self.drop_triggers(slot);
         let position = &mut self.positions[slot as usize];
-        position.first = TriggerId::NONE;
         position.state = PositionState::Closed;
         self.hedges.release(&mut position.hedge);
         self.spare_legs.give(&mut position.legs);
@@ -211,6 +205,7 @@ impl Engine {
             Outcome::Done => {
                 position.state = PositionState::Open;
                 position.backoff = Nanos(0);
+                self.take_wanted(slot);
                 self.resume(slot, now, None);
                 self.portfolio_resumed(slot);
             }
@@ -223,6 +218,7 @@ impl Engine {
                     Nanos(position.backoff.0.saturating_mul(2)).min(exit.rearm_last)
                 };
                 let until = now.plus(position.backoff);
+                self.take_wanted(slot);
                 self.resume(slot, now, Some(until));
                 self.portfolio_resumed(slot);
             }
@@ -290,41 +286,23 @@ impl Engine {
                 let change = self.books.end_hold(id);
                 self.on_change(now, id, change);
             }
+            Command::Commit { of, policy } => self.on_commit(of, policy),
+            Command::Policy { which, policy } => self.on_policy(now, which, policy),
+            Command::Rule { which, policy, rule, on } => {
+                self.on_rule(now, which, policy, rule, on);
+            }
             Command::Signal { instrument, side } => self.on_signal(now, instrument, side),
             Command::Task { task, what } => self.on_task_command(task, what),
             Command::SetState(state) => self.on_set_state(state),
             Command::Reset(latch) => self.on_reset(latch),
             Command::Equity(amount) => self.on_equity(amount),
             Command::Transfer(amount) => self.on_transfer(amount),
-            Command::Liquidation { .. } | Command::Policy { .. } | Command::Rule { .. } => {
-                self.stray("a command that is not built", None)
-            }
+            Command::Liquidation { .. } => self.stray("a command that is not built", None),
         }
     }
 
     fn on_close(&mut self, which: Which, urgency: Urgency) {
-        if let Which::Position(id) = which {
-            if let Some(slot) = self.live_slot(id) {
-                self.push_operator(slot, urgency);
-            }
-            return;
-        }
-        for slot in 0..self.positions.len() as u32 {
-            let position = &self.positions[slot as usize];
-            let meant = match which {
-                Which::Position(_) => false,
-                Which::Tag(tag) => tag != 0 && position.tag == tag,
-                Which::All => true,
-                Which::Venue(venue) => position.legs().iter().any(|leg| {
-                    let instrument = self.books.instrument(leg.instrument);
-                    instrument.is_some_and(|instrument| instrument.spec().venue == venue)
-                }),
-            };
-            let live = matches!(position.state, PositionState::Open | PositionState::Exiting);
-            if meant && live {
-                self.push_operator(slot, urgency);
-            }
-        }
+        self.each_meant(which, |engine, slot| engine.push_operator(slot, urgency));
     }
 
     fn push_operator(&mut self, slot: u32, urgency: Urgency) {

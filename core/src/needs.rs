@@ -86,6 +86,15 @@ impl Needs {
         self.timers -= other.timers;
     }
 
+    /// As much as either, of each kind.
+    fn raise(&mut self, other: &Self) {
+        self.triggers = self.triggers.max(other.triggers);
+        self.prices = self.prices.max(other.prices);
+        self.nets = self.nets.max(other.nets);
+        self.trails = self.trails.max(other.trails);
+        self.timers = self.timers.max(other.timers);
+    }
+
     /// Whether this fits into the limits.
     pub(crate) fn fit(&self, limits: &EngineLimits) -> Result<(), RegisterError> {
         let tables = [
@@ -138,15 +147,27 @@ impl EngineLimits {
 
     /// Adds room for `count` positions of `legs` legs under a policy.
     pub fn add(&mut self, policy: &Policy, legs: usize, count: usize) {
+        self.add_any([policy], legs, count);
+    }
+
+    /// Adds room for `count` positions of `legs` legs, each of which may go over to any of these
+    /// policies: for the most that they need of each kind.
+    pub fn add_any<'p>(
+        &mut self,
+        policies: impl IntoIterator<Item = &'p Policy>,
+        legs: usize,
+        count: usize,
+    ) {
         let position = blank(legs);
-        // A policy of more rules or parts than there may be is refused with its first position.
-        let wanted: usize =
-            policy.rules.iter().map(|said| rules::parts_of(&said.rule, &position)).sum();
-        let needs = if wanted > TRIGGERS_MAX {
-            Needs::default()
-        } else {
-            Needs::of(&register::triggers(policy, &position, 0), legs)
-        };
+        let mut needs = Needs::default();
+        for policy in policies {
+            // One of more rules or parts than there may be is refused with its first position.
+            let wanted: usize =
+                policy.rules.iter().map(|said| rules::parts_of(&said.rule, &position)).sum();
+            if wanted <= TRIGGERS_MAX {
+                needs.raise(&Needs::of(&register::triggers(policy, &position, 0), legs));
+            }
+        }
         self.positions += count;
         match legs {
             0 | 1 => {}

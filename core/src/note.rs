@@ -5,8 +5,9 @@ use alloc::collections::VecDeque;
 use crate::entry::TaskId;
 use crate::instrument::InstrumentId;
 use crate::intent::{Reason, Urgency};
+use crate::policy::PolicyId;
 use crate::portfolio::PortfolioNote;
-use crate::position::{PositionId, Side};
+use crate::position::{PositionId, RegisterError, Side};
 use crate::task::TaskState;
 use crate::units::Decimal;
 
@@ -60,6 +61,42 @@ pub enum EngineNote {
         position: PositionId,
         /// By both signs of the volumes; else by one of them and the price.
         by_volumes: bool,
+    },
+    /// What is registered under a policy from now on gets another.
+    Committed {
+        /// What registrations name.
+        of: PolicyId,
+        /// What they get.
+        policy: PolicyId,
+    },
+    /// A position is under another policy than before, or than it was registered under.
+    Policy {
+        /// The position.
+        position: PositionId,
+        /// The policy.
+        policy: PolicyId,
+        /// Not yet: when its plan has ended.
+        waits: bool,
+    },
+    /// A policy does not fit a position, which keeps the one that it has.
+    PolicyRefused {
+        /// The position.
+        position: PositionId,
+        /// The policy.
+        policy: PolicyId,
+        /// Why.
+        why: RegisterError,
+    },
+    /// A rule of a position was switched.
+    Rule {
+        /// The position.
+        position: PositionId,
+        /// The policy that it is under.
+        policy: PolicyId,
+        /// Index of the rule in it.
+        rule: u8,
+        /// On or off.
+        on: bool,
     },
 }
 
@@ -210,6 +247,10 @@ impl EngineNote {
             Self::EntryAllowed { .. } | Self::SignalDropped { .. } | Self::Task { .. } => None,
             Self::Portfolio(PortfolioNote::TooOld { position }) => Some(position),
             Self::Portfolio(_) => None,
+            Self::Committed { .. } => None,
+            Self::Policy { position, .. }
+            | Self::PolicyRefused { position, .. }
+            | Self::Rule { position, .. } => Some(position),
         }
     }
 }

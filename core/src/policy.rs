@@ -269,11 +269,13 @@ pub struct RuleSpec {
     pub source: TriggerSource,
     /// The preset that gave its parameters; `None` when they were written out.
     pub preset: Option<Preset>,
+    /// Whether it is watched from the beginning; [`crate::event::Command::Rule`] switches it.
+    pub on: bool,
 }
 
 impl From<Rule> for RuleSpec {
     fn from(rule: Rule) -> Self {
-        Self { rule, source: TriggerSource::Bbo, preset: None }
+        Self { rule, source: TriggerSource::Bbo, preset: None, on: true }
     }
 }
 

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::instrument::{AccountId, InstrumentId};
-use crate::limits::LEGS_MAX;
+use crate::limits::{LEGS_MAX, TRACKS_MAX};
 use crate::policy::PolicyId;
 use crate::units::{Decimal, Nanos, Price, Qty};
 
@@ -161,4 +161,11 @@ pub enum RegisterError {
         /// The bound, in words.
         bound: &'static str,
     },
+}
+
+impl RegisterError {
+    pub(crate) const TRACKS_FULL: Self = Self::Full {
+        what: "distinct (side, step, kind) of trailing rules on one instrument",
+        max: TRACKS_MAX,
+    };
 }

@@ -14,6 +14,7 @@ use crate::per_leg::Spare;
 use crate::policy::{Base, Distance, FeeMode, Policy, Rule, Threshold};
 use crate::position::{PositionSpec, RegisterError};
 use crate::rules;
+use crate::switch::RuleSet;
 use crate::tracked::{Leg, Tracked, exit_fee};
 use crate::trigger::{Role, Stage, Trigger};
 use crate::units::{Decimal, Rate, mul_div_ceil};
@@ -47,20 +48,33 @@ pub(crate) fn fill(
     for (at, instrument) in instruments.iter().enumerate() {
         position.legs[at] = leg(spec, at, instrument, scale)?;
     }
-    (position.policy, position.tag, position.opened) = (spec.policy.0, spec.tag, spec.opened);
+    (position.tag, position.opened) = (spec.tag, spec.opened);
     (position.count, position.scale) = (spec.legs.len() as u8, scale);
+    position.off = RuleSet::off_at_first(policy);
+    suits(books, policy, position)?;
+    position.refresh(policy);
+    Ok(())
+}
+
+/// Checks a policy against itself and a position whose legs are known.
+pub(crate) fn suits(
+    books: &Books,
+    policy: &Policy,
+    position: &Tracked,
+) -> Result<(), RegisterError> {
+    let instrument = books.instrument(position.legs[0].instrument);
+    let instrument = instrument.expect("the legs are known");
     fees(policy, position)?;
     if policy.rules.len() > RULES_MAX {
         return Err(RegisterError::Full { what: "rules of a policy", max: RULES_MAX });
     }
     for (at, said) in policy.rules.iter().enumerate() {
-        check_rule(at, &said.rule, position, instruments[0])?;
+        check_rule(at, &said.rule, position, instrument)?;
     }
     let wanted: usize = policy.rules.iter().map(|said| rules::parts_of(&said.rule, position)).sum();
     if wanted > TRIGGERS_MAX {
         return Err(RegisterError::Full { what: "triggers of a position", max: TRIGGERS_MAX });
     }
-    position.refresh(policy);
     Ok(())
 }
 

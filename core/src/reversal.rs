@@ -118,6 +118,9 @@ impl Engine {
             return Err(SignalRefusal::NoRule);
         }
         let trigger = self.triggers[id];
+        if position.off.has(trigger.rule) {
+            return Err(SignalRefusal::NoRule);
+        }
         let Rule::Reversal { at, base } = rules[usize::from(trigger.rule)].rule else {
             unreachable!("the trigger is of this rule")
         };

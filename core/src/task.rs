@@ -425,7 +425,8 @@ impl Engine {
     /// What the entry would bring if both prices met halfway, fees of entry and exit paid, and what
     /// its policy wants; `None` when that would be enough, or no rule has a target.
     fn shortfall(&self, task: &Task, legs: &[EntryLeg; ENTRY_LEGS_MAX]) -> Option<(i128, i128)> {
-        let rules = &self.policies[usize::from(task.spec.policy.0)].rules;
+        let version = self.in_force(task.spec.policy);
+        let rules = &self.policies[usize::from(version.0)].rules;
         let mut notional = [0; ENTRY_LEGS_MAX];
         let mut fees = 0;
         for (at, leg) in legs.iter().enumerate() {

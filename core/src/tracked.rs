@@ -13,6 +13,7 @@ use crate::net::LegForm;
 use crate::per_leg::PerLeg;
 use crate::policy::{FeeMode, Policy};
 use crate::position::{PositionState, Side};
+use crate::switch::RuleSet;
 use crate::tick::Quote;
 use crate::trigger::TriggerId;
 use crate::units::{Nanos, Price, Qty, Rate, div_ceil, mul_div_ceil, mul_div_floor};
@@ -172,6 +173,10 @@ pub(crate) struct Tracked {
     pub(crate) generation: u32,
     pub(crate) state: PositionState,
     pub(crate) policy: u16,
+    /// The policy that it goes over to when its plan has ended.
+    pub(crate) wanted: Option<u16>,
+    /// Rules that are switched off.
+    pub(crate) off: RuleSet,
     pub(crate) tag: u32,
     pub(crate) opened: Nanos,
     pub(crate) count: u8,
@@ -199,6 +204,8 @@ impl Tracked {
             generation: 0,
             state: PositionState::Open,
             policy: 0,
+            wanted: None,
+            off: RuleSet::default(),
             tag: 0,
             opened: Nanos(0),
             count: 1,

@@ -11,6 +11,7 @@ use reap_core::instrument::{
     VenueId,
 };
 use reap_core::intent::Urgency;
+use reap_core::note::EngineNote;
 use reap_core::order::{OrderChange, OrderEvent};
 use reap_core::policy::{DecayStep, Distance, Policy, PolicyId, Rule, Threshold, Tier};
 use reap_core::portfolio::{Breakers, DrawdownFrom, Partial, PortfolioSettings};
@@ -139,6 +140,14 @@ fn the_engine_does_not_allocate_after_start_up() {
         engine.add_policy(policy_of(legs)).unwrap();
     }
     engine.set_portfolio(portfolio()).unwrap();
+    // The same rules in another order, and one of them another: positions go to and fro.
+    let mut other = Policy::of(rules().into_iter().rev());
+    for said in &mut other.rules {
+        if let Rule::StopLoss { distance, .. } = &mut said.rule {
+            *distance = Rate::from_bps(150);
+        }
+    }
+    engine.add_policy(other).unwrap();
     let mut seed = 5u64;
     let mut random = |bound: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -149,7 +158,8 @@ fn the_engine_does_not_allocate_after_start_up() {
         let count = 1 + (at % 3) as usize;
         let legs = (0..count).map(|nth| leg(at, nth as u16, sides[nth]));
         let policy = PolicyId(count as u16 - 1);
-        let spec = PositionSpec { policy, opened: now, tag: 1, legs: legs.collect() };
+        let tag = 1 + (at % 2) as u32;
+        let spec = PositionSpec { policy, opened: now, tag, legs: legs.collect() };
         engine.register(now, &spec).map(|id| (id, count))
     };
     let mut exits = Vec::with_capacity(400);
@@ -158,6 +168,7 @@ fn the_engine_does_not_allocate_after_start_up() {
         open(&mut engine, now, at).unwrap();
     }
     let (mut intents, mut together, mut opened) = (0u64, 0u64, 300);
+    let (mut moved, mut refused) = (0u64, 0u64);
     let mut mids = [100_000i64; 3];
     let counted = allocation_counter::measure(|| {
         for step in 1..400_000u64 {
@@ -171,7 +182,8 @@ fn the_engine_does_not_allocate_after_start_up() {
                 reset: random(5_000) == 0,
             };
             let instrument = InstrumentId(at as u16);
-            let event = match random(2_000) {
+            let kind = random(2_000);
+            let event = match kind {
                 0 => Event::Source(stamp.source, SourceChange::Connected),
                 1 => Event::Tick(Tick::refused(instrument, stamp, Refusal::Crossed)),
                 2 => Event::Command(Command::Close {
@@ -192,9 +204,19 @@ fn the_engine_does_not_allocate_after_start_up() {
                     let bought = (now.0 >> 37).is_multiple_of(3);
                     Event::Tick(Tick::trade(instrument, stamp, price, qty, bought, now))
                 }
-                kind => {
+                300..302 => Event::Command(Command::Policy {
+                    which: Which::Tag(1 + random(2) as u32),
+                    policy: PolicyId([0, 3][random(2) as usize]),
+                }),
+                302..306 => Event::Command(Command::Rule {
+                    which: Which::Tag(1),
+                    policy: PolicyId(random(4) as u16),
+                    rule: random(8) as u8,
+                    on: kind > 302,
+                }),
+                _ => {
                     mids[at] = (mids[at] + random(61) as i64 - 30).clamp(98_000, 102_000);
-                    let jump = if kind < 12 { 9_000 } else { 0 };
+                    let jump = if kind < 20 { 9_000 } else { 0 };
                     let quote = Quote::new(mids[at] + jump, mids[at] + jump + 1, 5, 5).unwrap();
                     Event::Tick(Tick::quote(instrument, stamp, quote))
                 }
@@ -206,7 +228,10 @@ fn the_engine_does_not_allocate_after_start_up() {
                 together += u64::from(intent.rule >= RULE_MAX_AGE && intent.rule < RULE_OPERATOR);
                 exits.push(intent.position);
             }
-            while engine.poll_note().is_some() {}
+            while let Some(note) = engine.poll_note() {
+                moved += u64::from(matches!(note, EngineNote::Policy { waits: false, .. }));
+                refused += u64::from(matches!(note, EngineNote::PolicyRefused { .. }));
+            }
             for &position in &exits {
                 let outcome = [Outcome::Missed, Outcome::Done, Outcome::Closed, Outcome::Dust]
                     [random(4) as usize];
@@ -230,8 +255,10 @@ fn the_engine_does_not_allocate_after_start_up() {
         }
     });
     assert_eq!(counted.count_total, 0, "after {intents} intents");
-    assert!(intents > 700 && opened > 400, "{intents} intents, {opened} positions");
+    assert!(intents > 400 && opened > 400, "{intents} intents, {opened} positions");
     assert!(together > 100, "{together} of rules over all positions");
+    // What suits one leg alone is refused to several: that allocates nothing either.
+    assert!(moved > 700 && refused < 100, "{moved} switched, {refused} refused");
 }
 
 struct Table<'e>(&'e Engine);

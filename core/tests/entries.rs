@@ -282,6 +282,21 @@ fn an_entry_that_cannot_reach_its_target_is_refused_where_it_shall_be() {
     assert_eq!(desk.entries.len(), 1);
 }
 
+/// What convergence must reach is said by the version of the policy that the position would get.
+#[test]
+fn a_target_is_that_of_the_version_in_force() {
+    let spec = instrument(1, 1);
+    let refuse = TaskSpec { unreachable: Unreachable::Refuse, ..task(50_000) };
+    let mut desk = Desk::new([spec, spec], basis(58), &[refuse]);
+    let version = desk.engine.add_policy(Policy::of([])).unwrap();
+    desk.quote(0, 4_999_999, 5_000_000);
+    desk.quote(1, 4_975_000, 4_975_001);
+    assert!(desk.entries.is_empty());
+    desk.event(&Event::Command(Command::Commit { of: PolicyId(0), policy: version }));
+    desk.quote(1, 4_975_001, 4_975_002);
+    assert_eq!(desk.entries.len(), 1, "without a target any convergence is enough");
+}
+
 /// The cost is compared as SPEC §5 writes it, with fractions.
 #[test]
 fn an_entry_is_allowed_exactly_where_its_cost_is() {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use reference::duel;
+use reference::switching::Switched;
 
 /// Events of one world: short, so that marks, ids and slots start afresh often.
 const WORLD: u64 = 2000;
@@ -30,11 +31,13 @@ fn engine_decides_as_the_formulas_say() {
     let mut compared = 0;
     let mut refused = 0;
     let mut tallies = [const { BTreeMap::new() }; 4];
+    let mut switched = Switched::default();
     for seed in first..first + worlds {
         match duel::run(seed, WORLD.min(events)) {
             Ok(duel) => {
                 compared += duel.compared;
                 refused += duel.refused;
+                switched.add(&duel.reference.switched);
                 let tally = duel.reference.tally;
                 let parts = [tally.fired, tally.boundary, tally.several, tally.lost];
                 for (sum, part) in tallies.iter_mut().zip(parts) {
@@ -58,11 +61,15 @@ fn engine_decides_as_the_formulas_say() {
             boundary[name], several[name]
         );
     }
-    println!("lost: {lost:?}");
+    println!("lost: {lost:?}\n{switched:?}");
     if events >= 1_000_000 {
         for why in ["lower_urgency", "later_in_order", "later_rule", "covered"] {
             assert!(lost[why] > 500, "{why} hardly happened");
         }
+        let Switched { moved, late, kept, refused: unsuited, off, on, committed } = switched;
+        let fewest = [moved, late, kept, off, on, committed].into_iter().min();
+        assert!(fewest > Some(50), "little was switched");
+        assert!(unsuited * 3 < moved, "policies are refused too often");
         let rules = [
             "take_profit",
             "basis",

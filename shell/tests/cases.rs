@@ -38,6 +38,11 @@ fn exits_by_signals_are_explained_in_words() {
     check_explained("cases/signals.txt");
 }
 
+#[test]
+fn policies_and_rules_are_switched_while_positions_are_held() {
+    check_explained("cases/switch.txt");
+}
+
 fn check_explained(name: &str) {
     check_cases(name, |case| {
         let told = |more: &[&str]| {

@@ -239,7 +239,7 @@ impl Engine {
     /// their own.
     pub(crate) fn portfolio_has_room(&self, policy: PolicyId, legs: &[EntryLeg]) -> bool {
         let Some(settings) = &self.portfolio.settings else { return true };
-        let policy = &self.policies[usize::from(policy.0)];
+        let policy = &self.policies[usize::from(self.in_force(policy).0)];
         legs.iter().all(|leg| {
             let instrument = self.books.instrument(leg.instrument).expect("the task knew it");
             let of = (leg.side, leg.qty, leg.limit);

@@ -35,8 +35,10 @@ pub(crate) struct Duel {
     sides: BTreeMap<PositionId, Vec<Side>>,
     /// The last intent of each position.
     last: BTreeMap<PositionId, u64>,
-    /// What the engine said since somebody looked.
+    /// What the engine has said since somebody looked.
     pub(crate) notes: Vec<EngineNote>,
+    /// What it has said of this event.
+    heard: Vec<EngineNote>,
     pub(crate) compared: u64,
     pub(crate) refused: u64,
     /// What was said of signals: a case shows it.
@@ -68,7 +70,7 @@ impl Duel {
             reference.set_portfolio(portfolio.clone());
         }
         let (sides, last) = (BTreeMap::new(), BTreeMap::new());
-        let (notes, said) = (Vec::new(), Vec::new());
+        let (notes, said, heard) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             engine,
             reference,
@@ -78,6 +80,7 @@ impl Duel {
             sides,
             last,
             notes,
+            heard,
             compared: 0,
             refused: 0,
             said,
@@ -104,8 +107,20 @@ impl Duel {
         self.now = now;
         self.engine.on_event(now, event);
         self.follower.on_event(now, event);
+        self.reference.refused.clear();
+        self.hear();
         let expected = self.reference.on_event(now, event);
         self.compare(expected)
+    }
+
+    /// Whether a policy fits a position is the engine's to say, as it is of a registration.
+    fn hear(&mut self) {
+        while let Some(note) = self.engine.poll_note() {
+            if let EngineNote::PolicyRefused { position, .. } = note {
+                self.reference.refused.push(position);
+            }
+            self.heard.push(note);
+        }
     }
 
     /// Registers with both. `None` when the engine refuses: nothing is registered then.
@@ -152,6 +167,13 @@ impl Duel {
         }
         self.check_said(&intents)?;
         for (id, state) in self.reference.positions() {
+            if self.reference.is_live(id) {
+                let (engine, plain) = (self.engine.policy_of(id), self.reference.policy_of(id));
+                if engine != Some(plain) {
+                    let what = format!("policy: engine {engine:?}, reference {plain:?}");
+                    return Err(self.mismatch(what, Some(id)));
+                }
+            }
             let engine = self.engine.state(id);
             // A closed position's slot may be another's by now.
             if engine != Some(state) && (engine.is_some() || self.reference.is_live(id)) {
@@ -191,7 +213,8 @@ impl Duel {
     fn check_said(&mut self, intents: &[Intent]) -> Result<(), Mismatch> {
         self.last.extend(intents.iter().map(|intent| (intent.position, intent.seq)));
         let (mut lost, mut of_signals) = (Vec::new(), Vec::new());
-        while let Some(note) = self.engine.poll_note() {
+        self.hear();
+        for note in std::mem::take(&mut self.heard) {
             let of = match note {
                 EngineNote::Overruled(of) => of,
                 EngineNote::SignalRefused { .. }
@@ -356,6 +379,7 @@ fn step(duel: &mut Duel, market: &mut Market, steps: &mut Vec<Step>) -> Result<(
         Action::Event(event) => duel.event(now, event)?,
     };
     market.on_decisions(&decisions);
+    market.on_policies(|id| duel.reference.policy_of(id));
     Ok(())
 }
 
@@ -398,6 +422,8 @@ fn renamed(event: &Event, ids: &BTreeMap<PositionId, PositionId>) -> Option<Even
         )
         | Event::Command(
             Command::Close { which: Which::Position(position), .. }
+            | Command::Policy { which: Which::Position(position), .. }
+            | Command::Rule { which: Which::Position(position), .. }
             | Command::Amounts { position, .. },
         ) => *position = *ids.get(position)?,
         _ => {}
@@ -445,6 +471,9 @@ pub(crate) fn shrink(parted: Parted) -> String {
         if let Action::Register(spec) = action {
             let policy = &world.policies[usize::from(spec.policy.0)];
             let _ = writeln!(text, "{} {id:?} {spec:?}\n    {policy:?}", now.0);
+        } else if let Action::Event(Event::Command(Command::Policy { policy, .. })) = action {
+            let said = &world.policies[usize::from(policy.0)];
+            let _ = writeln!(text, "{} {action:?}\n    {said:?}", now.0);
         } else {
             let _ = writeln!(text, "{} {action:?}", now.0);
         }

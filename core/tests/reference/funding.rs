@@ -132,6 +132,9 @@ impl Life {
             return;
         }
         for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&mut self.rules) {
+            if state.off {
+                continue;
+            }
             if let Rule::FundingFlip { threshold, base, .. } = *rule {
                 let value = fundings.against(&self.legs, threshold, base, gates);
                 state.funding.take(settled, value);

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use reap_core::event::Outcome;
 use reap_core::instrument::InstrumentId;
 use reap_core::intent::{Reason, Urgency};
-use reap_core::policy::{Policy, Rule, RuleSpec};
+use reap_core::policy::{Policy, PolicyId, Rule, RuleSpec};
 use reap_core::position::{PositionSpec, PositionState, Side};
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
@@ -59,6 +59,31 @@ pub(super) struct RuleState {
     pub(super) funding: Samples,
     /// Of a dump against the position, by volumes.
     pub(super) signs: Signs,
+    /// Switched off: it sees nothing.
+    pub(super) off: bool,
+}
+
+impl RuleState {
+    /// A rule's state at its beginning.
+    pub(super) fn new(said: &RuleSpec, legs: &[Leg]) -> Self {
+        let start = if legs.len() == 1 { legs[0].entry() } else { Exact::int(1) };
+        let rule = &said.rule;
+        let numbers: Vec<u8> = match rule {
+            Rule::Tiers { tiers, .. } => (0..tiers.len() as u8).collect(),
+            Rule::TrailingStop { .. } => vec![PART_STOP],
+            Rule::Dump { .. } => vec![0, PART_STOP],
+            Rule::TrailingProfit { .. } => vec![PART_STOP, PART_FLOOR],
+            Rule::BreakEven { .. } | Rule::ProfitErosion { .. } => vec![PART_STOP],
+            _ => vec![0],
+        };
+        let mark = match rule {
+            Rule::TrailingStop { activation: None, .. } | Rule::Dump { .. } => Some(start),
+            _ => None,
+        };
+        let parts = numbers.into_iter().map(|n| (n, Part::Armed)).collect();
+        let (funding, signs) = (Samples::default(), Signs::default());
+        Self { parts, mark, funding, signs, off: !said.on }
+    }
 }
 
 /// What a plan wants.
@@ -80,37 +105,20 @@ pub(crate) struct Life {
     pub(crate) legs: Vec<Leg>,
     pub(crate) state: PositionState,
     pub(crate) plan: Option<Plan>,
+    /// The policy that it goes over to at the end of the plan, unless the engine refuses it.
+    pub(super) wanted: Option<(PolicyId, Policy)>,
     pub(super) rules: Vec<RuleState>,
     /// A quote was accepted while Open that the marks have not seen.
     marks_due: bool,
-    misses: u32,
-    hedge: Hedge,
+    pub(super) misses: u32,
+    pub(super) hedge: Hedge,
     /// What leg_lost and imbalance would keep, by rule.
-    remedies: Vec<Vec<Qty>>,
+    pub(super) remedies: Vec<Vec<Qty>>,
 }
 
 impl Life {
     pub(crate) fn new(spec: PositionSpec, policy: Policy, legs: Vec<Leg>) -> Self {
-        let start = if legs.len() == 1 { legs[0].entry() } else { Exact::int(1) };
-        let state = |rule: &Rule| {
-            let numbers: Vec<u8> = match rule {
-                Rule::Tiers { tiers, .. } => (0..tiers.len() as u8).collect(),
-                Rule::TrailingStop { .. } => vec![PART_STOP],
-                Rule::Dump { .. } => vec![0, PART_STOP],
-                Rule::TrailingProfit { .. } => vec![PART_STOP, PART_FLOOR],
-                Rule::BreakEven { .. } | Rule::ProfitErosion { .. } => vec![PART_STOP],
-                _ => vec![0],
-            };
-            let mark = match rule {
-                Rule::TrailingStop { activation: None, .. } | Rule::Dump { .. } => {
-                    Some(start.clone())
-                }
-                _ => None,
-            };
-            let parts = numbers.into_iter().map(|n| (n, Part::Armed)).collect();
-            RuleState { parts, mark, funding: Samples::default(), signs: Signs::default() }
-        };
-        let rules = policy.rules.iter().map(|said| state(&said.rule)).collect();
+        let rules = policy.rules.iter().map(|said| RuleState::new(said, &legs)).collect();
         let hedged: Vec<_> = legs.iter().map(|leg| (leg.spec, leg.instrument)).collect();
         let mut life = Self {
             hedge: Hedge::new(&hedged),
@@ -120,6 +128,7 @@ impl Life {
             legs,
             state: PositionState::Open,
             plan: None,
+            wanted: None,
             rules,
             marks_due: false,
             misses: 0,
@@ -249,7 +258,7 @@ impl Life {
         let mut firings = Vec::new();
         let (mut lost_told, mut off_told) = (false, false);
         for rule in 0..self.rules.len() {
-            if self.rules[rule].parts[0].1 != Part::Armed {
+            if self.rules[rule].off || self.rules[rule].parts[0].1 != Part::Armed {
                 continue;
             }
             match self.policy.rules[rule].rule {
@@ -321,6 +330,7 @@ impl Life {
             for &(_, part) in &state.parts {
                 match part {
                     Part::Fired { rearm: Some(at) } => times.push(at),
+                    _ if state.off => {}
                     Part::Armed if !self.is_settled() => times.extend(self.due(rule, now)),
                     _ => {}
                 }
@@ -356,6 +366,9 @@ impl Life {
         }
         let mut fired = Vec::new();
         for rule in 0..self.rules.len() {
+            if self.rules[rule].off {
+                continue;
+            }
             for part in 0..self.rules[rule].parts.len() {
                 let (number, state) = self.rules[rule].parts[part];
                 if state != Part::Armed {
@@ -425,7 +438,7 @@ impl Life {
         }
     }
 
-    fn settle_tiers(&mut self) {
+    pub(super) fn settle_tiers(&mut self) {
         for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&mut self.rules) {
             let Rule::Tiers { tiers, .. } = rule else { continue };
             for (tier, (_, part)) in tiers.iter().zip(&mut state.parts) {
@@ -447,6 +460,9 @@ impl Life {
         let due = std::mem::take(&mut self.marks_due);
         let moves_mark = if self.legs.len() == 1 { due } else { may };
         for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&mut self.rules) {
+            if state.off {
+                continue;
+            }
             let (activation, step, base) = match rule {
                 Rule::TrailingStop { activation, base, .. } => (*activation, Rate::ZERO, *base),
                 Rule::Dump { .. } => (None, Rate::ZERO, None),

@@ -4,7 +4,7 @@
 use reap_core::event::{Command, Event, Report, SourceChange, Which};
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::intent::Urgency;
-use reap_core::policy::Rule;
+use reap_core::policy::{PolicyId, Rule};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Nanos, Price};
@@ -203,6 +203,7 @@ impl Market {
                 let unit = self.world.unit();
                 Event::Command(portfolio_world::command(&mut self.rng, unit))
             }
+            123..=132 => self.switch(),
             _ => self.quote(),
         }
     }
@@ -311,6 +312,37 @@ impl Market {
         let position = holding.id;
         let (fees_paid, funding) = self.world.amounts(&mut self.rng, spec.instrument, entry, qty);
         Event::Command(Command::Amounts { position, leg: leg as u8, fees_paid, funding })
+    }
+
+    /// A position goes over to another policy, a rule is switched, a version is committed.
+    fn switch(&mut self) -> Event {
+        let one = self.rng.next() as usize % self.holdings.len();
+        let (id, own) = (self.holdings[one].id, self.holdings[one].spec.policy);
+        let which = match self.rng.within(0, 9) {
+            0 => Which::Venue(VenueId(self.rng.within(0, 2) as u8)),
+            1 => Which::Tag(self.rng.within(1, 3) as u32),
+            2 => Which::All,
+            _ => Which::Position(id),
+        };
+        let like = self.world.policies_like(own);
+        let policy = self.rng.pick(&like);
+        let rules = self.world.policies[usize::from(own.0)].rules.len() as i64;
+        Event::Command(match self.rng.within(0, 7) {
+            0 => Command::Commit { of: own, policy },
+            1..=4 => Command::Policy { which, policy },
+            _ => {
+                let rule = self.rng.within(0, rules - 1) as u8;
+                let on = self.rng.one_in(2);
+                Command::Rule { which, policy: own, rule, on }
+            }
+        })
+    }
+
+    /// Which policies the positions are under by now.
+    pub(crate) fn on_policies(&mut self, policy_of: impl Fn(PositionId) -> PolicyId) {
+        for holding in &mut self.holdings {
+            holding.spec.policy = policy_of(holding.id);
+        }
     }
 
     fn mute(&mut self) -> Event {
@@ -566,6 +598,8 @@ pub(crate) fn position_of(event: &Event) -> Option<PositionId> {
         )
         | Event::Command(
             Command::Close { which: Which::Position(position), .. }
+            | Command::Policy { which: Which::Position(position), .. }
+            | Command::Rule { which: Which::Position(position), .. }
             | Command::Amounts { position, .. },
         ) => Some(position),
         _ => None,

@@ -16,6 +16,7 @@ pub(crate) mod hedge;
 pub(crate) mod life;
 pub(crate) mod market;
 pub(crate) mod player;
+mod policy_line;
 pub(crate) mod portfolio;
 mod portfolio_line;
 mod portfolio_world;
@@ -24,6 +25,7 @@ pub(crate) mod rules;
 pub(crate) mod scenario;
 mod session;
 pub(crate) mod signals;
+pub(crate) mod switching;
 pub(crate) mod target;
 pub(crate) mod world;
 
@@ -47,6 +49,7 @@ use gates::Gates;
 use life::{Firing, Life, Plan};
 use portfolio::Portfolio;
 use signals::Signals;
+use switching::Switched;
 
 /// The rule's index of an operator's close.
 const OPERATOR: u8 = 255;
@@ -126,6 +129,11 @@ pub(crate) struct Reference {
     fundings: Fundings,
     tapes: Tapes,
     policies: Vec<Policy>,
+    /// What registrations under a policy get.
+    committed: BTreeMap<PolicyId, PolicyId>,
+    /// Positions of which the engine has just refused a policy.
+    pub(crate) refused: Vec<PositionId>,
+    pub(crate) switched: Switched,
     lives: BTreeMap<PositionId, Life>,
     portfolio: Option<Portfolio>,
     signals: Signals,
@@ -145,6 +153,9 @@ impl Reference {
             fundings: Fundings::new(instruments.len()),
             tapes: Tapes::new(instruments),
             policies: Vec::new(),
+            committed: BTreeMap::new(),
+            refused: Vec::new(),
+            switched: Switched::default(),
             lives: BTreeMap::new(),
             portfolio: None,
             signals: Signals::default(),
@@ -192,8 +203,10 @@ impl Reference {
             Leg::new(*leg, *instrument, leg.qty.raw())
         };
         let legs = spec.legs.iter().map(leg).collect();
+        let mut spec = spec.clone();
+        spec.policy = self.in_force(spec.policy);
         let policy = self.policies[usize::from(spec.policy.0)].clone();
-        self.lives.insert(id, Life::new(spec.clone(), policy, legs));
+        self.lives.insert(id, Life::new(spec, policy, legs));
         if let Some(portfolio) = &mut self.portfolio {
             portfolio.on_registered(now, id, &self.lives[&id], &self.gates);
         }
@@ -242,6 +255,11 @@ impl Reference {
 
     pub(crate) fn story(&self, id: PositionId) -> String {
         self.lives.get(&id).map_or_else(String::new, Life::story)
+    }
+
+    /// The policy that a position is under.
+    pub(crate) fn policy_of(&self, id: PositionId) -> PolicyId {
+        self.lives[&id].spec.policy
     }
 
     pub(crate) fn is_live(&self, id: PositionId) -> bool {
@@ -319,6 +337,9 @@ impl Reference {
             // What a timer of this moment fired of it is of no use any more.
             self.signals_may_enter();
         }
+        if let Report::PlanEnded { position, .. } = *report {
+            self.take_wanted(position);
+        }
     }
 
     fn on_command(&mut self, now: Nanos, command: &Command, fired: &mut Vec<(PositionId, Firing)>) {
@@ -350,6 +371,9 @@ impl Reference {
             Command::ConfirmJump(instrument) => self.gates.confirm(now, instrument),
             Command::Signal { instrument, side } => {
                 self.on_signal(now, instrument, side, fired);
+            }
+            Command::Commit { .. } | Command::Policy { .. } | Command::Rule { .. } => {
+                self.on_switch(command);
             }
             Command::SetState(_)
             | Command::Reset(_)

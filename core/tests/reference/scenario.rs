@@ -15,6 +15,8 @@
 //! | `portfolio profit=1.1 loss=-10 …` | rules over all positions, see `portfolio_line` |
 //! | `set reducing`, `reset loss`, `equity 9000`, `transfer -100` | the operator, for all positions |
 //! | `total`, `notes` | prints total net and what may be done; what the engine said |
+//! | `switch p Q`, `switch all Q`, `commit P Q` | policies; P is what is registered, Q what it gets |
+//! | `rule p P 0 off`, `rule all P 0 on` | rules; one that a policy writes as `off stop_loss 2%` begins so |
 //! | `wait 60s` | time passes, timers run |
 //! | `repeat 100` … `end` | the lines between, so often |
 //! | `state p` | prints where the position stands |
@@ -32,14 +34,13 @@ use reap_core::instrument::{
 };
 use reap_core::intent::Urgency;
 use reap_core::note::EngineNote;
-use reap_core::policy::{
-    Base, DecayStep, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, Threshold, Tier,
-};
+use reap_core::policy::PolicyId;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 use super::duel::{Duel, Mismatch};
+use super::policy_line;
 use super::portfolio_line;
 use super::world::World;
 use super::{Decision, Loser};
@@ -109,7 +110,7 @@ impl Scenario {
                 "portfolio" => portfolio = Some(portfolio_line::settings(rest)),
                 "instrument" => instruments.push(instrument(rest, &instruments)),
                 "policy" => {
-                    let (name, policy) = policy(rest);
+                    let (name, policy) = policy_line::policy(rest);
                     names.push(name);
                     policies.push(policy);
                 }
@@ -229,9 +230,8 @@ impl Scenario {
     fn open(&mut self, line: &str, rest: &str) -> Vec<Decision> {
         let (head, legs) = rest.split_once(':').expect("a colon before the legs");
         let (name, policy) = head.split_once(' ').expect("a name and a policy");
-        let policy = self.policies.iter().position(|known| known == policy).expect("a policy");
         let spec = PositionSpec {
-            policy: PolicyId(policy as u16),
+            policy: self.policy(policy),
             opened: self.now,
             tag: 0,
             legs: legs.split(';').map(|leg| self.leg(leg)).collect(),
@@ -340,10 +340,7 @@ impl Scenario {
                 Event::Report(Report::PlanEnded { position, intent: u64::MAX, outcome })
             }
             "close" => Event::Command(Command::Close {
-                which: match words[0] {
-                    "all" => Which::All,
-                    name => Which::Position(self.positions[name].0),
-                },
+                which: self.which(words[0]),
                 urgency: urgency(words[1]),
             }),
             "amounts" => Event::Command(Command::Amounts {
@@ -355,9 +352,35 @@ impl Scenario {
             "set" | "reset" | "equity" | "transfer" => {
                 Event::Command(portfolio_line::command(word, rest))
             }
+            "switch" => {
+                let policy = self.policy(words[1]);
+                Event::Command(Command::Policy { which: self.which(words[0]), policy })
+            }
+            "commit" => {
+                let (of, policy) = (self.policy(words[0]), self.policy(words[1]));
+                Event::Command(Command::Commit { of, policy })
+            }
+            "rule" => Event::Command(Command::Rule {
+                which: self.which(words[0]),
+                policy: self.policy(words[1]),
+                rule: words[2].parse().expect("the index of a rule"),
+                on: words[3] == "on",
+            }),
             "confirm" => Event::Command(Command::ConfirmJump(self.instrument(words[0]))),
             _ => panic!("{word}: no such line"),
         }
+    }
+
+    fn which(&self, word: &str) -> Which {
+        match word {
+            "all" => Which::All,
+            name => Which::Position(self.positions[name].0),
+        }
+    }
+
+    fn policy(&self, name: &str) -> PolicyId {
+        let at = self.policies.iter().position(|known| known == name);
+        PolicyId(at.unwrap_or_else(|| panic!("{name}: no such policy")) as u16)
     }
 
     fn quote(&mut self, words: &[&str]) -> Event {
@@ -504,124 +527,4 @@ fn instrument(
         }
     }
     (name.to_owned(), spec, source)
-}
-
-/// `P fees=gross buffer=1.1 reserve=0.01%: rule; rule`
-fn policy(text: &str) -> (String, Policy) {
-    let (head, rules) = text.split_once(':').expect("a colon before the rules");
-    let mut words = head.split_whitespace();
-    let name = words.next().expect("a name").to_owned();
-    let mut policy = Policy::of(rules.split(';').map(rule));
-    for setting in words {
-        match setting.split_once('=').expect("key=value") {
-            ("fees", "gross") => policy.fees = FeeMode::Gross,
-            ("fees", "entry_only") => policy.fees = FeeMode::EntryOnly,
-            ("fees", _) => policy.fees = FeeMode::Net,
-            ("buffer", value) => {
-                let ppb = decimal(value).at_scale(9).expect("parts per billion");
-                policy.fee_buffer_ppb = ppb as u32;
-            }
-            ("reserve", value) => policy.slippage_reserve = rate(value),
-            (key, _) => panic!("{key}: no such setting"),
-        }
-    }
-    (name, policy)
-}
-
-fn rule(text: &str) -> Rule {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let base = |at: usize| {
-        let word = words.get(at).filter(|word| !word.contains(':'));
-        word.map(|word| base(word))
-    };
-    let threshold = || match words[1].ends_with('%') {
-        true => Threshold::Rate { rate: rate(words[1]), base: base(2) },
-        false => Threshold::Amount(decimal(words[1])),
-    };
-    match words[0] {
-        "take_profit" => Rule::TakeProfit { threshold: threshold() },
-        "decay" => Rule::Decay {
-            threshold: threshold(),
-            steps: words.iter().filter_map(|word| word.split_once(':')).map(decay_step).collect(),
-        },
-        "break_even" => Rule::BreakEven { activation: rate(words[1]), offset: rate(words[2]) },
-        "profit_erosion" => {
-            let fraction = rate(words[2]);
-            let minimum = match words[1].ends_with('%') {
-                true => Threshold::Rate { rate: rate(words[1]), base: base(3) },
-                false => Threshold::Amount(decimal(words[1])),
-            };
-            Rule::ProfitErosion { minimum, fraction }
-        }
-        "basis" => Rule::Basis { threshold: threshold() },
-        "tiers" => {
-            let tier = |word: &&str| {
-                let (at, share) = word.split_once(':').expect("threshold:share");
-                Tier { at: rate(at), share: rate(share) }
-            };
-            Rule::Tiers { base: None, tiers: words[1..].iter().map(tier).collect() }
-        }
-        "stop_loss" => Rule::StopLoss { distance: rate(words[1]), base: base(2) },
-        "trailing_stop" => {
-            let after = words.iter().position(|&word| word == "after");
-            let distance = match words.get(2) {
-                Some(&"ticks") => Distance::Ticks(words[1].parse().expect("ticks")),
-                Some(&"price") => Distance::Price(decimal(words[1])),
-                _ => Distance::Rate(rate(words[1])),
-            };
-            let activation = after.map(|at| rate(words[at + 1]));
-            Rule::TrailingStop { distance, activation, base: None }
-        }
-        "trailing_profit" => Rule::TrailingProfit {
-            activation: rate(words[1]),
-            distance: rate(words[2]),
-            floor: rate(words[3]),
-            step: rate(words[4]),
-            base: base(5),
-        },
-        "leg_lost" => Rule::LegLost {
-            reads: words[1].parse().expect("a number of reads"),
-            then: remedy(words[2]),
-        },
-        "imbalance" => {
-            Rule::Imbalance { share: rate(words[1]), hold: span(words[2]), then: remedy(words[3]) }
-        }
-        "reversal" => Rule::Reversal { at: rate(words[1]), base: base(2) },
-        "deadline" => Rule::Deadline {
-            max_age: Some(span(words[1])),
-            at: None,
-            session_close: None,
-            close_before: Nanos(0),
-        },
-        "dump" => Rule::Dump { min_volume: decimal(words[1]), drop: rate(words[2]) },
-        "funding_flip" => Rule::FundingFlip {
-            threshold: rate(words[1]),
-            samples: words[2].parse().expect("a number of settlements"),
-            base: base(3),
-        },
-        other => panic!("{other}: no such rule"),
-    }
-}
-
-/// `1h:0.3%`
-fn decay_step((age, at): (&str, &str)) -> DecayStep {
-    let threshold = match at.ends_with('%') {
-        true => Threshold::Rate { rate: rate(at), base: None },
-        false => Threshold::Amount(decimal(at)),
-    };
-    DecayStep { age: span(age), threshold }
-}
-
-fn remedy(word: &str) -> Remedy {
-    if word == "repair" { Remedy::Repair } else { Remedy::Close }
-}
-
-fn base(word: &str) -> Base {
-    match word {
-        "entry" => Base::Entry,
-        "max_leg" => Base::MaxLeg,
-        "gross" => Base::Gross,
-        "margin" => Base::Margin,
-        amount => Base::Amount(decimal(amount)),
-    }
 }

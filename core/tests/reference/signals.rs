@@ -131,6 +131,9 @@ fn reverses(life: &Life, market: Option<&Market>) -> Result<(usize, bool), Signa
         _ => None,
     });
     let (rule, rate, base) = found.min_by_key(|(at, ..)| *at).ok_or(SignalRefusal::NoRule)?;
+    if life.rules[rule].off {
+        return Err(SignalRefusal::NoRule);
+    }
     let market = market.filter(|market| market.usable && market.in_step);
     let net = &market.ok_or(SignalRefusal::NoPrice)?.net;
     let beyond = formulas::profit_rate(net, &life.legs, rate, base);

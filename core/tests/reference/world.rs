@@ -4,7 +4,9 @@ use reap_core::event::GateSettings;
 use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, VenueId,
 };
-use reap_core::policy::{Base, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, Threshold, Tier};
+use reap_core::policy::{
+    Base, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, RuleSpec, Threshold, Tier,
+};
 use reap_core::portfolio::PortfolioSettings;
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
@@ -101,7 +103,18 @@ impl World {
         };
         for index in 0..12 {
             let legs = [1, 1, 1, 2, 2, 3, 4][index % 7].min(count);
-            let policy = world.policy(rng, legs, start);
+            let mut policy = world.policy(rng, legs, start);
+            // Half of what may be gone over to has rules in common with another.
+            let like = world.policy_legs.iter().rposition(|&others| others == legs);
+            if let Some(like) = like.filter(|_| rng.one_in(2)) {
+                let rules: Vec<RuleSpec> = world.policies[like].rules.clone();
+                let at = rng.within(0, 1) as usize;
+                let kept = rules.into_iter().filter(|_| !rng.one_in(4));
+                policy.rules.splice(at..at, kept);
+            }
+            for said in &mut policy.rules {
+                said.on &= !rng.one_in(16);
+            }
             world.policies.push(policy);
             world.policy_legs.push(legs);
         }
@@ -109,6 +122,13 @@ impl World {
             world.portfolio = Some(portfolio_world::settings(rng, start, world.unit()));
         }
         world
+    }
+
+    /// The policies for as many legs, itself among them.
+    pub(crate) fn policies_like(&self, own: PolicyId) -> Vec<PolicyId> {
+        let legs = self.policy_legs[usize::from(own.0)];
+        let all = 0..self.policies.len() as u16;
+        all.filter(|&at| self.policy_legs[usize::from(at)] == legs).map(PolicyId).collect()
     }
 
     /// A world that a golden case states.

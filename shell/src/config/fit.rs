@@ -41,23 +41,43 @@ pub(super) fn fits(
             fine = false;
         }
     }
+    let weighs = !fine || weights_fit(values, legs, &instruments);
+    let suits = suits(table, None, legs, policy, known);
+    fine && weighs && suits
+}
+
+/// Reports everything in which a policy contradicts the legs of a position or task, which is named
+/// where the table is not its own.
+pub(super) fn suits(
+    table: &Table<'_>,
+    whose: Option<&str>,
+    legs: &[LegConfig],
+    policy: &NamedPolicy,
+    known: &Known<'_>,
+) -> bool {
+    let instruments: Option<Vec<&NamedInstrument>> =
+        legs.iter().map(|leg| known.instruments.get(usize::from(leg.instrument.0))).collect();
+    let Some(instruments) = instruments else { return false };
+    let currency = instruments[0].spec().currency;
+    let name = |currency: reap_core::instrument::CurrencyId| {
+        known.currencies[usize::from(currency.0)].as_str()
+    };
+    let of = whose.map_or(String::new(), |whose| format!("{whose}: "));
+    let mut fine = true;
     if let Some(amounts) = policy.currency
         && amounts != currency
     {
         let (amounts, legs) = (name(amounts), name(currency));
         let what = format!(
-            "its legs are quoted in {legs}, policy {} has amounts in {amounts}",
+            "{of}its legs are quoted in {legs}, policy {} has amounts in {amounts}",
             policy.name
         );
         table.problem(what, format!("give it a policy with amounts in {legs}"));
         fine = false;
     }
-    if fine {
-        fine = weights_fit(values, legs, &instruments);
-    }
     for said in &policy.policy.rules {
         if let Some((what, remedy)) = misfit(&said.rule, legs, &instruments) {
-            table.problem(format!("policy {}: {what}", policy.name), remedy);
+            table.problem(format!("{of}policy {}: {what}", policy.name), remedy);
             fine = false;
         }
     }

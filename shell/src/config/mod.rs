@@ -23,6 +23,7 @@ mod run;
 mod setup;
 mod simulation;
 pub mod summary;
+mod switch;
 mod task;
 mod task_words;
 mod time;
@@ -38,6 +39,7 @@ use std::path::Path;
 use reap_core::event::GateSettings;
 use reap_core::instrument::VenueId;
 use reap_core::limits::{INSTRUMENTS_MAX, POLICIES_MAX, POSITIONS_MAX};
+use reap_core::policy::PolicyId;
 use reap_core::portfolio::PortfolioSettings;
 use toml::de::DeTable;
 
@@ -50,6 +52,7 @@ pub use self::policy::NamedPolicy;
 use self::position::Known;
 pub use self::position::{Account, Entry, FeesPaid, LegConfig, Opened, PositionConfig};
 pub use self::problem::{ConfigError, Problem};
+pub use self::rules::kind_of;
 pub use self::run::{Cores, Layout, Mode, RunConfig, Sync, Waiting};
 use self::simulation::Around;
 pub use self::simulation::{SimConfig, SimMarket};
@@ -158,6 +161,18 @@ impl Config {
         let named = |part: &str| self.venues.iter().position(|venue| venue.name == part);
         let found = venue::of_recording(&self.sources, self.venues.len(), named, file_name);
         found.map_err(|(what, remedy)| format!("{file_name}: {what} in {}; {remedy}", self.file))
+    }
+
+    /// The policies under which may come what is opened under one: that itself, and what is switched
+    /// to.
+    pub fn policies_from(&self, policy: PolicyId) -> impl Iterator<Item = &NamedPolicy> {
+        // A switch of some positions only is counted for all: it costs room, and no more.
+        let to = self.inputs.iter().filter_map(|one| match one.input {
+            Input::Policy { policy, .. } | Input::Commit { policy, .. } => Some(policy),
+            _ => None,
+        });
+        let ids = std::iter::once(policy).chain(to);
+        ids.map(|id| &self.policies[usize::from(id.0)])
     }
 
     /// The currency in which a position's amounts are.
@@ -346,6 +361,7 @@ fn inputs(
         each(root, "signal", |value| heard::signal(value, known)),
         each(root, "read", |value| heard::read(value, known)),
         each(root, "task_command", |value| heard::task_command(value, around.tasks)),
+        each(root, "switch", |value| switch::switch(value, venues, positions, around.tasks, known)),
     ];
     all.extend(
         operator::KINDS.map(|(kind, read)| {

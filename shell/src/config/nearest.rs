@@ -11,7 +11,9 @@ pub(super) fn nearest<'a>(
         .into_iter()
         .map(|candidate| (edits(word, candidate), candidate))
         .filter(|&(distance, candidate)| {
-            distance <= reach || candidate.contains(word) || word.contains(candidate)
+            distance <= reach
+                || candidate.contains(word)
+                || candidate.len() > 2 && word.contains(candidate)
         })
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)

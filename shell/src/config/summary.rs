@@ -91,7 +91,10 @@ impl Config {
         let one = &self.policies[index];
         let currency = one.currency.map_or("", |id| &self.currencies[usize::from(id.0)]);
         let mut lines = vec![format!("{} (version {}):", one.name, one.policy.version)];
-        let rules = one.policy.rules.iter().map(|said| words::said(said, currency));
+        let rules = one.policy.rules.iter().map(|said| {
+            let off = if said.on { "" } else { " (off until it is switched on)" };
+            words::said(said, currency) + off
+        });
         lines.extend(rules.map(|line| format!("  {line}")));
         lines.push(format!("  {}", words::fees(&one.policy)));
         lines.extend(

@@ -79,6 +79,20 @@ pub(super) fn tasks(
     (all.len() == count).then_some((all, policies))
 }
 
+/// The legs of what a task opens, before anything of them is known.
+pub(super) fn legs(spot: TaskLeg, futures: TaskLeg) -> [LegConfig; 2] {
+    [(spot, Side::Long), (futures, Side::Short)].map(|(leg, side)| LegConfig {
+        account: leg.account,
+        instrument: leg.instrument,
+        side,
+        entry: Entry::FirstQuote,
+        qty: Qty::new(1).expect("one"),
+        fees_paid: FeesPaid::Taker,
+        funding: Decimal { mantissa: 0, scale: 0 },
+        margin: None,
+    })
+}
+
 fn task(
     name: &str,
     value: &Value<'_>,
@@ -139,16 +153,7 @@ fn task(
     };
     table.finish();
     let (spot, futures, preset, policy) = (spot?, futures?, preset?, policy?);
-    let legs = [(spot, Side::Long), (futures, Side::Short)].map(|(leg, side)| LegConfig {
-        account: leg.account,
-        instrument: leg.instrument,
-        side,
-        entry: Entry::FirstQuote,
-        qty: Qty::new(1).expect("one"),
-        fees_paid: FeesPaid::Taker,
-        funding: Decimal { mantissa: 0, scale: 0 },
-        margin: None,
-    });
+    let legs = legs(spot, futures);
     let instruments: Vec<&NamedInstrument> = legs
         .iter()
         .filter_map(|leg| known.instruments.get(usize::from(leg.instrument.0)))

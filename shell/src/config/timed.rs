@@ -1,11 +1,13 @@
 //! What happens at a stated time beside the market: `[[close]]`, an operator's close; `[[signal]]`, a
 //! signal to a side of an instrument; `[[read]]`, what an account holds by no order of ours; `[[state]]`,
-//! `[[reset]]`, `[[equity]]` and `[[transfer]]`, what an operator says of all positions.
+//! `[[reset]]`, `[[equity]]` and `[[transfer]]`, what an operator says of all positions; `[[switch]]`,
+//! policies and rules that are switched.
 
 use reap_core::entry::TaskId;
 use reap_core::event::{Command, Event, Latch, TaskCommand, TradingState, Which};
 use reap_core::instrument::{AccountId, InstrumentId, VenueId};
 use reap_core::intent::Urgency;
+use reap_core::policy::PolicyId;
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
 
@@ -88,6 +90,31 @@ pub enum Input {
     Equity(Decimal),
     /// Money moves into the accounts, or out of them.
     Transfer(Decimal),
+    /// Positions go over to another policy.
+    Policy {
+        /// Which.
+        target: Target,
+        /// To what.
+        policy: PolicyId,
+    },
+    /// A rule is switched on or off.
+    Rule {
+        /// Of which positions.
+        target: Target,
+        /// Of which policy: positions under another are not meant.
+        policy: PolicyId,
+        /// Index of the rule in it.
+        rule: u8,
+        /// On or off.
+        on: bool,
+    },
+    /// What is opened under a policy from then on gets another.
+    Commit {
+        /// What positions name.
+        of: PolicyId,
+        /// What they get.
+        policy: PolicyId,
+    },
 }
 
 impl TimedInput {
@@ -104,8 +131,11 @@ impl TimedInput {
     #[must_use]
     pub const fn target(&self) -> Option<Target> {
         match self.input {
-            Input::Close { target, .. } => Some(target),
-            Input::Signal { .. }
+            Input::Close { target, .. }
+            | Input::Policy { target, .. }
+            | Input::Rule { target, .. } => Some(target),
+            Input::Commit { .. }
+            | Input::Signal { .. }
             | Input::Read { .. }
             | Input::Task { .. }
             | Input::State(_)
@@ -127,6 +157,9 @@ impl TimedInput {
             Input::Equity(amount) => Command::Equity(amount),
             Input::Transfer(amount) => Command::Transfer(amount),
             Input::Task { task, what } => Command::Task { task, what },
+            Input::Policy { policy, .. } => Command::Policy { which, policy },
+            Input::Rule { policy, rule, on, .. } => Command::Rule { which, policy, rule, on },
+            Input::Commit { of, policy } => Command::Commit { of, policy },
             Input::Read { .. } => return None,
         }))
     }

@@ -20,7 +20,7 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
     let story = report.story();
     let config = story.config();
     let position = &config.positions[plan.position];
-    let policy = &config.policies[usize::from(position.policy.0)];
+    let policy = &config.policies[usize::from(plan.policy.0)];
     let currency = config.currency_of(position);
     let mut lines = Vec::new();
     lines.push(format!("{} closed for {}", position.name, plan.reason().name()));

@@ -445,11 +445,12 @@ pub fn engine(
 pub fn engine_limits(config: &Config) -> EngineLimits {
     let mut limits = EngineLimits { policies: config.policies.len(), ..EngineLimits::NONE };
     for position in &config.positions {
-        let policy = &config.policies[usize::from(position.policy.0)].policy;
-        limits.add(policy, position.legs.len(), 1);
+        let policies = config.policies_from(position.policy).map(|named| &named.policy);
+        limits.add_any(policies, position.legs.len(), 1);
     }
     for task in &config.tasks {
-        limits.add(&config.policies[usize::from(task.spec.policy.0)].policy, 2, 1);
+        let policies = config.policies_from(task.spec.policy).map(|named| &named.policy);
+        limits.add_any(policies, 2, 1);
     }
     limits
 }

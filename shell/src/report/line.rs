@@ -5,11 +5,12 @@ use reap_core::event::Outcome;
 use reap_core::instrument::InstrumentId;
 use reap_core::note::{EngineNote, Lost, TaskNote};
 use reap_core::order::{Order, OrderChange, OrderSide};
+use reap_core::policy::PolicyId;
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
 
 use super::{Report, portfolio};
-use crate::config::{Config, words};
+use crate::config::{Config, kind_of, words};
 use crate::story::Happening;
 
 impl Report<'_> {
@@ -140,6 +141,7 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
         let instrument = &config.instruments[usize::from(instrument.0)].name;
         format!("signal: {} {instrument}", side_name(side))
     };
+    let policy = |id: PolicyId| &config.policies[usize::from(id.0)];
     Some(match *note {
         EngineNote::Stray { .. } => return None,
         EngineNote::Dump { by_volumes, .. } => {
@@ -147,6 +149,24 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
             format!("{name}: a dump is detected, by {by}")
         }
         EngineNote::Task { task, what } => return of_task(config, task, what),
+        EngineNote::Committed { of, policy: to } => {
+            let (of, to) = (&policy(of).name, &policy(to).name);
+            format!("policy {of}: what is opened from now on gets {to}")
+        }
+        EngineNote::Policy { policy: to, waits: false, .. } => {
+            format!("{name}: under policy {} from now on", policy(to).name)
+        }
+        EngineNote::Policy { policy: to, waits: true, .. } => {
+            format!("{name}: goes over to policy {} when its plan has ended", policy(to).name)
+        }
+        EngineNote::PolicyRefused { policy: to, why, .. } => {
+            format!("{name}: policy {} is refused, {why}", policy(to).name)
+        }
+        EngineNote::Rule { policy: of, rule, on, .. } => {
+            let kind = kind_of(&policy(of).policy.rules[usize::from(rule)].rule);
+            let (on, of) = (if on { "on" } else { "off" }, &policy(of).name);
+            format!("{name}: {kind} (rule {} of policy {of}) is {on}", rule + 1)
+        }
         EngineNote::Overruled(of) => {
             let (reason, urgency) = (of.reason.name(), of.urgency.name());
             format!("{name}: {reason} holds too ({urgency}), {}", lost(of.why))

@@ -15,6 +15,7 @@ use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
 use reap_core::note::{EngineNote, Overruled};
 use reap_core::order::{ClientOrderId, Order, OrderEvent};
+use reap_core::policy::PolicyId;
 use reap_core::position::{PositionId, PositionSpec, Side};
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Price, Qty};
@@ -108,8 +109,12 @@ impl Story {
             Note::Opened { at, id } => self.on_opened(now, *at, *id, watch),
             Note::Intent(intent) => self.on_intent(now, intent, watch),
             Note::Engine(note) => {
-                if let EngineNote::Overruled(overruled) = note {
-                    self.on_overruled(now, *overruled);
+                match *note {
+                    EngineNote::Overruled(overruled) => self.on_overruled(now, overruled),
+                    EngineNote::Policy { position, policy, waits: false } => {
+                        self.on_policy(position, policy);
+                    }
+                    _ => {}
                 }
                 let at = note.position().and_then(|id| self.by_id.get(&id)).copied();
                 watch(now, at.unwrap_or(self.standings.len()), Happening::Said(note));
@@ -165,6 +170,16 @@ impl Story {
         }
     }
 
+    /// A position is under another policy. It goes over between two plans: one that is live has begun
+    /// at this very event, under the new one.
+    fn on_policy(&mut self, position: PositionId, policy: PolicyId) {
+        let Some(&at) = self.by_id.get(&position) else { return };
+        self.standings[at].policy = Some(policy);
+        if let Some(plan) = self.live[at] {
+            self.plans[plan].policy = policy;
+        }
+    }
+
     fn on_intent(&mut self, now: Nanos, intent: &Intent, watch: Watcher<'_>) {
         let Some(&at) = self.by_id.get(&intent.position) else { return };
         match self.live[at] {
@@ -172,7 +187,8 @@ impl Story {
             None => {
                 self.live[at] = Some(self.plans.len());
                 let scale = self.nano_scale(at).unwrap_or_default();
-                self.plans.push(PlanRecord::new(at, *intent, scale));
+                let policy = self.policy_of(at);
+                self.plans.push(PlanRecord::new(at, policy, *intent, scale));
             }
         }
         watch(now, at, Happening::Intent(intent));
@@ -314,6 +330,12 @@ impl Story {
     #[must_use]
     pub fn instrument(&self, id: InstrumentId) -> &Instrument {
         &self.instruments[usize::from(id.0)]
+    }
+
+    /// The policy that a configured position is under.
+    #[must_use]
+    pub fn policy_of(&self, at: usize) -> PolicyId {
+        self.standings[at].policy.unwrap_or(self.config.positions[at].policy)
     }
 
     /// Where each configured position stands.

@@ -8,6 +8,7 @@ use reap_core::limits::LEGS_MAX;
 use reap_core::net::Compiled;
 use reap_core::note::Overruled;
 use reap_core::order::{ClientOrderId, Order, OrderChange};
+use reap_core::policy::PolicyId;
 use reap_core::position::{PositionSpec, Side};
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 
@@ -64,6 +65,8 @@ pub struct FillRecord {
 pub struct PlanRecord {
     /// Index of the position among the configured ones.
     pub position: usize,
+    /// The policy that the position was under.
+    pub policy: PolicyId,
     /// The intent that began it and those that raised it.
     pub intents: Vec<Intent>,
     /// Rules that held as well and lost to one of the intents, in the order of time.
@@ -83,9 +86,10 @@ pub struct PlanRecord {
 impl PlanRecord {
     /// A plan that begins with this intent.
     #[must_use]
-    pub fn new(position: usize, intent: Intent, scale: u8) -> Self {
+    pub fn new(position: usize, policy: PolicyId, intent: Intent, scale: u8) -> Self {
         Self {
             position,
+            policy,
             intents: vec![intent],
             overruled: Vec::new(),
             spent: Vec::new(),
@@ -189,6 +193,8 @@ impl PlanRecord {
 /// Where a configured position stands.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
+    /// The policy that it is under, where that is another than the configured one.
+    pub policy: Option<PolicyId>,
     /// Its specification, once everything that it waited for was known.
     pub spec: Option<PositionSpec>,
     /// Id in engine and executor, once registered.

@@ -82,6 +82,29 @@ pub(in crate::config) fn rules(
     all.map(|rules| rules.into_iter().filter(wanted).collect())
 }
 
+/// The kind of a rule, as `[[policy.NAME.rule]]` names it.
+#[must_use]
+pub const fn kind_of(rule: &Rule) -> &'static str {
+    match rule {
+        Rule::StopLoss { .. } => "stop_loss",
+        Rule::TrailingStop { .. } => "trailing_stop",
+        Rule::TrailingProfit { .. } => "trailing_profit",
+        Rule::TakeProfit { .. } | Rule::Decay { .. } => "take_profit",
+        Rule::Tiers { .. } => "tiers",
+        Rule::Basis { .. } => "basis",
+        Rule::BreakEven { .. } => "break_even",
+        Rule::ProfitErosion { .. } => "profit_erosion",
+        Rule::Deadline { .. } => "deadline",
+        Rule::Liquidation { .. } => "liquidation",
+        Rule::Dump { .. } => "dump",
+        Rule::Correlation { .. } => "correlation",
+        Rule::FundingFlip { .. } => "funding_flip",
+        Rule::LegLost { .. } => "leg_lost",
+        Rule::Imbalance { .. } => "imbalance",
+        Rule::Reversal { .. } => "reversal",
+    }
+}
+
 /// A rule by its kind: the value of a shorthand, or the table of the general form. `enabled` is what
 /// take_profit says of every rule that takes profit.
 fn rule(
@@ -115,7 +138,7 @@ fn rule(
 }
 
 /// `[[policy.NAME.rule]]`: a rule of any kind with the keys of its table, any number of them and
-/// several of a kind.
+/// several of a kind; `on = false` leaves it to be switched on by `[[switch]]`.
 fn general(
     value: Value<'_>,
     policy: &Table<'_>,
@@ -125,7 +148,9 @@ fn general(
     let table = value.table("write it as [[policy.NAME.rule]] with kind = \"stop_loss\"")?;
     let kind = table.require("kind", "name the rule, such as kind = \"stop_loss\"");
     let kind = kind.and_then(|value| value.word(&KINDS.map(|kind| (kind, kind))));
-    rule(kind?, &value.apart(&["kind"]), policy, money, enabled)
+    let on = table.get("on").map_or(Some(true), |value| value.flag());
+    let said = rule(kind?, &value.apart(&["kind", "on"]), policy, money, enabled)?;
+    Some(RuleSpec { on: on?, ..said })
 }
 
 /// A take_profit, with the steps of its threshold when it decays.
