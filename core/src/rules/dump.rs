@@ -18,15 +18,16 @@ const LEAST_MAX: u128 = 1 << 120;
 
 /// The least volume in quantity units, rounded up; `None` when it is not positive or too much.
 pub(crate) fn least(volume: Decimal, instrument: &Instrument) -> Option<u128> {
+    if volume.mantissa <= 0 {
+        return None;
+    }
     let multiplier = instrument.spec().multiplier;
     let scale = instrument.spec().qty_scale + multiplier.scale;
-    let units = match volume.round_floor(scale).at_scale(scale) {
-        // Digits behind the last that the instrument has are one unit more.
-        Some(units) => units + i128::from(volume.at_scale(scale).is_none()),
-        None => return None,
-    };
-    let least = div_ceil(units, multiplier.mantissa);
-    (volume.mantissa > 0).then(|| least.unsigned_abs()).filter(|least| *least <= LEAST_MAX)
+    // Digits behind the last that the instrument has are one unit more.
+    let behind = i128::from(volume.at_scale(scale).is_none());
+    let units = volume.round_floor(scale).at_scale(scale)?.checked_add(behind)?;
+    let least = div_ceil(units, multiplier.mantissa).unsigned_abs();
+    (least <= LEAST_MAX).then_some(least)
 }
 
 pub(crate) fn check(
