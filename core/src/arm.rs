@@ -5,6 +5,7 @@ use crate::compile::{self, PART_ACTIVATION};
 use crate::engine::Engine;
 use crate::guard;
 use crate::heap::NodeId;
+use crate::instrument::InstrumentId;
 use crate::intent::Reason;
 use crate::limits::LEGS_MAX;
 use crate::net::Cmp;
@@ -63,8 +64,9 @@ impl Engine {
     }
 
     fn test_signal(&mut self, id: TriggerId, now: Nanos, signal: Signal) {
-        let gate = if self.is_on(signal) {
-            self.closed_gate(self.triggers[id].position, false, now)
+        let gate = if self.is_on(signal, now) {
+            let gate = self.closed_gate(self.triggers[id].position, false, now);
+            gate.or_else(|| self.closed_gate_of(signal, now))
         } else {
             Some(Gate::Signal(signal))
         };
@@ -147,14 +149,8 @@ impl Engine {
     pub(crate) fn closed_gate(&self, slot: u32, skew: bool, now: Nanos) -> Option<Gate> {
         let position = &self.positions[slot as usize];
         let legs = position.legs().iter().filter(|leg| leg.open > Qty::ZERO);
-        for leg in legs.clone() {
-            if !self.books.quoted(leg.instrument, now) {
-                return Some(Gate::Instrument(leg.instrument));
-            }
-            let source = self.books.source_of(leg.instrument)?;
-            if !self.books.live(source, now) {
-                return Some(Gate::Source(source));
-            }
+        if let Some(gate) = legs.clone().find_map(|leg| self.closed_to(leg.instrument, now)) {
+            return Some(gate);
         }
         if !skew {
             return None;
@@ -166,6 +162,15 @@ impl Engine {
             let behind = self.books.last_frame(source).is_none_or(|at| at < abreast);
             behind.then_some(Gate::Source(source))
         })
+    }
+
+    /// What must come before an instrument's price may be used; `None` when it may.
+    pub(crate) fn closed_to(&self, instrument: InstrumentId, now: Nanos) -> Option<Gate> {
+        if !self.books.quoted(instrument, now) {
+            return Some(Gate::Instrument(instrument));
+        }
+        let source = self.books.source_of(instrument)?;
+        (!self.books.live(source, now)).then_some(Gate::Source(source))
     }
 
     /// A condition holds and no gate is closed.

@@ -17,13 +17,14 @@ use crate::heap::{NIL, NodeId};
 use crate::hedge::Hedges;
 use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::intent::Intent;
+use crate::leaders::Leaders;
 use crate::limits::{POLICIES_MAX, POSITIONS_MAX};
 use crate::needs::Needs;
 use crate::net::LegForm;
 use crate::note::{EngineNote, Notes};
 use crate::pair::classes_max;
 use crate::per_leg::Spare;
-use crate::policy::{Policy, PolicyId};
+use crate::policy::{Policy, PolicyId, Rule};
 use crate::portfolio::Portfolio;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
@@ -112,6 +113,7 @@ pub struct Engine {
     pub(crate) portfolio: Portfolio,
     pub(crate) fundings: Fundings,
     pub(crate) dumps: Dumps,
+    pub(crate) leaders: Leaders,
     pub(crate) tasks: Tasks,
 }
 
@@ -168,6 +170,7 @@ impl Engine {
             portfolio: Portfolio::off(),
             fundings: Fundings::new(instruments.len()),
             dumps: Dumps::new(instruments.len()),
+            leaders: Leaders::new(instruments.len()),
             tasks: Tasks::default(),
         }
     }
@@ -175,10 +178,17 @@ impl Engine {
     /// Adds a policy.
     ///
     /// # Errors
-    /// When the table is full. What a rule says is checked with each position that uses it.
+    /// When the table is full, or its rules follow an unknown leader or too many. What a rule says is
+    /// checked with each position that uses it.
     pub fn add_policy(&mut self, policy: Policy) -> Result<PolicyId, RegisterError> {
         if self.policies.len() == self.limits.policies {
             return Err(RegisterError::Full { what: "policies", max: self.limits.policies });
+        }
+        for said in &policy.rules {
+            let Rule::Correlation { leaders, .. } = &said.rule else { continue };
+            for &leader in leaders {
+                self.leaders.add(leader)?;
+            }
         }
         let id = PolicyId(self.policies.len() as u16);
         self.policies.push(policy);
@@ -469,6 +479,9 @@ impl Engine {
         self.rejoin_tracks(id);
         let quote = self.books.quote(id).expect("it was accepted");
         self.portfolio_price(id);
+        if self.leaders.follows() {
+            self.follow(id, &quote);
+        }
         self.watch.move_marks(id, &quote);
         self.watch.cross(id, &quote, &mut self.due, &mut self.due_classes);
         if self.dumps.watches(id) {

@@ -53,6 +53,7 @@ mod hedge;
 pub mod holding;
 pub mod instrument;
 pub mod intent;
+mod leaders;
 mod leg;
 mod life;
 pub mod limits;

@@ -49,6 +49,14 @@ pub const TRACKS_MAX: usize = 16;
 pub const DUMP_CLASSES_MAX: usize = 4;
 /// The same of one engine.
 pub const DUMPS_MAX: usize = 256;
+/// Leaders of one `correlation` rule.
+pub const RULE_LEADERS_MAX: usize = 4;
+/// Leaders of one engine's `correlation` rules.
+pub const LEADERS_MAX: usize = 16;
+/// Distinct drops of the rules that follow one leader.
+pub const LEADER_DROPS_MAX: usize = 8;
+/// Distinct (instrument, side, leader, parameters) of one engine's `correlation` rules.
+pub const CORRELATIONS_MAX: usize = 1024;
 /// Settlements in a row of one `funding_flip` rule.
 pub const SAMPLES_MAX: u8 = 100;
 /// Largest decimal scale of a price, a quantity or a multiplier.

@@ -37,7 +37,7 @@ impl Needs {
                 // Reads and signals raise these: they stand in no table.
                 (_, Reason::LegLost | Reason::Imbalance | Reason::Reversal) => {}
                 // What waits for a signal alone stands in that signal's list.
-                (_, Reason::FundingFlip) | (Role::Fire, Reason::Dump) => {}
+                (_, Reason::FundingFlip | Reason::Correlation) | (Role::Fire, Reason::Dump) => {}
                 // What it sets off begins when it has ended, and takes its place.
                 (Role::Activate, _) => {}
                 (

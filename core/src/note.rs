@@ -98,6 +98,13 @@ pub enum EngineNote {
         /// On or off.
         on: bool,
     },
+    /// A leader moved against a position that goes with it: its `correlation` rule fires.
+    CorrelatedDump {
+        /// Which position.
+        position: PositionId,
+        /// Whom it follows.
+        leader: InstrumentId,
+    },
 }
 
 /// A rule that held when another one had its way. Notes of an event tell all of them; what they
@@ -243,7 +250,8 @@ impl EngineNote {
             Self::Stray { position, .. } => position,
             Self::Overruled(Overruled { position, .. })
             | Self::SignalRefused { position, .. }
-            | Self::Dump { position, .. } => Some(position),
+            | Self::Dump { position, .. }
+            | Self::CorrelatedDump { position, .. } => Some(position),
             Self::EntryAllowed { .. } | Self::SignalDropped { .. } | Self::Task { .. } => None,
             Self::Portfolio(PortfolioNote::TooOld { position }) => Some(position),
             Self::Portfolio(_) => None,

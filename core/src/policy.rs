@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 
-use crate::limits::{COLLARS_MAX, PPB, TIERS_MAX};
+use crate::instrument::InstrumentId;
+use crate::limits::{COLLARS_MAX, PPB, RULE_LEADERS_MAX, TIERS_MAX};
 use crate::units::{Decimal, Nanos, Rate};
 
 /// A policy: its index in the engine's table.
@@ -166,8 +167,11 @@ pub enum Rule {
         /// Third sign: x ≤ H·(1 − drop); 0.5 % by default.
         drop: Rate,
     },
-    /// One leg: a leader falls by `drop` within five minutes and correlates by at least `rho`.
+    /// One leg: a leader moves against it by `drop` within five minutes and correlates by at least
+    /// `rho`; what goes against its leader is hit by a rise.
     Correlation {
+        /// Whose moves count, at least one; any of them can fire it.
+        leaders: ArrayVec<InstrumentId, RULE_LEADERS_MAX>,
         /// 1.5 % by default.
         drop: Rate,
         /// Least magnitude of the correlation; 0.7 by default.

@@ -396,8 +396,8 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
     let mut add = |rule: usize, part: u8, reason: Reason, role: Role, stage: Stage| {
         let mut trigger = Trigger::new(slot, rule as u8, part, reason, role);
         trigger.stage = stage;
-        // A decay counts the steps that have come, a funding rule its samples; every other mark
-        // begins at the entry.
+        // A decay counts the steps that have come, a funding rule its samples, a correlation names
+        // its class; every other mark begins at the entry.
         let counts =
             matches!(policy.rules[rule].rule, Rule::Decay { .. } | Rule::FundingFlip { .. });
         trigger.mark = if counts { 0 } else { entry };

@@ -5,7 +5,8 @@ use crate::dump::dumps_max;
 use crate::engine::Engine;
 use crate::instrument::InstrumentId;
 use crate::intent::Reason;
-use crate::limits::{DUMPS_MAX, INSTRUMENTS_MAX, SAMPLES_MAX};
+use crate::leaders::{Correlation, next_minute};
+use crate::limits::{CORRELATIONS_MAX, DUMPS_MAX, INSTRUMENTS_MAX, SAMPLES_MAX};
 use crate::note::EngineNote;
 use crate::policy::Rule;
 use crate::position::PositionId;
@@ -23,11 +24,14 @@ pub(crate) enum Signal {
     DumpBoth(u16),
     /// At least one of them holds.
     DumpOne(u16),
+    /// A class of correlation rules goes with its leader, and that has moved against it.
+    Correlated(u16),
     /// A settlement of the instrument's funding passes: never on, its list is walked then.
     Settled(InstrumentId),
 }
 
-const SETTLED: usize = 2 * DUMPS_MAX;
+const CORRELATED: usize = 2 * DUMPS_MAX;
+const SETTLED: usize = CORRELATED + CORRELATIONS_MAX;
 const _: () = assert!(dumps_max(INSTRUMENTS_MAX) <= DUMPS_MAX);
 
 /// Lists that an engine of so many instruments has.
@@ -41,6 +45,7 @@ impl Signal {
         match self {
             Self::DumpBoth(class) => 2 * class as usize,
             Self::DumpOne(class) => 2 * class as usize + 1,
+            Self::Correlated(class) => CORRELATED + class as usize,
             Self::Settled(id) => SETTLED + id.0 as usize,
         }
     }
@@ -48,11 +53,21 @@ impl Signal {
 
 impl Engine {
     /// Whether a signal is on.
-    pub(crate) fn is_on(&self, signal: Signal) -> bool {
+    pub(crate) fn is_on(&mut self, signal: Signal, now: Nanos) -> bool {
         match signal {
             Signal::DumpBoth(class) => self.dumps.both(class),
             Signal::DumpOne(class) => self.dumps.one(class),
+            Signal::Correlated(class) => self.leaders.is_hit(now, class),
             Signal::Settled(_) => false,
+        }
+    }
+
+    /// What must come before a signal that is on counts, beside the position's own prices.
+    pub(crate) fn closed_gate_of(&self, signal: Signal, now: Nanos) -> Option<Gate> {
+        match signal {
+            // Nobody is closed for a leader whose price may not be used.
+            Signal::Correlated(class) => self.closed_to(self.leaders.leader(class), now),
+            _ => None,
         }
     }
 
@@ -62,6 +77,8 @@ impl Engine {
             Reason::Dump if trigger.part == rules::dump::PART_BOTH => {
                 self.dump_of(trigger).map(Signal::DumpBoth)
             }
+            // Its mark is its class.
+            Reason::Correlation => Some(Signal::Correlated(trigger.mark as u16)),
             Reason::FundingFlip if trigger.role == Role::Sample => {
                 let position = &self.positions[trigger.position as usize];
                 let leg = &position.legs[usize::from(trigger.part - PART_SAMPLE)];
@@ -90,6 +107,18 @@ impl Engine {
         rules::dump::least(min_volume, self.books.instrument(position.legs[0].instrument)?)
     }
 
+    /// What a trigger of a correlation rule has in common with others.
+    fn correlation_of(&self, trigger: &Trigger) -> Option<Correlation> {
+        let position = &self.positions[trigger.position as usize];
+        let policy = &self.policies[usize::from(position.policy)];
+        let said = policy.rules.get(usize::from(trigger.rule))?;
+        let Rule::Correlation { leaders, drop, rho, default_rho } = &said.rule else { return None };
+        let (instrument, side) = (position.legs[0].instrument, position.legs[0].side);
+        let leader = leaders[usize::from(trigger.part)];
+        let (drop, rho, default_rho) = (*drop, *rho, *default_rho);
+        Some(Correlation { instrument, side, leader, drop, rho, default_rho })
+    }
+
     /// The board on which a trailing stop of one leg follows its mark.
     pub(crate) fn board_of(&self, trigger: &Trigger) -> InstrumentId {
         match self.dump_of(trigger) {
@@ -103,23 +132,27 @@ impl Engine {
     pub(crate) fn open_signals(&mut self, slot: u32) -> Result<(), (&'static str, usize)> {
         let mut id = self.positions[slot as usize].first;
         while id != TriggerId::NONE {
-            let trigger = self.triggers[id];
-            if let Err(full) = self.open_signal(&trigger) {
+            if let Err(full) = self.open_signal(id) {
                 self.close_signals(slot, id);
                 return Err(full);
             }
-            id = trigger.next;
+            id = self.triggers[id].next;
         }
         Ok(())
     }
 
-    fn open_signal(&mut self, trigger: &Trigger) -> Result<(), (&'static str, usize)> {
+    fn open_signal(&mut self, id: TriggerId) -> Result<(), (&'static str, usize)> {
         let now = self.now;
+        let trigger = &self.triggers[id];
         if trigger.reason == Reason::Dump {
             let leg = self.positions[trigger.position as usize].legs[0];
             let least = self.least_of(trigger).expect("registration checked it");
             self.dumps.open(leg.instrument, leg.side, least)?;
             self.close_candles(now, leg.instrument);
+        } else if let Some(of) = self.correlation_of(trigger) {
+            let class = self.leaders.open(now, of)?;
+            self.triggers[id].mark = i64::from(class);
+            self.await_minute(now);
         } else if let Some(Signal::Settled(id)) = self.signal_of(trigger) {
             self.fundings.users(id, 1);
             self.await_settlement(now, id);
@@ -134,8 +167,11 @@ impl Engine {
             let trigger = self.triggers[id];
             if let Some(class) = self.dump_of(&trigger) {
                 self.dumps.close(class);
-            } else if let Some(Signal::Settled(id)) = self.signal_of(&trigger) {
-                self.fundings.users(id, -1);
+            }
+            match self.signal_of(&trigger) {
+                Some(Signal::Settled(id)) => self.fundings.users(id, -1),
+                Some(Signal::Correlated(class)) => self.leaders.close(class),
+                _ => {}
             }
             id = trigger.next;
         }
@@ -203,14 +239,41 @@ impl Engine {
         }
     }
 
+    /// A new quote, for those that follow leaders: its mid, if it may be used.
+    pub(crate) fn follow(&mut self, id: InstrumentId, quote: &Quote) {
+        let now = self.now;
+        if self.closed_to(id, now).is_some() {
+            return;
+        }
+        let twice_mid = quote.bid.raw() + quote.ask.raw();
+        let (triggers, retest) = (&mut self.triggers, &mut self.retest);
+        self.leaders.on_mid(now, id, twice_mid, |class| {
+            triggers.drain(Gate::Signal(Signal::Correlated(class)), retest);
+        });
+    }
+
+    /// Wants to be woken at the next minute as long as somebody follows a leader.
+    fn await_minute(&mut self, now: Nanos) {
+        if !self.leaders.ticking && self.leaders.has_users() {
+            self.leaders.ticking = true;
+            self.watch.add_timer(next_minute(now).0, Timer::System(SystemTimer::Minute, 0));
+        }
+    }
+
     /// Says what fired, for the rules whose signs nobody sees in a price.
     pub(crate) fn note_signal(&mut self, trigger: &Trigger) {
-        if trigger.reason == Reason::Dump {
-            let generation = self.positions[trigger.position as usize].generation;
-            self.notes.push(EngineNote::Dump {
-                position: PositionId::new(trigger.position, generation),
-                by_volumes: trigger.part == rules::dump::PART_BOTH,
-            });
+        let generation = self.positions[trigger.position as usize].generation;
+        let position = PositionId::new(trigger.position, generation);
+        match trigger.reason {
+            Reason::Dump => {
+                let by_volumes = trigger.part == rules::dump::PART_BOTH;
+                self.notes.push(EngineNote::Dump { position, by_volumes });
+            }
+            Reason::Correlation => {
+                let leader = self.leaders.leader(trigger.mark as u16);
+                self.notes.push(EngineNote::CorrelatedDump { position, leader });
+            }
+            _ => {}
         }
     }
 
@@ -242,6 +305,15 @@ impl Engine {
                     self.close_candles(now, id);
                     self.run_retests(now);
                 }
+            }
+            SystemTimer::Minute => {
+                self.leaders.ticking = false;
+                let (triggers, retest) = (&mut self.triggers, &mut self.retest);
+                self.leaders.on_minute(now, |class| {
+                    triggers.drain(Gate::Signal(Signal::Correlated(class)), retest);
+                });
+                self.await_minute(now);
+                self.run_retests(now);
             }
             SystemTimer::Signal => self.signal_expires(index),
             SystemTimer::Portfolio => self.on_portfolio_timer(),

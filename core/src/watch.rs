@@ -123,12 +123,14 @@ pub(crate) enum SystemTimer {
     Settlement,
     /// The end of an instrument's minute of trades.
     Candle,
+    /// A minute begins: correlations are computed anew.
+    Minute,
 }
 
 impl SystemTimer {
     /// In the order of their numbers.
-    const ALL: [Self; 5] =
-        [Self::Signal, Self::Portfolio, Self::Age, Self::Settlement, Self::Candle];
+    const ALL: [Self; 6] =
+        [Self::Signal, Self::Portfolio, Self::Age, Self::Settlement, Self::Candle, Self::Minute];
 }
 
 impl Timer {
@@ -169,7 +171,7 @@ impl Watch {
             groups: Groups::with_capacity(limits.trails),
             pairs: Pairs::with_capacity(limits.nets, instruments),
             guarded: GuardSlab::with_capacity(limits.nets),
-            timers: Heaps::with_capacity(limits.timers + 4 * instruments + limits.positions),
+            timers: Heaps::with_capacity(limits.timers + 4 * instruments + limits.positions + 1),
             timer_root: Root::EMPTY,
         }
     }

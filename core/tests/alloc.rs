@@ -10,7 +10,7 @@ use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
     VenueId,
 };
-use reap_core::intent::Urgency;
+use reap_core::intent::{Reason, Urgency};
 use reap_core::note::EngineNote;
 use reap_core::order::{OrderChange, OrderEvent};
 use reap_core::policy::{DecayStep, Distance, Policy, PolicyId, Rule, Threshold, Tier};
@@ -104,11 +104,18 @@ fn portfolio() -> PortfolioSettings {
     }
 }
 
-/// Those of one leg have a rule of its own beside.
+/// Those of one leg have rules of their own beside.
 fn policy_of(legs: usize) -> Policy {
     let (min_volume, drop) = (Decimal { mantissa: 1, scale: 2 }, Rate::from_bps(20));
-    let alone = (legs == 1).then_some(Rule::Dump { min_volume, drop });
-    Policy::of(rules().into_iter().chain(alone))
+    let leaders = [InstrumentId(1), InstrumentId(2)].into_iter().collect();
+    let correlation = Rule::Correlation {
+        leaders,
+        drop: Rate::from_bps(40),
+        rho: Rate::from_bps(500),
+        default_rho: Some(Rate::from_bps(7_500)),
+    };
+    let alone = [Rule::Dump { min_volume, drop }, correlation];
+    Policy::of(rules().into_iter().chain(alone.into_iter().filter(|_| legs == 1)))
 }
 
 fn leg(at: u64, instrument: u16, side: Side) -> LegSpec {
@@ -167,7 +174,7 @@ fn the_engine_does_not_allocate_after_start_up() {
     for at in 0..300 {
         open(&mut engine, now, at).unwrap();
     }
-    let (mut intents, mut together, mut opened) = (0u64, 0u64, 300);
+    let (mut intents, mut together, mut led, mut opened) = (0u64, 0u64, 0u64, 300);
     let (mut moved, mut refused) = (0u64, 0u64);
     let mut mids = [100_000i64; 3];
     let counted = allocation_counter::measure(|| {
@@ -225,6 +232,7 @@ fn the_engine_does_not_allocate_after_start_up() {
             exits.clear();
             while let Some(intent) = engine.poll_intent() {
                 intents += 1;
+                led += u64::from(intent.reason == Reason::Correlation);
                 together += u64::from(intent.rule >= RULE_MAX_AGE && intent.rule < RULE_OPERATOR);
                 exits.push(intent.position);
             }
@@ -256,6 +264,7 @@ fn the_engine_does_not_allocate_after_start_up() {
     });
     assert_eq!(counted.count_total, 0, "after {intents} intents");
     assert!(intents > 400 && opened > 400, "{intents} intents, {opened} positions");
+    assert!(led > 20, "{led} by leaders");
     assert!(together > 100, "{together} of rules over all positions");
     // What suits one leg alone is refused to several: that allocates nothing either.
     assert!(moved > 700 && refused < 100, "{moved} switched, {refused} refused");

@@ -135,7 +135,17 @@ fn rule(random: &mut Random) -> Rule {
     let any = |random: &mut Random| random.rate(-RATE_MAX, RATE_MAX);
     let share = |random: &mut Random| random.rate(1, PPB - 1);
     let base = base(random);
-    match random.below(10) {
+    match random.below(12) {
+        10 => {
+            let (min_volume, drop) = (random.amount(0), share(random));
+            Rule::Dump { min_volume, drop }
+        }
+        11 => Rule::Correlation {
+            leaders: [InstrumentId(random.below(INSTRUMENTS as u64) as u16)].into_iter().collect(),
+            drop: share(random),
+            rho: random.rate(1, PPB),
+            default_rho: (random.below(2) == 0).then(|| random.rate(-PPB, PPB)),
+        },
         6 => Rule::BreakEven { activation: share(random), offset: random.rate(1 - PPB, 0) },
         7 => {
             let threshold = Threshold::Rate { rate: any(random), base };
@@ -307,7 +317,9 @@ impl World {
     }
 
     fn step(&mut self) {
-        self.now = self.now.plus(Nanos::from_millis(1 + self.random.below(300)));
+        // Mostly less than a second, at times minutes: candles and returns are closed.
+        let most = self.random.of(&[300, 300, 300, 60_000]);
+        self.now = self.now.plus(Nanos::from_millis(1 + self.random.below(most)));
         let event = match self.random.below(8) {
             0 if !self.positions.is_empty() => {
                 let (position, count) = self.random.of(&self.positions);
@@ -345,6 +357,18 @@ impl World {
             let settles = self.now.plus(Nanos(self.random.within(1, 1 << 40) as u64));
             let rate = self.random.rate(-RATE_MAX, RATE_MAX);
             return Event::Tick(Tick::funding(InstrumentId(at), stamp, rate, settles));
+        }
+        if self.random.below(8) == 0 {
+            let qty = Qty::new(sizes[0]).unwrap();
+            let bought = self.random.below(2) == 0;
+            return Event::Tick(Tick::trade(
+                InstrumentId(at),
+                stamp,
+                quote.bid,
+                qty,
+                bought,
+                self.now,
+            ));
         }
         Event::Tick(Tick::quote(InstrumentId(at), stamp, quote))
     }

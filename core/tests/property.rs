@@ -89,6 +89,8 @@ fn engine_decides_as_the_formulas_say() {
         assert!(erosion.0 > 500 && erosion.1 > 10, "profit_erosion was hardly tested");
         // A minute of trades is long beside a quote.
         assert!(fired["dump"] > 200 && boundary["dump"] > 10, "dump was hardly tested");
+        assert!(fired["correlation"] > 200, "correlation was hardly tested");
+        assert!(boundary["correlation"] > 20, "correlation hardly met its threshold exactly");
         // Reads and signals come a hundred times less often than quotes.
         for name in ["leg_lost", "imbalance", "reversal"] {
             assert!(fired[name] > 200, "{name} was hardly tested");

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use common::{Scratch, assert_calm, config, read, text};
+use common::{Scratch, Tape, assert_calm, config, read, text};
 
 /// Nothing here takes longer unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -408,4 +408,66 @@ fn p6_a_full_disk_is_named_with_its_remedy() {
     let unmounted = Command::new("umount").arg(&disk).status().unwrap();
     assert!(unmounted.success());
     refused(&output, &["no room for", "free space or move the order log directory"]);
+}
+
+/// A leader that no position holds: the run subscribes to it, hears it, and exits by it.
+#[test]
+fn a_leader_that_nobody_holds_is_followed() {
+    let scratch = Scratch::new();
+    let mut tape = Tape::default();
+    for step in 0..40u64 {
+        // 1.5 % within four seconds, and nothing happens to what is held.
+        let fallen = if step < 20 { 60_000 } else { 59_100 };
+        let (bid, ask) = (format!("{fallen}.0"), format!("{fallen}.1"));
+        tape.quote(step * 200, "btc-usdm", (&bid, "10"), (&ask, "10"));
+        tape.quote(step * 200 + 100, "eth-usdm", ("3000.00", "10"), ("3000.01", "10"));
+    }
+    let recordings = tape.save(&scratch);
+    let text = format!(
+        r#"
+[run]
+mode = "sim"
+log = {:?}
+
+[sim]
+recordings = [{:?}]
+speed = 4
+
+[venue.usdm]
+kind = "binance_usdm"
+taker = "0.05%"
+maker = "0.02%"
+
+[instrument.btc]
+venue = "usdm"
+symbol = "BTCUSDT"
+quote = "USDT"
+tick = "0.10"
+lot = "0.001"
+
+[instrument.eth]
+venue = "usdm"
+symbol = "ETHUSDT"
+quote = "USDT"
+tick = "0.01"
+lot = "0.001"
+
+[policy.led]
+correlation = {{ leaders = ["btc"], drop = "1.4%", default_rho = 0.75 }}
+
+[[position]]
+name = "ether"
+policy = "led"
+opened = "first quote"
+legs = [{{ instrument = "eth", side = "long", entry = "first quote", qty = "2" }}]
+"#,
+        scratch.path("orders"),
+        recordings[0]
+    );
+    let config = scratch.write("run.toml", text);
+    let (code, out, error) = Running::start(command(&config, &[])).end();
+    assert_eq!(code, Some(0), "{out}\n{error}");
+    for words in ["ether: a correlated dump is detected, led by btc", "correlation", "closed"] {
+        assert!(out.contains(words), "no {words:?} in\n{out}\n{error}");
+    }
 }

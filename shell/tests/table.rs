@@ -17,12 +17,11 @@ use serde_json::Value;
 use common::{Case, Scratch, Tape, check_cases, data, read, text};
 
 /// Reasons that no rule of a configuration gives yet. A case of such a name must not be there.
-const NOT_YET: [Reason; 8] = [
+const NOT_YET: [Reason; 7] = [
     Reason::Liquidation,
     Reason::DrawdownBreaker,
     Reason::PortfolioLoss,
     Reason::Dump,
-    Reason::Correlation,
     Reason::PortfolioProfit,
     Reason::FundingFlip,
     Reason::Health,

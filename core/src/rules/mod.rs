@@ -4,6 +4,7 @@
 //! which triggers it needs, [`condition`] solves one of them for what a tick is compared with.
 
 pub(crate) mod break_even;
+pub(crate) mod correlation;
 pub(crate) mod decay;
 pub(crate) mod dump;
 pub(crate) mod erosion;
@@ -40,8 +41,11 @@ pub(crate) fn check(
         Rule::LegLost { reads, .. } => leg_lost::check(rule, *reads),
         Rule::Imbalance { share, .. } => imbalance::check(rule, *share, position),
         Rule::Reversal { at, base } => reversal::check(rule, *at, *base, position),
-        Rule::Liquidation { .. } | Rule::Correlation { .. } => {
+        Rule::Liquidation { .. } => {
             Err(RegisterError::Rule { rule, field: "rule", value: 0, bound: "one that is built" })
+        }
+        Rule::Correlation { leaders, drop, rho, default_rho } => {
+            correlation::check(rule, leaders, [*drop, *rho], *default_rho, position)
         }
         Rule::Dump { min_volume, drop } => {
             dump::check(rule, *min_volume, *drop, position, instrument)
@@ -63,6 +67,7 @@ pub(crate) fn parts(said: &Rule, position: &Tracked, add: Add<'_>) {
         Rule::Imbalance { .. } => add(0, Reason::Imbalance, Role::Fire, Stage::Armed),
         Rule::Reversal { .. } => add(0, Reason::Reversal, Role::Fire, Stage::Armed),
         Rule::Dump { .. } => dump::parts(add),
+        Rule::Correlation { leaders, .. } => correlation::parts(leaders, add),
         Rule::FundingFlip { .. } => funding::parts(position, add),
         _ => {}
     }
@@ -104,6 +109,7 @@ pub(crate) fn parts_of(rule: &Rule, position: &Tracked) -> usize {
         Rule::Decay { .. } | Rule::BreakEven { .. } | Rule::Dump { .. } => 2,
         Rule::TrailingStop { .. } | Rule::ProfitErosion { .. } => 3,
         Rule::TrailingProfit { .. } => 4,
+        Rule::Correlation { leaders, .. } => leaders.len(),
         Rule::FundingFlip { .. } => 1 + usize::from(position.count),
         _ => 1,
     }

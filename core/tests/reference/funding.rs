@@ -145,11 +145,11 @@ impl Life {
 
 /// A rule whose threshold whole rates can meet.
 pub(crate) fn rule(rng: &mut Rng, base: Option<Base>) -> Rule {
-    let threshold = rng.pick(&[1_000_000, 43_200_000, 86_400_000, 86_400_000, 172_800_000]);
+    let threshold = rng.pick(&[1_728_000, 43_200_000, 86_400_000, 86_400_000, 172_800_000]);
     Rule::FundingFlip {
         threshold: Rate::new(threshold).expect("a small rate"),
         samples: rng.pick(&[1, 1, 1, 1, 1, 2, 3]),
-        base: base.filter(|_| rng.one_in(3)),
+        base: base.filter(|_| rng.one_in(6)),
     }
 }
 
@@ -174,9 +174,9 @@ pub(crate) fn prediction(
     let gap = if leg.instrument.0.is_multiple_of(2) { 500 } else { 1_000 };
     let met = threshold.map_or(1_000, |threshold| threshold * gap / (24 * 3_600_000));
     let third = threshold.map_or(0, |threshold| threshold / 3);
-    let rate = rng.pick(&[met, met, met, met + 1, met - 1, third, 2 * met, 0]);
+    let rate = rng.pick(&[met, met, met, met, met, met + 1, met - 1, third, 2 * met, 0]);
     let pays = if leg.side == Side::Long { rate } else { -rate };
-    let rate = if rng.one_in(6) { -pays } else { pays };
+    let rate = if rng.one_in(8) { -pays } else { pays };
     let gap = if rng.one_in(40) { 8 * HOUR } else { gap as u64 * 1_000_000 };
     let next = Nanos((now.0 / gap + 1) * gap);
     let settles = if rng.one_in(30) { now.minus(Nanos(rng.next() % 1_000)) } else { next };

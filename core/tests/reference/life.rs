@@ -59,6 +59,8 @@ pub(super) struct RuleState {
     pub(super) funding: Samples,
     /// Of a dump against the position, by volumes.
     pub(super) signs: Signs,
+    /// The leaders of a correlation that hit it, by part; then whether by equality.
+    pub(super) led: Vec<Option<bool>>,
     /// Switched off: it sees nothing.
     pub(super) off: bool,
 }
@@ -70,6 +72,7 @@ impl RuleState {
         let rule = &said.rule;
         let numbers: Vec<u8> = match rule {
             Rule::Tiers { tiers, .. } => (0..tiers.len() as u8).collect(),
+            Rule::Correlation { leaders, .. } => (0..leaders.len() as u8).collect(),
             Rule::TrailingStop { .. } => vec![PART_STOP],
             Rule::Dump { .. } => vec![0, PART_STOP],
             Rule::TrailingProfit { .. } => vec![PART_STOP, PART_FLOOR],
@@ -81,8 +84,8 @@ impl RuleState {
             _ => None,
         };
         let parts = numbers.into_iter().map(|n| (n, Part::Armed)).collect();
-        let (funding, signs) = (Samples::default(), Signs::default());
-        Self { parts, mark, funding, signs, off: !said.on }
+        let (funding, signs, led) = (Samples::default(), Signs::default(), Vec::new());
+        Self { parts, mark, funding, signs, led, off: !said.on }
     }
 }
 
@@ -520,6 +523,7 @@ impl Life {
             Rule::StopLoss { distance, base } => {
                 market.seen(&self.legs, *base)?.stop(*distance).reverse()
             }
+            Rule::Correlation { .. } => return self.rules[rule].led[usize::from(part)],
             Rule::Dump { .. } if part != PART_STOP => {
                 let Signs { reversed, flipped, equal } = self.rules[rule].signs;
                 return (reversed && flipped).then_some(equal);

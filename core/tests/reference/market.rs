@@ -7,9 +7,10 @@ use reap_core::intent::Urgency;
 use reap_core::policy::{PolicyId, Rule};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
-use reap_core::units::{Nanos, Price};
+use reap_core::units::{Nanos, Price, Rate};
 
 use super::Decision;
+use super::correlation::{Sent, drops_of};
 use super::player::{Holding, Terms};
 use super::portfolio_world;
 use super::rng::Rng;
@@ -80,6 +81,8 @@ pub(crate) struct Market {
     lagging: bool,
     /// A signal that finds its position at its threshold.
     pub(super) signal_next: Option<(InstrumentId, Side)>,
+    /// By instrument, for those who follow it.
+    sent: Vec<Sent>,
 }
 
 impl Market {
@@ -105,7 +108,8 @@ impl Market {
             home: SourceId(rng.within(0, world.sources as i64 - 1) as u8),
             pulled: None,
         });
-        let tickers = tickers.collect();
+        let tickers: Vec<Ticker> = tickers.collect();
+        let sent = vec![Sent::default(); tickers.len()];
         let positions = rng.within(3, 8) as usize;
         let redundant = rng.one_in(3);
         let lagging = rng.one_in(3);
@@ -122,6 +126,7 @@ impl Market {
             redundant,
             lagging,
             signal_next: None,
+            sent,
         }
     }
 
@@ -150,6 +155,8 @@ impl Market {
     /// Moves [`Self::now`] to the time of the next action.
     pub(crate) fn pass_time(&mut self) {
         let micros = match self.rng.within(0, 199) {
+            // Now and then the better part of a minute, so that there are many in a world.
+            20..=39 if self.world.follows => self.rng.within(10_000_000, 50_000_000),
             0..=4 => 0,
             150..=158 if self.world.slow => self.rng.within(500_000, 3_000_000),
             5..=169 => self.rng.within(1, 8_000),
@@ -424,6 +431,9 @@ impl Market {
             return event;
         }
         let quote = self.new_quote(id);
+        if self.world.follows {
+            self.sent[index].note(self.now, quote);
+        }
         let ticker = &mut self.tickers[index];
         let mut reset = false;
         if with_ids && self.rng.one_in(200) {
@@ -479,6 +489,13 @@ impl Market {
         {
             return quote;
         }
+        if self.world.plain
+            && self.world.follows
+            && self.rng.one_in(3)
+            && let Some(quote) = self.leading_quote(id)
+        {
+            return quote;
+        }
         self.move_ticker(index);
         let ticker = &mut self.tickers[index];
         ticker.high = ticker.high.max(ticker.bid);
@@ -488,6 +505,22 @@ impl Market {
         }
         let (bid, ask) = (ticker.bid * tick, (ticker.bid + ticker.spread) * tick);
         quote_of(bid, ask, &mut self.rng)
+    }
+
+    /// A quote of a leader at the threshold of somebody who follows it.
+    fn leading_quote(&mut self, id: InstrumentId) -> Option<Quote> {
+        let policy = |held: &Holding| &self.world.policies[usize::from(held.spec.policy.0)];
+        let held = self.holdings.iter().flat_map(|held| drops_of(policy(held), id));
+        let drops: Vec<Rate> = held.collect();
+        if drops.is_empty() {
+            return None;
+        }
+        let drop = self.rng.pick(&drops);
+        let twice = self.sent[usize::from(id.0)].aim(&mut self.rng, self.now, drop)?;
+        let bid = twice / 2;
+        // The ticks of a plain world are units.
+        self.tickers[usize::from(id.0)].bid = bid;
+        Some(quote_of(bid, twice - bid, &mut self.rng))
     }
 
     fn move_ticker(&mut self, index: usize) {

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
 
+pub(crate) mod correlation;
 pub(crate) mod duel;
 pub(crate) mod dump;
 pub(crate) mod exact;
@@ -42,6 +43,7 @@ use reap_core::portfolio::PortfolioSettings;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState};
 use reap_core::units::{Nanos, Qty};
 
+use correlation::Followed;
 use dump::Tapes;
 use formulas::Leg;
 use funding::Fundings;
@@ -128,6 +130,7 @@ pub(crate) struct Reference {
     gates: Gates,
     fundings: Fundings,
     tapes: Tapes,
+    followed: Followed,
     policies: Vec<Policy>,
     /// What registrations under a policy get.
     committed: BTreeMap<PolicyId, PolicyId>,
@@ -152,6 +155,7 @@ impl Reference {
             gates: Gates::new(instruments, sources, settings),
             fundings: Fundings::new(instruments.len()),
             tapes: Tapes::new(instruments),
+            followed: Followed::new(instruments.len()),
             policies: Vec::new(),
             committed: BTreeMap::new(),
             refused: Vec::new(),
@@ -391,11 +395,15 @@ impl Reference {
 
     fn evaluate(&mut self, now: Nanos, fired: &mut Vec<(PositionId, Firing)>) {
         let accepted = self.gates.take_accepted();
+        for &instrument in &accepted {
+            self.followed.on_accepted(now, instrument, &self.gates);
+        }
         for (&id, life) in &mut self.lives {
             for &instrument in &accepted {
                 life.on_accepted(instrument);
             }
             life.see_signs(&self.tapes);
+            life.see_leaders(now, &self.followed, &self.gates);
             for firing in life.evaluate(now, &self.gates) {
                 self.tally.note(&firing, life.legs.len());
                 fired.push((id, firing));

@@ -1,21 +1,27 @@
 //! Policies of cases as text: `P fees=gross buffer=1.1 reserve=0.01%: rule; off rule`.
 
+use reap_core::instrument::{InstrumentId, InstrumentSpec, SourceId};
 use reap_core::policy::{
     Base, DecayStep, Distance, FeeMode, Policy, Remedy, Rule, Threshold, Tier,
 };
 use reap_core::units::Nanos;
 
+use super::correlation;
 use super::scenario::{decimal, rate, span};
 
 /// `P fees=gross buffer=1.1 reserve=0.01%: rule; rule`
-pub(super) fn policy(text: &str) -> (String, Policy) {
+pub(super) fn policy(
+    text: &str,
+    instruments: &[(String, InstrumentSpec, SourceId)],
+) -> (String, Policy) {
     let (head, rules) = text.split_once(':').expect("a colon before the rules");
     let mut words = head.split_whitespace();
     let name = words.next().expect("a name").to_owned();
     let rules = rules.split(';').map(str::trim);
     let is_off = |text: &str| text.starts_with("off ");
-    let mut policy =
-        Policy::of(rules.clone().map(|text| rule(text.strip_prefix("off ").unwrap_or(text))));
+    let mut policy = Policy::of(
+        rules.clone().map(|text| rule(text.strip_prefix("off ").unwrap_or(text), instruments)),
+    );
     for (said, text) in policy.rules.iter_mut().zip(rules) {
         said.on = !is_off(text);
     }
@@ -35,7 +41,7 @@ pub(super) fn policy(text: &str) -> (String, Policy) {
     (name, policy)
 }
 
-fn rule(text: &str) -> Rule {
+fn rule(text: &str, instruments: &[(String, InstrumentSpec, SourceId)]) -> Rule {
     let words: Vec<&str> = text.split_whitespace().collect();
     let base = |at: usize| {
         let word = words.get(at).filter(|word| !word.contains(':'));
@@ -101,6 +107,10 @@ fn rule(text: &str) -> Rule {
             close_before: Nanos(0),
         },
         "dump" => Rule::Dump { min_volume: decimal(words[1]), drop: rate(words[2]) },
+        "correlation" => correlation::said(&words, |name| {
+            let at = instruments.iter().position(|(known, ..)| known == name);
+            InstrumentId(at.expect("an instrument above") as u16)
+        }),
         "funding_flip" => Rule::FundingFlip {
             threshold: rate(words[1]),
             samples: words[2].parse().expect("a number of settlements"),

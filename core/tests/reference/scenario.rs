@@ -110,7 +110,7 @@ impl Scenario {
                 "portfolio" => portfolio = Some(portfolio_line::settings(rest)),
                 "instrument" => instruments.push(instrument(rest, &instruments)),
                 "policy" => {
-                    let (name, policy) = policy_line::policy(rest);
+                    let (name, policy) = policy_line::policy(rest, &instruments);
                     names.push(name);
                     policies.push(policy);
                 }

@@ -14,7 +14,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 use super::portfolio_world;
 use super::rng::Rng;
 use super::rules::{break_even, decay, erosion};
-use super::{dump, funding};
+use super::{correlation, dump, funding};
 
 /// Round rates, so that prices on a coarse grid meet thresholds exactly.
 const RATES: [i64; 12] = [
@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(super) plain: bool,
     /// Minutes pass, and trades count.
     pub(super) slow: bool,
+    /// Minutes pass, in which instruments follow each other.
+    pub(super) follows: bool,
     pub(crate) sources: usize,
     pub(crate) settings: GateSettings,
     /// Ticks at which the prices of each instrument begin.
@@ -68,6 +70,7 @@ impl World {
         let mut centre = Vec::new();
         let slow = rng.one_in(3);
         let exotic = rng.one_in(3);
+        let follows = rng.one_in(5);
         for index in 0..count {
             let (mut spec, ticks) = instrument(rng, index, centre_ticks, exotic, &instruments);
             if plain {
@@ -93,6 +96,7 @@ impl World {
         let mut world = Self {
             plain,
             slow,
+            follows,
             instruments,
             sources: rng.within(1, 4) as usize,
             settings,
@@ -143,6 +147,7 @@ impl World {
         Self {
             plain: true,
             slow: false,
+            follows: false,
             instruments,
             sources,
             settings,
@@ -249,6 +254,9 @@ impl World {
     fn rule(&self, rng: &mut Rng, legs: usize, start: Nanos) -> Rule {
         let base = self.base(rng);
         let small = rate(rng.pick(&RATES[..9]));
+        if self.follows && legs == 1 && rng.one_in(3) {
+            return correlation::rule(rng, self.instruments.len());
+        }
         match rng.within(0, 23) {
             18..=21 if legs == 1 => dump::rule(rng, &self.instruments[0], small),
             18..=23 => funding::rule(rng, base),

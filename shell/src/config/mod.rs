@@ -189,7 +189,7 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
     let venues = named(root, "venue", VENUES_MAX, venue::venue);
     let instruments = instruments(root, &venues, &mut currencies);
     let policies = named(root, "policy", POLICIES_MAX, |name, value| {
-        policy::policy(name, value, &mut currencies)
+        policy::policy(name, value, &instruments, &mut currencies)
     });
     let portfolio = portfolio::portfolio(root, &mut currencies);
     let sources = sources(root, &venues);

@@ -11,7 +11,8 @@ use reap_core::units::Rate;
 use toml::de::DeValue;
 
 use super::exit::exit_settings;
-use super::names::Currencies;
+use super::instrument::NamedInstrument;
+use super::names::{Currencies, Lookup};
 use super::rules;
 use super::units::{Amount, Measure};
 use super::value::RateBounds;
@@ -86,12 +87,13 @@ const FEE_BUFFER_MAX: i128 = 4 * PPB as i128;
 pub(super) fn policy(
     name: &str,
     value: &Value<'_>,
+    instruments: &Lookup<NamedInstrument>,
     currencies: &mut Currencies,
 ) -> Option<NamedPolicy> {
     let table = value.table(&format!("write it as [policy.{name}]"))?;
     let mut money = PolicyMoney::of("the policy", currencies);
     let class = class(&table);
-    let rules = rules::rules(&table, &mut money);
+    let rules = rules::rules(&table, instruments, &mut money);
     let version = match table.get("version") {
         Some(value) => value.integer(1, u32::MAX),
         None => Some(1),

@@ -192,14 +192,21 @@ pub fn rule(rule: &Rule, currency: &str) -> String {
             decimal(*min_volume),
             rate(*drop)
         ),
-        Rule::Correlation { drop, rho, default_rho } => {
-            let assumed = default_rho
-                .map_or_else(String::new, |rho| format!(", {} assumed at first", rate(rho)));
+        Rule::Correlation { leaders, drop, rho, default_rho } => {
+            let share = |rho: Rate| mantissa(rho.raw(), PPB_DIGITS);
+            let assumed = match default_rho {
+                Some(rho) => format!("{} assumed", share(*rho)),
+                None => "off".to_owned(),
+            };
+            let whom = match leaders.len() {
+                1 => "its leader moves".to_owned(),
+                all => format!("one of its {all} leaders moves"),
+            };
             format!(
-                "correlation: close when a leader moves {} against it in five minutes and \
-                 correlates by {} or more{assumed}",
+                "correlation: close when {whom} {} against it in five minutes and they correlate \
+                 by {} or more ({assumed} with fewer than 30 samples)",
                 rate(*drop),
-                rate(*rho)
+                share(*rho)
             )
         }
         Rule::FundingFlip { threshold: at, samples, base: of } => {

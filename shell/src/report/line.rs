@@ -148,6 +148,10 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
             let by = if by_volumes { "both signs of the volumes" } else { "volumes and price" };
             format!("{name}: a dump is detected, by {by}")
         }
+        EngineNote::CorrelatedDump { leader, .. } => {
+            let leader = &config.instruments[usize::from(leader.0)].name;
+            format!("{name}: a correlated dump is detected, led by {leader}")
+        }
         EngineNote::Task { task, what } => return of_task(config, task, what),
         EngineNote::Committed { of, policy: to } => {
             let (of, to) = (&policy(of).name, &policy(to).name);

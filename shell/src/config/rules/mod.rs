@@ -1,6 +1,7 @@
 //! The rules of a policy, one function each; those of their own kind have a file.
 
 mod break_even;
+mod correlation;
 mod decay;
 mod dump;
 mod erosion;
@@ -16,6 +17,8 @@ use reap_core::policy::{Base, Distance, Preset, Rule, RuleSpec, Threshold, Tier}
 use reap_core::units::{Nanos, Rate};
 use toml::de::DeValue;
 
+use crate::config::instrument::NamedInstrument;
+use crate::config::names::Lookup;
 use crate::config::policy::{PolicyMoney, class, class_name, is_opportunistic};
 use crate::config::time::{instant, time_of_day};
 use crate::config::units::{Amount, Measure};
@@ -38,7 +41,7 @@ const BEFORE_BOUNDS: SpanBounds = SpanBounds::new(Nanos(0), Nanos::from_secs(23 
 
 /// The kinds of rules. A policy's shorthands are numbered in this order, risk first; what it writes
 /// as `[[policy.NAME.rule]]` follows in the order of the file.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 15] = [
     "stop_loss",
     "trailing_stop",
     "trailing_profit",
@@ -48,6 +51,7 @@ const KINDS: [&str; 14] = [
     "break_even",
     "profit_erosion",
     "dump",
+    "correlation",
     "funding_flip",
     "deadline",
     "leg_lost",
@@ -58,18 +62,20 @@ const KINDS: [&str; 14] = [
 /// Every rule that a policy names. `None` when one of them is refused.
 pub(in crate::config) fn rules(
     table: &Table<'_>,
+    instruments: &Lookup<NamedInstrument>,
     money: &mut PolicyMoney<'_>,
 ) -> Option<Vec<RuleSpec>> {
     let mut enabled = true;
     let mut found = Vec::new();
     for kind in KINDS {
         let value = table.get(kind);
-        found.extend(value.map(|value| rule(kind, &value, table, money, &mut enabled)));
+        let rule = |value| rule(kind, &value, (table, instruments), money, &mut enabled);
+        found.extend(value.map(rule));
     }
     found.extend(table.get("max_age").map(|value| max_age(&value, table)));
     if let Some(value) = table.get("rule") {
         for value in value.array("write each as [[policy.NAME.rule]]")? {
-            found.push(general(value, table, money, &mut enabled));
+            found.push(general(value, (table, instruments), money, &mut enabled));
         }
     }
     if found.len() > RULES_MAX {
@@ -110,7 +116,7 @@ pub const fn kind_of(rule: &Rule) -> &'static str {
 fn rule(
     kind: &str,
     value: &Value<'_>,
-    policy: &Table<'_>,
+    (policy, instruments): (&Table<'_>, &Lookup<NamedInstrument>),
     money: &mut PolicyMoney<'_>,
     enabled: &mut bool,
 ) -> Option<RuleSpec> {
@@ -130,6 +136,7 @@ fn rule(
         "imbalance" => reads::imbalance(value),
         "reversal" => reversal::reversal(value, policy, money),
         "dump" => dump::dump(value),
+        "correlation" => return correlation::correlation(value, policy, instruments),
         "funding_flip" => funding::funding_flip(value, policy, money),
         "deadline" => return deadline(value),
         other => unreachable!("{other} is none of the kinds"),
@@ -141,7 +148,7 @@ fn rule(
 /// several of a kind; `on = false` leaves it to be switched on by `[[switch]]`.
 fn general(
     value: Value<'_>,
-    policy: &Table<'_>,
+    around: (&Table<'_>, &Lookup<NamedInstrument>),
     money: &mut PolicyMoney<'_>,
     enabled: &mut bool,
 ) -> Option<RuleSpec> {
@@ -149,7 +156,7 @@ fn general(
     let kind = table.require("kind", "name the rule, such as kind = \"stop_loss\"");
     let kind = kind.and_then(|value| value.word(&KINDS.map(|kind| (kind, kind))));
     let on = table.get("on").map_or(Some(true), |value| value.flag());
-    let said = rule(kind?, &value.apart(&["kind", "on"]), policy, money, enabled)?;
+    let said = rule(kind?, &value.apart(&["kind", "on"]), around, money, enabled)?;
     Some(RuleSpec { on: on?, ..said })
 }
 

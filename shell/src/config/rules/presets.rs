@@ -4,11 +4,13 @@
 
 use std::sync::LazyLock;
 
+use reap_core::limits::PPB;
 use reap_core::policy::{Distance, Preset};
-use reap_core::units::Nanos;
+use reap_core::units::{Nanos, Rate};
 use toml::de::DeTable;
 
 use super::AGE_BOUNDS;
+use super::correlation::rho;
 use crate::config::value::RateBounds;
 use crate::config::walk::{Value, Walk};
 
@@ -18,6 +20,7 @@ type Named<T> = Vec<(&'static str, (T, Option<Preset>))>;
 struct Presets {
     trailing: Named<Distance>,
     ages: Named<Nanos>,
+    correlations: Named<Rate>,
 }
 
 static PRESETS: LazyLock<Presets> =
@@ -31,6 +34,11 @@ pub(super) fn trailing() -> &'static [(&'static str, (Distance, Option<Preset>))
 /// Ages of `deadline`.
 pub(super) fn ages() -> &'static [(&'static str, (Nanos, Option<Preset>))] {
     &PRESETS.ages
+}
+
+/// What `correlation` assumes with too few samples.
+pub(super) fn correlations() -> &'static [(&'static str, (Rate, Option<Preset>))] {
+    &PRESETS.correlations
 }
 
 /// Reads the table, or says what is wrong with it.
@@ -47,10 +55,14 @@ fn read(text: &str) -> Result<Presets, String> {
     });
     let ages =
         table("deadline").and_then(|value| named(&value, version?, |value| value.span(AGE_BOUNDS)));
+    let correlations =
+        table("correlation").and_then(|value| named(&value, version?, |value| rho(value, -PPB)));
     root.finish();
     let problems = walk.into_problems();
-    match (trailing, ages) {
-        (Some(trailing), Some(ages)) if problems.is_empty() => Ok(Presets { trailing, ages }),
+    match (trailing, ages, correlations) {
+        (Some(trailing), Some(ages), Some(correlations)) if problems.is_empty() => {
+            Ok(Presets { trailing, ages, correlations })
+        }
         _ => Err(problems.iter().map(|problem| format!("{problem}\n")).collect()),
     }
 }
@@ -70,8 +82,6 @@ fn named<T>(
 
 #[cfg(test)]
 mod tests {
-    use reap_core::units::Rate;
-
     use super::*;
 
     #[test]
@@ -93,6 +103,10 @@ mod tests {
             ("forex", hours(4)),
         ];
         assert_eq!(ages, wanted);
+        let [("major", (rho, Some(_)))] = presets.correlations[..] else {
+            panic!("{:?}", presets.correlations)
+        };
+        assert_eq!(rho, Rate::from_bps(7_500));
         let versions = presets.ages.iter().filter_map(|(_, (_, preset))| *preset);
         assert!(versions.clone().all(|preset| preset.version == 1) && versions.count() == 4);
     }
