@@ -7,7 +7,7 @@ use crate::event::{Outcome, Report};
 use crate::hash::RunningHash;
 use crate::holding::Holdings;
 use crate::instrument::{Instrument, InstrumentId};
-use crate::limits::{TASKS_MAX, TRADES_PER_ORDER};
+use crate::limits::{ENTRIES_MAX, TRADES_PER_ORDER};
 use crate::order::Order;
 use crate::trades::TradeIds;
 
@@ -74,8 +74,8 @@ impl Desk {
         orders_max: usize,
     ) -> Self {
         // One call brings at most one fill, and one end of a plan for each position and one of an
-        // entry for each task; or a read of each leg, or the loss of each.
-        let reports_max = positions_max + 1 + orders_max + TASKS_MAX;
+        // entry for each that is at work; or a read of each leg, or the loss of each.
+        let reports_max = positions_max + 1 + orders_max + ENTRIES_MAX;
         Self {
             epoch,
             instruments: instruments.to_vec(),

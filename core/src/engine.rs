@@ -33,6 +33,7 @@ use crate::task::Tasks;
 use crate::tick::{Quote, Tick, TickKind};
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
+use crate::turn::Turns;
 use crate::units::{Nanos, Qty};
 use crate::watch::{Due, DueClass, From, Timer, Watch};
 
@@ -115,6 +116,7 @@ pub struct Engine {
     pub(crate) dumps: Dumps,
     pub(crate) leaders: Leaders,
     pub(crate) tasks: Tasks,
+    pub(crate) turns: Turns,
 }
 
 /// Notes that wait at most; see [`Engine::poll_note`].
@@ -172,6 +174,7 @@ impl Engine {
             dumps: Dumps::new(instruments.len()),
             leaders: Leaders::new(instruments.len()),
             tasks: Tasks::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -191,6 +194,9 @@ impl Engine {
             }
         }
         let id = PolicyId(self.policies.len() as u16);
+        if self.turns.make_room(&policy) {
+            self.tasks.make_room();
+        }
         self.policies.push(policy);
         self.in_force.push(id.0);
         Ok(id)

@@ -63,7 +63,9 @@ impl Enter {
                 Side::Long => (top.quote.ask <= leg.limit, top.quote.ask_qty),
                 Side::Short => (top.quote.bid >= leg.limit, top.quote.bid_qty),
             };
-            if !better || size < leg.qty || now.since(top.received) > age_max {
+            // What one leg lacks another would have to undo; of one leg any part is a position.
+            let small = intent.count > 1 && size < leg.qty;
+            if !better || small || now.since(top.received) > age_max {
                 return None;
             }
         }

@@ -8,7 +8,8 @@ use crate::units::{Decimal, Nanos, Price, Qty, Rate, div_ceil, div_floor};
 /// Legs of an entry at most: what a task buys and what it sells.
 pub const ENTRY_LEGS_MAX: usize = 2;
 
-/// A task: its index in the engine's table.
+/// Who enters: a task's index in the engine's table, or beyond [`crate::limits::TASKS_MAX`] that of a
+/// reversal's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u16);
 
@@ -48,7 +49,7 @@ pub struct EntryIntent {
     pub seq: u64,
     /// When it was decided.
     pub at: Nanos,
-    /// For which task.
+    /// For which task or turn.
     pub task: TaskId,
     /// Number of legs, 1 or 2.
     pub count: u8,
@@ -68,8 +69,10 @@ impl EntryIntent {
 /// any intent for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entered {
-    /// Which task entered it.
+    /// The number under which its entry went: a task, or beyond all tasks a turn.
     pub task: TaskId,
+    /// The position whose place it takes; `None` when a task entered it.
+    pub of: Option<PositionId>,
     /// Its id.
     pub id: PositionId,
     /// The position.
@@ -78,7 +81,7 @@ pub struct Entered {
 
 /// What an entry's leg has come to so far. Money is at the instrument's money scale, fees at its
 /// nano scale.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryBook {
     /// Filled by the entry's order.
     pub(crate) qty: i64,
@@ -92,6 +95,9 @@ pub(crate) struct EntryBook {
 }
 
 impl EntryBook {
+    /// Nothing yet.
+    pub(crate) const NONE: Self = Self { qty: 0, product: 0, undone: 0, cost: 0, fees: 0 };
+
     pub(crate) fn fill(&mut self, instrument: &Instrument, price: Price, qty: Qty, fee: i128) {
         self.qty += qty.raw();
         self.product += i128::from(price.raw()) * i128::from(qty.raw());

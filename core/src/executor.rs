@@ -26,7 +26,7 @@ use crate::holding::{Holding, HoldingKey};
 use crate::instrument::Instrument;
 use crate::intent::Intent;
 use crate::leg::Leg;
-use crate::limits::{LEGS_MAX, POSITIONS_MAX, TASKS_MAX};
+use crate::limits::{ENTRIES_MAX, LEGS_MAX, POSITIONS_MAX};
 use crate::order::{ClientOrderId, Order, OrderEvent, OrderState};
 use crate::plan::PlanView;
 use crate::policy::ExitSettings;
@@ -91,7 +91,7 @@ impl Executor {
             legs_free: limits.orders,
             orders_max: limits.orders,
             taken: 0,
-            entries: Vec::with_capacity(TASKS_MAX),
+            entries: Vec::with_capacity(ENTRIES_MAX),
         }
     }
 
@@ -192,7 +192,7 @@ impl Executor {
     /// room of as many orders as it has legs, until it ends.
     pub fn on_entry(&mut self, now: Nanos, intent: &EntryIntent, quotes: &impl Quotes) {
         let legs = usize::from(intent.count);
-        let room = legs <= self.legs_free && self.entries.len() < TASKS_MAX;
+        let room = legs <= self.legs_free && self.entries.len() < ENTRIES_MAX;
         let begun = if room { Enter::begin(now, intent, &mut self.desk, quotes) } else { None };
         match begun {
             Some(entry) => {

@@ -265,6 +265,7 @@ impl Engine {
         }
         let planned = position.plan.is_some();
         let at = usize::from(leg);
+        self.turn_lost(slot);
         self.portfolio_lift(slot);
         let position = &mut self.positions[slot as usize];
         let leg = &mut position.legs[at];

@@ -190,6 +190,7 @@ impl Engine {
             Outcome::Closed => {
                 self.portfolio_ended(slot, false);
                 self.task_closed(slot, now);
+                self.turn_closed(slot);
                 self.release(slot);
                 self.signals_on_closed();
             }

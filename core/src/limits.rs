@@ -77,6 +77,10 @@ pub const POLL_EVERY: Nanos = Nanos::from_millis(100);
 pub const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
 /// Tasks of one engine.
 pub const TASKS_MAX: usize = 64;
+/// Positions at a time that a reversal turns to the other side.
+pub const TURNS_MAX: usize = 64;
+/// Entries at work at a time: one of each task and of each turn.
+pub const ENTRIES_MAX: usize = TASKS_MAX + TURNS_MAX;
 /// How long a task waits after an entry of which nothing came.
 pub const TASK_RETRY: Nanos = Nanos::from_secs(1);
 /// Least span between two reads of a leg that count as two.

@@ -227,6 +227,23 @@ pub enum SignalDrop {
     Replaced,
     /// The trading state allows no entries.
     NotActive,
+    /// An entry of an earlier signal for the instrument is at work on the other side.
+    Entering,
+    /// What it was to take the place of was not closed by fills alone.
+    NotFilled,
+    /// A task holds the instrument, or is about to.
+    Locked,
+    /// There is no price that may be believed.
+    NoPrice,
+    /// The quantity is below the venue's smallest order.
+    TooSmall,
+    /// The portfolio or the table of turns is full.
+    NoRoom,
+    /// Nothing of its order was filled.
+    Missed,
+    /// What was filled can be no position: it is too small to be sold, or was refused. Nothing
+    /// watches it.
+    Unwatched,
 }
 
 impl SignalDrop {
@@ -238,6 +255,14 @@ impl SignalDrop {
             Self::Expired => "expired",
             Self::Replaced => "replaced",
             Self::NotActive => "not_active",
+            Self::Entering => "entering",
+            Self::NotFilled => "not_filled",
+            Self::Locked => "locked",
+            Self::NoPrice => "no_price",
+            Self::TooSmall => "too_small",
+            Self::NoRoom => "no_room",
+            Self::Missed => "missed",
+            Self::Unwatched => "unwatched",
         }
     }
 }

@@ -210,6 +210,8 @@ pub enum Rule {
         at: Rate,
         /// What it is a ratio of; `None` takes the position's default.
         base: Option<Base>,
+        /// One leg: what is closed for a signal is entered on the side that the signal wants.
+        enter: bool,
     },
 }
 

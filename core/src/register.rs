@@ -136,6 +136,7 @@ fn leg(
         None => 0,
     };
     Ok(Leg {
+        account: said.account,
         instrument: said.instrument,
         side: said.side,
         entry: said.entry,

@@ -4,7 +4,8 @@
 //! A signal conflicts with every position that holds its instrument on the other side. Each is asked
 //! once, at the signal: a plan that is live already is waited for, a `reversal` rule whose net is
 //! reached closes, everything else refuses. An entry is allowed when nothing conflicts any more, at
-//! most [`crate::limits::SIGNAL_TTL`] after the signal; a refusal drops it at once.
+//! most [`crate::limits::SIGNAL_TTL`] after the signal; a refusal drops it at once. What a rule with
+//! `enter` then does is a turn: `turn`.
 
 use alloc::vec::Vec;
 
@@ -50,6 +51,11 @@ impl Engine {
             return;
         }
         self.drop_signal(instrument, SignalDrop::Replaced);
+        if self.turns.enters_against(instrument, side) {
+            let why = SignalDrop::Entering;
+            self.notes.push(EngineNote::SignalDropped { instrument, side, why });
+            return;
+        }
         let (mut conflicts, mut refused) = (false, false);
         for slot in 0..self.positions.len() as u32 {
             if !self.conflicts(slot, instrument, side) {
@@ -57,6 +63,7 @@ impl Engine {
             }
             conflicts = true;
             if self.positions[slot as usize].state == PositionState::Exiting {
+                self.plan_turn(slot, instrument, side);
                 continue;
             }
             if let Err(why) = self.reverse(slot, now) {
@@ -64,10 +71,13 @@ impl Engine {
                 let generation = self.positions[slot as usize].generation;
                 let position = PositionId::new(slot, generation);
                 self.notes.push(EngineNote::SignalRefused { position, why });
+            } else {
+                self.plan_turn(slot, instrument, side);
             }
         }
         if refused {
             let why = SignalDrop::Refused;
+            self.drop_turns(instrument);
             self.notes.push(EngineNote::SignalDropped { instrument, side, why });
         } else if conflicts {
             // At its last nanosecond an entry is still allowed.
@@ -82,11 +92,14 @@ impl Engine {
 
     /// Nothing stands against an entry any more but the trading state.
     fn allow_entry(&mut self, instrument: InstrumentId, side: Side) {
-        self.notes.push(if self.may_enter() {
-            EngineNote::EntryAllowed { instrument, side }
+        if self.may_enter() {
+            self.notes.push(EngineNote::EntryAllowed { instrument, side });
+            self.enter_turns(instrument);
         } else {
-            EngineNote::SignalDropped { instrument, side, why: SignalDrop::NotActive }
-        });
+            let why = SignalDrop::NotActive;
+            self.notes.push(EngineNote::SignalDropped { instrument, side, why });
+            self.drop_turns(instrument);
+        }
     }
 
     /// Whether a position holds the instrument against a signal to `side`.
@@ -121,7 +134,7 @@ impl Engine {
         if position.off.has(trigger.rule) {
             return Err(SignalRefusal::NoRule);
         }
-        let Rule::Reversal { at, base } = rules[usize::from(trigger.rule)].rule else {
+        let Rule::Reversal { at, base, .. } = rules[usize::from(trigger.rule)].rule else {
             unreachable!("the trigger is of this rule")
         };
         let mut exits = [0; LEGS_MAX];
@@ -180,6 +193,7 @@ impl Engine {
         };
         let Waiting { instrument, side, .. } = waiting.swap_remove(at);
         let why = SignalDrop::Expired;
+        self.drop_turns(instrument);
         self.notes.push(EngineNote::SignalDropped { instrument, side, why });
     }
 
@@ -189,6 +203,7 @@ impl Engine {
         if let Some(at) = waiting.iter().position(|one| one.instrument == instrument) {
             let Waiting { side, timer, .. } = waiting.swap_remove(at);
             self.watch.remove_timer(timer);
+            self.drop_turns(instrument);
             self.notes.push(EngineNote::SignalDropped { instrument, side, why });
         }
     }

@@ -17,12 +17,12 @@ use crate::entry::{
 };
 use crate::event::{EntryOutcome, TaskCommand, TradingState};
 use crate::instrument::{AccountId, Instrument, InstrumentId};
-use crate::limits::{PPB, QTY_MAX, TASK_RETRY, TASKS_MAX};
+use crate::limits::{ENTRIES_MAX, PPB, QTY_MAX, TASK_RETRY, TASKS_MAX};
 use crate::note::{EngineNote, TaskNote};
-use crate::policy::{Base, PolicyId, Rule, Threshold};
+use crate::policy::PolicyId;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError, Side};
 use crate::tick::Quote;
-use crate::units::{Decimal, Nanos, Qty, Rate, div_ceil};
+use crate::units::{Decimal, Nanos, Qty, Rate};
 
 /// What a task trades, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +163,16 @@ pub(crate) struct Tasks {
     pub(crate) entered: VecDeque<Entered>,
 }
 
+impl Tasks {
+    /// Room for what goes out: at most one entry of each task and turn.
+    pub(crate) fn make_room(&mut self) {
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(ENTRIES_MAX);
+            self.entered.reserve_exact(ENTRIES_MAX);
+        }
+    }
+}
+
 impl Engine {
     /// Adds a task; it is idle, and enters at the first quotes that allow it.
     ///
@@ -222,11 +232,10 @@ impl Engine {
             };
             steps_max = steps_max.min(i128::from(QTY_MAX) / weight);
         }
+        self.tasks.make_room();
         let tasks = &mut self.tasks;
         if tasks.all.is_empty() {
             tasks.all.reserve_exact(TASKS_MAX);
-            tasks.entries.reserve_exact(TASKS_MAX);
-            tasks.entered.reserve_exact(TASKS_MAX);
         }
         tasks.all.push(Task {
             spec,
@@ -239,7 +248,7 @@ impl Engine {
             not_before: Nanos(0),
             entry: None,
             filled_at: None,
-            books: [EntryBook::default(); ENTRY_LEGS_MAX],
+            books: [EntryBook::NONE; ENTRY_LEGS_MAX],
             position: None,
             traded: 0,
             told: false,
@@ -342,6 +351,9 @@ impl Engine {
     /// Entries are allowed no more: those of this event that nobody has seen yet come to nothing.
     pub(crate) fn withdraw_entries(&mut self) {
         while let Some(entry) = self.tasks.entries.pop_front() {
+            if self.withdraw_turn(entry.task) {
+                continue;
+            }
             let task = &mut self.tasks.all[usize::from(entry.task.0)];
             (task.state, task.entry) = (TaskState::Idle, None);
             task.missed += 1;
@@ -358,7 +370,20 @@ impl Engine {
                 [own.spot, own.futures].iter().any(|own| own.instrument == leg.instrument)
             });
             other != at && shares && matches!(task.state, TaskState::Entering | TaskState::Open)
+        }) || [own.spot, own.futures].iter().any(|leg| self.turns.enters_on(leg.instrument))
+    }
+
+    /// A task holds an instrument, or is about to.
+    pub(crate) fn tasks_lock(&self, instrument: InstrumentId) -> bool {
+        self.tasks.all.iter().any(|task| {
+            let legs = [task.spec.spot, task.spec.futures];
+            legs.iter().any(|leg| leg.instrument == instrument)
+                && matches!(task.state, TaskState::Entering | TaskState::Open)
         })
+    }
+
+    pub(crate) fn tasks_enter(&self) -> bool {
+        self.tasks.all.iter().any(|task| task.state == TaskState::Entering)
     }
 
     /// The legs of an entry at these quotes; `None` when it costs too much or cannot be ordered.
@@ -395,7 +420,8 @@ impl Engine {
 
     fn enter(&mut self, now: Nanos, at: usize, legs: [EntryLeg; ENTRY_LEGS_MAX]) {
         let id = TaskId(at as u16);
-        if let Some((net, target)) = self.shortfall(&self.tasks.all[at], &legs) {
+        let Task { spec, scale, align, .. } = &self.tasks.all[at];
+        if let Some((net, target)) = self.shortfall(spec.policy, (*scale, align), &legs) {
             let task = &mut self.tasks.all[at];
             let (refused, scale) = (task.spec.unreachable == Unreachable::Refuse, task.scale);
             let amount = |mantissa| Decimal { mantissa, scale };
@@ -409,66 +435,32 @@ impl Engine {
                 return;
             }
         }
-        self.tasks.seq += 1;
-        let count = ENTRY_LEGS_MAX as u8;
-        let entry = EntryIntent { seq: self.tasks.seq, at: now, task: id, count, legs };
+        let entry = self.raise_entry(now, id, &legs);
         let task = &mut self.tasks.all[at];
         task.state = TaskState::Entering;
         task.entry = Some(entry);
         task.filled_at = None;
-        task.books = [EntryBook::default(); ENTRY_LEGS_MAX];
+        task.books = [EntryBook::NONE; ENTRY_LEGS_MAX];
         task.traded = 0;
-        self.tasks.entries.push_back(entry);
         self.notes.push(EngineNote::Task { task: id, what: TaskNote::Entering });
     }
 
-    /// What the entry would bring if both prices met halfway, fees of entry and exit paid, and what
-    /// its policy wants; `None` when that would be enough, or no rule has a target.
-    fn shortfall(&self, task: &Task, legs: &[EntryLeg; ENTRY_LEGS_MAX]) -> Option<(i128, i128)> {
-        let version = self.in_force(task.spec.policy);
-        let rules = &self.policies[usize::from(version.0)].rules;
-        let mut notional = [0; ENTRY_LEGS_MAX];
-        let mut fees = 0;
-        for (at, leg) in legs.iter().enumerate() {
-            let instrument = self.books.instrument(leg.instrument).expect("it was checked");
-            let quote = self.books.quote(leg.instrument)?;
-            let price = if at == 0 { quote.ask } else { quote.bid };
-            let taker = instrument.spec().taker;
-            notional[at] = instrument.notional(price, leg.qty) * task.align[at];
-            fees += instrument.fee_nano(price, leg.qty, taker) * task.align[at];
-        }
-        for (at, leg) in legs.iter().enumerate() {
-            let instrument = self.books.instrument(leg.instrument).expect("it was checked");
-            let taker = i128::from(instrument.spec().taker.raw());
-            let fee = div_ceil((notional[0] + notional[1]) * taker, 2);
-            let least = instrument.min_fee_nano() * task.align[at];
-            fees += if least > 0 { fee.max(least) } else { fee };
-        }
-        let net = (notional[1] - notional[0]) * i128::from(PPB) - fees;
-        let target = |threshold: &Threshold| match threshold {
-            Threshold::Amount(amount) => amount.amount_at(task.scale),
-            Threshold::Rate { rate, base } => {
-                let base = match base {
-                    None | Some(Base::MaxLeg) => notional[0].max(notional[1]),
-                    Some(Base::Entry | Base::Gross) => notional[0] + notional[1],
-                    Some(Base::Amount(amount)) => {
-                        div_ceil(amount.amount_at(task.scale)?, i128::from(PPB))
-                    }
-                    // Nobody has said what would back it.
-                    Some(Base::Margin) => return None,
-                };
-                Some(base * i128::from(rate.raw()))
-            }
-        };
-        let targets = rules.iter().filter_map(|said| match &said.rule {
-            Rule::TakeProfit { threshold } | Rule::Basis { threshold } => target(threshold),
-            _ => None,
-        });
-        targets.min().filter(|target| net < *target).map(|target| (net, target))
+    /// An entry goes out.
+    pub(crate) fn raise_entry(&mut self, now: Nanos, id: TaskId, said: &[EntryLeg]) -> EntryIntent {
+        self.tasks.seq += 1;
+        let (seq, count) = (self.tasks.seq, said.len() as u8);
+        let mut legs = [EntryLeg::NONE; ENTRY_LEGS_MAX];
+        legs[..said.len()].copy_from_slice(said);
+        let entry = EntryIntent { seq, at: now, task: id, count, legs };
+        self.tasks.entries.push_back(entry);
+        entry
     }
 
     /// A fill of an entry, or of what undoes a part of it.
     pub(crate) fn on_entry_fill(&mut self, now: Nanos, id: TaskId, leg: u8, fill: EntryFill) {
+        if self.on_turn_fill(now, id, leg, fill) {
+            return;
+        }
         let task = self.tasks.all.get_mut(usize::from(id.0));
         let known = task.and_then(|task| {
             let said = task.entry?.legs().get(usize::from(leg)).copied()?;
@@ -493,6 +485,9 @@ impl Engine {
 
     /// Nothing of an entry is at work any more: a position comes of it, or nothing.
     pub(crate) fn on_entry_ended(&mut self, now: Nanos, id: TaskId, seq: u64, how: EntryOutcome) {
+        if self.on_turn_ended(now, id, seq, how) {
+            return;
+        }
         let task = self.tasks.all.get_mut(usize::from(id.0));
         let entry = task.as_ref().and_then(|task| task.entry).filter(|entry| entry.seq == seq);
         let (Some(task), Some(entry)) = (task, entry) else {
@@ -543,7 +538,7 @@ impl Engine {
                 task.told = false;
                 let what = TaskNote::Entered { position };
                 self.notes.push(EngineNote::Task { task: id, what });
-                self.tasks.entered.push_back(Entered { task: id, id: position, spec });
+                self.tasks.entered.push_back(Entered { task: id, of: None, id: position, spec });
                 self.close_late_entry(position.slot() as u32, entry.at);
             }
             Err(_) => {

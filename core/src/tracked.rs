@@ -6,7 +6,7 @@
 //! between the fills of two legs would look like the loss of the one without the gain of the other.
 
 use crate::heap::NodeId;
-use crate::instrument::{Instrument, InstrumentId};
+use crate::instrument::{AccountId, Instrument, InstrumentId};
 use crate::intent::Urgency;
 use crate::limits::{LEGS_MAX, PPB};
 use crate::net::LegForm;
@@ -21,6 +21,7 @@ use crate::units::{Nanos, Price, Qty, Rate, div_ceil, mul_div_ceil, mul_div_floo
 /// One leg. Amounts are at the position's nano scale and belong to `original`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leg {
+    pub(crate) account: AccountId,
     pub(crate) instrument: InstrumentId,
     pub(crate) side: Side,
     pub(crate) entry: Price,
@@ -44,6 +45,7 @@ pub(crate) struct Leg {
 impl Leg {
     /// A leg that is nowhere, to fill an array.
     pub(crate) const NONE: Self = Self {
+        account: AccountId(0),
         instrument: InstrumentId(0),
         side: Side::Long,
         entry: match Price::new(1) {

@@ -491,3 +491,82 @@ fn tasks_do_not_allocate_after_start_up() {
         "{entries} entries, {entered} entered, {undone} undone"
     );
 }
+
+/// Signals close positions and enter the other side, back and forth: nothing of it allocates.
+#[test]
+fn turns_do_not_allocate_after_start_up() {
+    let instruments = [instrument(NOUGHT)];
+    let policy = Policy::of([Rule::Reversal { at: Rate::from_bps(1), base: None, enter: true }]);
+    let settings = policy.exit.clone();
+    let mut limits = EngineLimits { policies: 1, ..EngineLimits::NONE };
+    limits.add(&policy, 1, 1);
+    let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
+    engine.add_policy(policy).unwrap();
+    let limits = ExecutorLimits { positions: 1, orders: 2 };
+    let mut executor = Executor::new(limits, &instruments, 1);
+    let leg = LegSpec {
+        account: AccountId(0),
+        instrument: InstrumentId(0),
+        side: Side::Long,
+        entry: Price::new(100_000).unwrap(),
+        qty: Qty::new(100).unwrap(),
+        fees_paid: NOUGHT,
+        funding: NOUGHT,
+        margin: None,
+    };
+    let (policy, legs) = (PolicyId(0), [leg].into_iter().collect());
+    let spec = PositionSpec { policy, opened: Nanos(0), tag: 0, legs };
+    let start = Nanos(1_000_000_000);
+    let id = engine.register(start, &spec).unwrap();
+    executor.register(id, &spec, &settings).unwrap();
+    let mut orders = VecDeque::with_capacity(64);
+    let (mut now, mut side, mut entered) = (start, Side::Long, 0u64);
+    let counted = allocation_counter::measure(|| {
+        for step in 1..20_000u64 {
+            now = now.plus(Nanos(10_000_000));
+            let stamp = Stamp {
+                source: SourceId(0),
+                received: now,
+                update_id: step,
+                venue_lag_us: 0,
+                reset: false,
+            };
+            let mid = 100_000 + (step % 200 * 20) as i64 * if step / 200 % 2 == 0 { 1 } else { -1 };
+            let quote = Quote::new(mid, mid + 1, 500, 500).unwrap();
+            engine.on_event(now, &Event::Tick(Tick::quote(InstrumentId(0), stamp, quote)));
+            executor.on_timer(now, &Table(&engine));
+            if step % 50 == 0 {
+                let wanted = if side == Side::Long { Side::Short } else { Side::Long };
+                let (instrument, side) = (InstrumentId(0), wanted);
+                engine.on_event(now, &Event::Command(Command::Signal { instrument, side }));
+            }
+            loop {
+                while let Some(order) = executor.poll_order() {
+                    orders.push_back(order);
+                }
+                while engine.poll_note().is_some() {}
+                if let Some(position) = engine.poll_entered() {
+                    entered += 1;
+                    side = position.spec.legs[0].side;
+                    executor.register(position.id, &position.spec, &settings).unwrap();
+                } else if let Some(intent) = engine.poll_intent() {
+                    executor.on_intent(now, &intent, &Table(&engine));
+                } else if let Some(entry) = engine.poll_entry() {
+                    executor.on_entry(now, &entry, &Table(&engine));
+                } else if let Some(report) = executor.poll_report() {
+                    engine.on_event(now, &Event::Report(report));
+                } else if let Some(order) = orders.pop_front() {
+                    let price = order.limit.unwrap_or(quote.bid);
+                    let what =
+                        OrderChange::Filled { trade_id: step, price, qty: order.qty, fee: 1 };
+                    let event = OrderEvent { id: order.id, what };
+                    executor.on_order_event(now, &event, &Table(&engine));
+                } else {
+                    break;
+                }
+            }
+        }
+    });
+    assert_eq!(counted.count_total, 0, "after {entered} entries");
+    assert!(entered > 50, "{entered} entered");
+}

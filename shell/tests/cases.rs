@@ -173,6 +173,11 @@ fn tasks_enter_and_exit() {
 }
 
 #[test]
+fn a_reversal_enters_when_its_exit_is_closed() {
+    check_cases("cases/reversals.txt", story);
+}
+
+#[test]
 fn nothing_enters_before_trading_is_active_again() {
     check_cases("cases/states.txt", story);
 }

@@ -40,7 +40,7 @@ pub(crate) fn check(
         }
         Rule::LegLost { reads, .. } => leg_lost::check(rule, *reads),
         Rule::Imbalance { share, .. } => imbalance::check(rule, *share, position),
-        Rule::Reversal { at, base } => reversal::check(rule, *at, *base, position),
+        Rule::Reversal { at, base, enter } => reversal::check(rule, *at, *base, *enter, position),
         Rule::Liquidation { .. } => {
             Err(RegisterError::Rule { rule, field: "rule", value: 0, bound: "one that is built" })
         }

@@ -13,11 +13,16 @@ pub(crate) fn check(
     rule: usize,
     at: Rate,
     base: Option<Base>,
+    enter: bool,
     position: &Tracked,
 ) -> Result<(), RegisterError> {
     if !(1..=RATE_MAX).contains(&at.raw()) {
         let (field, bound) = ("net of a reversal", "above 0 % and below 2^30 ppb");
         return Err(RegisterError::Rule { rule, field, value: i128::from(at.raw()), bound });
+    }
+    if enter && position.count > 1 {
+        let (field, bound) = ("legs of a reversal that enters", "one");
+        return Err(RegisterError::Rule { rule, field, value: i128::from(position.count), bound });
     }
     check_base(rule, base, position)
 }

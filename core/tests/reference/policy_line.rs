@@ -99,7 +99,7 @@ fn rule(text: &str, instruments: &[(String, InstrumentSpec, SourceId)]) -> Rule 
         "imbalance" => {
             Rule::Imbalance { share: rate(words[1]), hold: span(words[2]), then: remedy(words[3]) }
         }
-        "reversal" => Rule::Reversal { at: rate(words[1]), base: base(2) },
+        "reversal" => Rule::Reversal { at: rate(words[1]), base: base(2), enter: false },
         "deadline" => Rule::Deadline {
             max_age: Some(span(words[1])),
             at: None,

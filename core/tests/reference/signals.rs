@@ -127,7 +127,7 @@ fn reverses(life: &Life, market: Option<&Market>) -> Result<(usize, bool), Signa
     }
     let rules = life.policy.rules.iter().enumerate();
     let found = rules.filter_map(|(at, said)| match said.rule {
-        Rule::Reversal { at: rate, base } => Some((at, rate, base)),
+        Rule::Reversal { at: rate, base, .. } => Some((at, rate, base)),
         _ => None,
     });
     let (rule, rate, base) = found.min_by_key(|(at, ..)| *at).ok_or(SignalRefusal::NoRule)?;

@@ -112,7 +112,7 @@ impl Market {
                 Rule::Tiers { base, tiers } => {
                     formulas::profit_rate(&net, &legs, tiers[0].at, *base)
                 }
-                Rule::Reversal { at, base } => formulas::profit_rate(&net, &legs, *at, *base),
+                Rule::Reversal { at, base, .. } => formulas::profit_rate(&net, &legs, *at, *base),
                 Rule::StopLoss { distance, base } => formulas::loss(&net, &legs, *distance, *base),
                 Rule::Decay { threshold, steps } => {
                     let come = (nth % (steps.len() + 1)) as u8;

@@ -269,7 +269,7 @@ impl World {
                 reads: rng.within(1, 3) as u8,
                 then: rng.pick(&[Remedy::Close, Remedy::Repair]),
             },
-            17 => Rule::Reversal { at: rate(rng.pick(&RATES[..4])), base },
+            17 => Rule::Reversal { at: rate(rng.pick(&RATES[..4])), base, enter: false },
             0 => Rule::TakeProfit { threshold: self.threshold(rng) },
             1 if legs == 2 => Rule::Basis { threshold: self.threshold(rng) },
             1 | 2 => tiers(rng, base),

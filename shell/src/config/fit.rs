@@ -147,6 +147,10 @@ pub(super) fn misfit(
             if exact { of_base(*base) } else { Some(too_fine(&instruments[0].name, scale)) }
         }
         Rule::TrailingStop { base, .. } => of_base(*base),
+        Rule::Reversal { enter: true, .. } if several => Some((
+            format!("reversal with enter needs one leg, the position has {}", legs.len()),
+            "leave enter out: its signals then close, and enter nothing".to_owned(),
+        )),
         Rule::FundingFlip { base, .. } | Rule::Reversal { base, .. } => of_base(*base),
         Rule::Decay { threshold, steps } => {
             let steps = steps.iter().map(|step| step.threshold);
@@ -210,19 +214,31 @@ pub(super) fn oppositions(positions: &[(PositionConfig, Vec<Value<'_>>)]) {
     }
 }
 
-/// Reports short legs of spot markets: nothing can be held short there.
+/// Reports short legs of spot markets, and rules that would enter them: nothing can be held short
+/// there.
 pub(super) fn spot_shorts(
     positions: &[(PositionConfig, Vec<Value<'_>>)],
     known: &Known<'_>,
     venues: &Lookup<Venue>,
 ) {
     for (position, values) in positions {
+        let policy = known.policies.get(usize::from(position.policy.0));
+        let enters = policy.is_some_and(|named| {
+            let mut rules = named.policy.rules.iter();
+            rules.any(|said| matches!(said.rule, Rule::Reversal { enter: true, .. }))
+        });
         for (leg, value) in position.legs.iter().zip(values) {
             let instrument = known.instruments.get(usize::from(leg.instrument.0));
             let venue = instrument.and_then(|own| venues.get(usize::from(own.spec().venue.0)));
-            if leg.side == Side::Short && venue.is_some_and(|venue| venue.kind.spot) {
+            if venue.is_none_or(|venue| !venue.kind.spot) {
+                continue;
+            }
+            if leg.side == Side::Short {
                 let what = "is short on a spot market, which holds nothing short";
                 value.problem(what, "hold the short leg on a futures market");
+            } else if enters {
+                let what = "is on a spot market, where its reversal can enter nothing short";
+                value.problem(what, "leave enter out of its policy's reversal");
             }
         }
     }

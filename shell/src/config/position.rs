@@ -85,7 +85,7 @@ pub enum FeesPaid {
 }
 
 impl PositionConfig {
-    /// What a task has entered.
+    /// What a task or a reversal has entered.
     #[must_use]
     pub fn entered(name: String, spec: &PositionSpec) -> Self {
         let leg = |leg: &LegSpec| LegConfig {

@@ -227,10 +227,11 @@ pub fn rule(rule: &Rule, currency: &str) -> String {
             rate(*share),
             span(*hold)
         ),
-        Rule::Reversal { at, base: of } => format!(
-            "reversal: a signal to the other side closes when net is at least {} of {}",
+        Rule::Reversal { at, base: of, enter } => format!(
+            "reversal: a signal to the other side closes when net is at least {} of {}{}",
             rate(*at),
-            base(*of, currency)
+            base(*of, currency),
+            if *enter { ", then enters the same quantity on that side" } else { "" }
         ),
     }
 }

@@ -13,7 +13,7 @@ use reap_core::executor::Executor;
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::log::Text;
-use reap_core::policy::PolicyId;
+use reap_core::policy::{PolicyId, Rule, RuleSpec};
 use reap_core::units::Nanos;
 use reap_feed::conflate::Conflator;
 use reap_feed::session::{BudgetSettings, ConnectBudget, Link, LinkSettings, Wanted};
@@ -431,6 +431,12 @@ fn run_able(config: &Config, mode: Mode) -> Result<(), LiveError> {
     if let Some(task) = config.tasks.first() {
         let what = format!("[task.{}] enters in replays only", task.name);
         let remedy = "remove it: a run closes what is held and enters nothing yet";
+        return Err(LiveError::NotInARun { what, remedy });
+    }
+    let enters = |rule: &RuleSpec| matches!(rule.rule, Rule::Reversal { enter: true, .. });
+    if let Some(named) = config.policies.iter().find(|of| of.policy.rules.iter().any(enters)) {
+        let what = format!("policy {}: a reversal with enter enters in replays only", named.name);
+        let remedy = "leave enter out: a run closes what is held and enters nothing yet";
         return Err(LiveError::NotInARun { what, remedy });
     }
     let held = |policy: &PolicyId| config.positions.iter().any(|one| one.policy == *policy);

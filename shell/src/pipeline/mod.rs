@@ -237,7 +237,7 @@ impl Pipeline {
     /// After the last message: lets the plans that are live end, at most until `until`. Nothing else
     /// is waited for: nobody has recorded the market that it would meet.
     pub fn settle(&mut self, until: Nanos, watch: Watcher<'_>) {
-        while self.story.is_closing() || self.is_entering() {
+        while self.story.is_closing() || self.engine.is_entering() {
             let Some(due) = self.next_due().filter(|due| *due < until) else { return };
             self.now = self.now.max(due);
             self.run_due(watch);

@@ -19,7 +19,8 @@ impl Report<'_> {
     pub fn line(config: &Config, at: usize, what: &Happening<'_>) -> Option<String> {
         let name = config.positions.get(at).map_or("portfolio", |position| &position.name);
         let instrument = |order: &Order| &config.instruments[usize::from(order.instrument.0)];
-        let of_task = |task: u32| config.tasks.get(task as usize).map_or("", |task| &task.name);
+        let of_task =
+            |task: u32| config.tasks.get(task as usize).map_or("reversal", |task| &task.name);
         let name = match what {
             Happening::Sent(order) | Happening::Answered(order, _) if order.id.is_entry() => {
                 of_task(order.id.position.0)

@@ -73,19 +73,22 @@ impl Story {
         standing.spec = Some(spec);
     }
 
-    /// A task has entered a position: it is told of as of the configured ones, after them. Gives its
-    /// index.
+    /// An entry has become a position: it is told of as of the configured ones, after them, under the
+    /// name of its task, or of the position whose place it takes. Gives its index.
     pub fn entered(
         &mut self,
         now: Nanos,
-        task: TaskId,
+        (task, of): (TaskId, Option<PositionId>),
         id: PositionId,
         spec: PositionSpec,
         watch: Watcher<'_>,
     ) -> usize {
         let at = self.standings.len();
         self.entering.retain(|order| order.id.position.0 != u32::from(task.0));
-        let prefix = format!("{}#", self.config.tasks[usize::from(task.0)].name);
+        let by_task = self.config.tasks.get(usize::from(task.0)).map(|task| &task.name);
+        let turned = of.and_then(|of| self.index_of(of)).map(|at| &self.config.positions[at].name);
+        let name = turned.or(by_task).map_or("", |name| name.split('#').next().unwrap_or(name));
+        let prefix = format!("{name}#");
         let before = self.config.positions.iter().filter(|one| one.name.starts_with(&prefix));
         let position = PositionConfig::entered(format!("{prefix}{}", 1 + before.count()), &spec);
         watch(now, at, Happening::Entered(&position, &spec));

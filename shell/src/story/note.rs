@@ -79,7 +79,7 @@ impl Note {
 pub enum Happening<'p> {
     /// A position is watched from now on.
     Opened(&'p PositionSpec),
-    /// A task has entered a position: it follows the others.
+    /// A task or a reversal has entered a position: it follows the others.
     Entered(&'p PositionConfig, &'p PositionSpec),
     /// A position was refused at registration.
     Refused(&'p str),
