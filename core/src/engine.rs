@@ -397,6 +397,12 @@ impl Engine {
         self.notes.push(EngineNote::Stray { what, position });
     }
 
+    /// As [`Self::stray`], of the position in a slot.
+    pub(crate) fn stray_of(&mut self, slot: u32, what: &'static str) {
+        let generation = self.positions[slot as usize].generation;
+        self.stray(what, Some(PositionId::new(slot, generation)));
+    }
+
     pub(crate) fn each_trigger(&mut self, slot: u32, mut each: impl FnMut(&mut Self, TriggerId)) {
         let mut id = self.positions[slot as usize].first;
         while id != TriggerId::NONE {

@@ -125,7 +125,7 @@ impl Engine {
     pub(crate) fn on_leg_read(&mut self, now: Nanos, slot: u32, leg: u8, qty: Qty) {
         let position = &self.positions[slot as usize];
         if leg >= position.count {
-            self.stray("a read of a leg that the position does not have", None);
+            self.stray_of(slot, "a read of a leg that the position does not have");
             return;
         }
         let held = position.legs[usize::from(leg)].open;
@@ -260,7 +260,7 @@ impl Engine {
     pub(crate) fn on_leg_lost(&mut self, now: Nanos, slot: u32, leg: u8, qty: Qty) {
         let position = &mut self.positions[slot as usize];
         if leg >= position.count {
-            self.stray("the loss of a leg that the position does not have", None);
+            self.stray_of(slot, "the loss of a leg that the position does not have");
             return;
         }
         let planned = position.plan.is_some();

@@ -119,7 +119,7 @@ impl Engine {
     fn on_fill(&mut self, now: Nanos, slot: u32, leg: u8, fill: Fill) {
         let position = &mut self.positions[slot as usize];
         if leg >= position.count {
-            self.stray("a fill of a leg that the position does not have", None);
+            self.stray_of(slot, "a fill of a leg that the position does not have");
             return;
         }
         let fees = self.policies[usize::from(position.policy)].fees;
@@ -259,18 +259,19 @@ impl Engine {
     pub(crate) fn on_command(&mut self, now: Nanos, command: Command) {
         match command {
             Command::Close { which, urgency } => self.on_close(which, urgency),
-            Command::Amounts { position, leg, fees_paid, funding } => {
-                let Some(slot) = self.live_slot(position) else { return };
+            Command::Amounts { position: id, leg, fees_paid, funding } => {
+                let Some(slot) = self.live_slot(id) else { return };
                 let position = &mut self.positions[slot as usize];
                 let scale = position.scale;
                 let (Some(paid), Some(funding)) =
                     (fees_paid.amount_at(scale), funding.amount_at(scale))
                 else {
                     self.counters.amounts_refused += 1;
+                    self.stray("amounts that no position has", Some(id));
                     return;
                 };
                 if leg >= position.count {
-                    self.stray("amounts of a leg that the position does not have", None);
+                    self.stray("amounts of a leg that the position does not have", Some(id));
                     return;
                 }
                 self.portfolio_lift(slot);

@@ -136,7 +136,7 @@ pub fn time_of_day(at: Nanos) -> String {
     format!("{hours:02}:{minutes:02}:{:02}.{millis:03}", seconds % 60)
 }
 
-/// A note of the engine in words; `None` for what only counters tell.
+/// A note of the engine in words; `None` for what another line tells.
 fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
     let wanted = |instrument: InstrumentId, side| {
         let instrument = &config.instruments[usize::from(instrument.0)].name;
@@ -144,7 +144,7 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
     };
     let policy = |id: PolicyId| &config.policies[usize::from(id.0)];
     Some(match *note {
-        EngineNote::Stray { .. } => return None,
+        EngineNote::Stray { what, .. } => format!("{name}: not expected, and left aside: {what}"),
         EngineNote::Dump { by_volumes, .. } => {
             let by = if by_volumes { "both signs of the volumes" } else { "volumes and price" };
             format!("{name}: a dump is detected, by {by}")
