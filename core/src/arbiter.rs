@@ -14,7 +14,9 @@ pub const RULE_PORTFOLIO: u8 = 254;
 pub const RULE_BREAKER: u8 = 252;
 /// Index of the portfolio's maximum age among the rules.
 pub const RULE_MAX_AGE: u8 = 249;
-const _: () = assert!(crate::limits::RULES_MAX < RULE_MAX_AGE as usize);
+/// Index of health among the rules.
+pub const RULE_HEALTH: u8 = 248;
+const _: () = assert!(crate::limits::RULES_MAX < RULE_HEALTH as usize);
 
 /// A rule that holds, or an operator who asks.
 #[derive(Clone, Copy, Debug)]

@@ -86,7 +86,7 @@ impl Engine {
             .quote(leg.instrument)
             .is_some_and(|quote| cmp.holds(leg.exit(&quote), limit));
         if holds {
-            match self.closed_gate(trigger.position, false, now) {
+            match self.closed_gate_of(&trigger, now) {
                 Some(gate) => self.triggers.wait(id, gate),
                 None => self.hold(id, now),
             }
@@ -111,7 +111,7 @@ impl Engine {
         }
         let value = value(position, &exits);
         if cmp.holds(value, bound) {
-            match self.closed_gate(trigger.position, trigger.skew, now) {
+            match self.closed_gate_of(&trigger, now) {
                 Some(gate) => self.triggers.wait(id, gate),
                 None => self.hold(id, now),
             }
@@ -142,6 +142,14 @@ impl Engine {
             }
         }
         self.triggers[id].place = Place::Guards(self.watch.guarded.add(nodes));
+    }
+
+    /// The first gate that keeps a trigger's true condition from counting.
+    fn closed_gate_of(&self, trigger: &Trigger, now: Nanos) -> Option<Gate> {
+        if trigger.role == Role::Sign {
+            return None;
+        }
+        self.closed_gate(trigger.position, trigger.skew, now)
     }
 
     /// The first gate that keeps a true condition of the position from firing. A leg that is closed
@@ -178,7 +186,8 @@ impl Engine {
         let trigger = self.triggers[id];
         match trigger.role {
             Role::Sample => unreachable!("what it waits for is never on"),
-            Role::Fire | Role::Trail => {
+            Role::Sign => self.flip_sign(id, now),
+            Role::Fire | Role::Trail | Role::Tight => {
                 self.triggers[id].stage = Stage::Fired;
                 self.note_signal(&trigger);
                 self.candidates.push(Candidate {
@@ -319,16 +328,16 @@ impl Engine {
         let trigger = self.triggers[id];
         debug_assert!(trigger.place == Place::None);
         let position = &self.positions[trigger.position as usize];
-        let rule =
-            &self.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)].rule;
-        let instrument = self.books.instrument(position.legs[0].instrument);
-        let instrument = instrument.expect("registration knew it");
         let condition = if position.is_flat() {
             Condition::Never
+        } else if matches!(trigger.role, Role::Sign | Role::Tight) {
+            self.health_condition(position, &trigger)
         } else if let Some(signal) = self.signal_of(&trigger) {
             Condition::Signal(signal)
         } else {
-            compile::condition(position, rule, &trigger, instrument)
+            let instrument = self.books.instrument(position.legs[0].instrument);
+            let instrument = instrument.expect("registration knew it");
+            compile::condition(position, self.rule_of(&trigger), &trigger, instrument)
         };
         self.triggers[id].condition = condition;
     }

@@ -82,9 +82,10 @@ pub(crate) fn condition(
         },
         Rule::TrailingProfit { activation, distance, floor, step, base: of } => {
             match (trigger.role, several) {
-                (Role::Sample, _) => unreachable!("only a funding rule has such a part"),
                 (Role::Activate, _) => begin(position, *activation, base(position, *of)),
-                (Role::Step, _) => unreachable!("a trail has no steps"),
+                (Role::Sample | Role::Step | Role::Sign | Role::Tight, _) => {
+                    unreachable!("no part of a trail")
+                }
                 (Role::Mark, _) => {
                     let moves =
                         div_floor(i128::from(trigger.mark) * (ONE + i128::from(step.raw())), ONE);

@@ -12,7 +12,7 @@ use crate::clip::min_order;
 use crate::engine::Engine;
 use crate::intent::Reason;
 use crate::limits::{LEGS_MAX, PPB, READS_APART};
-use crate::policy::{Remedy, Rule};
+use crate::policy::{Remedy, Rule, RuleSpec};
 use crate::position::PositionState;
 use crate::tracked::Tracked;
 use crate::trigger::{Stage, Trigger, TriggerId};
@@ -145,7 +145,8 @@ impl Engine {
         let mut id = position.first;
         while id != TriggerId::NONE {
             let trigger = self.triggers[id];
-            if let Rule::LegLost { reads, then } = rules[usize::from(trigger.rule)].rule
+            if let Some(&RuleSpec { rule: Rule::LegLost { reads, then }, .. }) =
+                rules.get(usize::from(trigger.rule))
                 && trigger.stage == Stage::Armed
                 && !position.off.has(trigger.rule)
             {

@@ -91,5 +91,5 @@ mod wake;
 mod watch;
 mod work;
 
-pub use arbiter::{RULE_BREAKER, RULE_MAX_AGE, RULE_OPERATOR, RULE_PORTFOLIO};
+pub use arbiter::{RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_OPERATOR, RULE_PORTFOLIO};
 pub use book::GateCounters;

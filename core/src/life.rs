@@ -331,7 +331,8 @@ impl Engine {
             match trigger.role {
                 Role::Activate | Role::Mark => engine.take(id),
                 Role::Trail if engine.trails_alone(&trigger) => engine.rearm(id, now),
-                Role::Trail | Role::Fire | Role::Step | Role::Sample => {}
+                Role::Trail | Role::Fire | Role::Step | Role::Sample | Role::Sign | Role::Tight => {
+                }
             }
         });
         debug_assert!(self.candidates.is_empty(), "nothing new holds at an unchanged price");

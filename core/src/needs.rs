@@ -33,6 +33,7 @@ impl Needs {
         let mut needs = Self { triggers: triggers.len() as u32, ..Self::default() };
         for trigger in triggers {
             match (trigger.role, trigger.reason) {
+                (Role::Sign | Role::Tight, _) => needs.value(trigger, legs),
                 (Role::Step, _) | (_, Reason::Deadline) => needs.timers += 1,
                 // Reads and signals raise these: they stand in no table.
                 (_, Reason::LegLost | Reason::Imbalance | Reason::Reversal) => {}
@@ -143,6 +144,14 @@ impl EngineLimits {
             trails: triggers,
             timers: triggers,
         }
+    }
+
+    /// Adds room for what health watches of all positions that there is room for by now.
+    pub fn add_health(&mut self) {
+        // One leg: its sign and a tightened stop; several: its sign with an entry for each leg.
+        self.triggers += 2 * self.positions;
+        self.prices += 2 * self.positions + (LEGS_MAX - 2) * self.baskets;
+        self.nets += self.pairs + self.baskets;
     }
 
     /// Adds room for `count` positions of `legs` legs under a policy.

@@ -12,6 +12,7 @@ use crate::limits::{
 use crate::net::LegForm;
 use crate::per_leg::Spare;
 use crate::policy::{Base, Distance, FeeMode, Policy, Rule, Threshold};
+use crate::portfolio::HEALTH_PARTS;
 use crate::position::{PositionSpec, RegisterError};
 use crate::rules;
 use crate::switch::RuleSet;
@@ -20,7 +21,7 @@ use crate::trigger::{Role, Stage, Trigger};
 use crate::units::{Decimal, Rate, mul_div_ceil};
 
 /// The triggers that a policy needs for one position, before they have an id.
-pub(crate) type Plan = ArrayVec<Trigger, TRIGGERS_MAX>;
+pub(crate) type Plan = ArrayVec<Trigger, { TRIGGERS_MAX + HEALTH_PARTS }>;
 
 /// Room for the legs and forms of so many positions of two legs, and of three or four.
 pub(crate) fn spare(pairs: usize, baskets: usize) -> (Spare<Leg>, Spare<LegForm>) {

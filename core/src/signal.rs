@@ -318,6 +318,7 @@ impl Engine {
             SystemTimer::Signal => self.signal_expires(index),
             SystemTimer::Portfolio => self.on_portfolio_timer(),
             SystemTimer::Age => self.on_age_timer(index),
+            SystemTimer::Health => self.on_health_timer(index),
         }
     }
 

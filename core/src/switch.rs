@@ -34,7 +34,7 @@ impl RuleSet {
     }
 
     pub(crate) const fn has(self, rule: u8) -> bool {
-        self.0 & 1 << rule != 0
+        (rule as usize) < RULES_MAX && self.0 & 1 << rule != 0
     }
 
     fn set(&mut self, rule: u8, is_in: bool) {
@@ -111,8 +111,9 @@ impl Engine {
         let (old, new) =
             (&self.policies[usize::from(position.policy)], &self.policies[usize::from(policy.0)]);
         let checked = register::suits(&self.books, new, position).and_then(|()| {
-            let plan = register::triggers(new, position, slot);
             let legs = usize::from(position.count);
+            let mut plan = register::triggers(new, position, slot);
+            self.add_health_parts(&mut plan, slot, legs);
             let mut used = self.used;
             used.remove(&self.needs_of(slot));
             used.add(&Needs::of(&plan, legs));
@@ -134,7 +135,7 @@ impl Engine {
         }
         let were = self.uninstall(slot);
         for trigger in &mut plan {
-            let twin = twins[usize::from(trigger.rule)];
+            let Some(&twin) = twins.get(usize::from(trigger.rule)) else { continue };
             let is_twin = |was: &&Trigger| {
                 Some(was.rule) == twin && (was.part, was.role) == (trigger.part, trigger.role)
             };

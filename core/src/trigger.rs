@@ -33,6 +33,10 @@ pub(crate) enum Role {
     Step,
     /// Counts for another part of its rule, and never fires itself.
     Sample,
+    /// The position's net changes its sign: health counts it, whatever its gates are.
+    Sign,
+    /// A stop that health has put closer than the rule's own: fires.
+    Tight,
 }
 
 /// What the condition compares.

@@ -125,12 +125,21 @@ pub(crate) enum SystemTimer {
     Candle,
     /// A minute begins: correlations are computed anew.
     Minute,
+    /// A position, by its slot, comes of an age that health counts.
+    Health,
 }
 
 impl SystemTimer {
     /// In the order of their numbers.
-    const ALL: [Self; 6] =
-        [Self::Signal, Self::Portfolio, Self::Age, Self::Settlement, Self::Candle, Self::Minute];
+    const ALL: [Self; 7] = [
+        Self::Signal,
+        Self::Portfolio,
+        Self::Age,
+        Self::Settlement,
+        Self::Candle,
+        Self::Minute,
+        Self::Health,
+    ];
 }
 
 impl Timer {

@@ -14,7 +14,7 @@ use reap_core::intent::{Reason, Urgency};
 use reap_core::note::EngineNote;
 use reap_core::order::{OrderChange, OrderEvent};
 use reap_core::policy::{DecayStep, Distance, Policy, PolicyId, Rule, Threshold, Tier};
-use reap_core::portfolio::{Breakers, DrawdownFrom, Partial, PortfolioSettings};
+use reap_core::portfolio::{Breakers, DrawdownFrom, Health, Partial, PortfolioSettings};
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::task::{TaskLeg, TaskSpec, Unreachable};
@@ -100,6 +100,12 @@ fn portfolio() -> PortfolioSettings {
             filter: true,
             reset: Nanos(0),
         }),
+        health: Some(Health {
+            older_than: Nanos::from_millis(10),
+            cooldown: Nanos::from_millis(20),
+            max_age: Nanos::from_millis(500),
+            ..Health::default()
+        }),
         ..PortfolioSettings::off(CurrencyId(0))
     }
 }
@@ -142,6 +148,7 @@ fn the_engine_does_not_allocate_after_start_up() {
     for legs in 1..=3 {
         limits.add(&policy_of(legs), legs, 200);
     }
+    limits.add_health();
     let mut engine = Engine::new(limits, &instruments, 2, GateSettings::default());
     for legs in 1..=3 {
         engine.add_policy(policy_of(legs)).unwrap();

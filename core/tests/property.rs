@@ -103,6 +103,7 @@ fn engine_decides_as_the_formulas_say() {
         for name in ["breaker_1", "breaker_2", "breaker_3", "max_position_age"] {
             assert!(fired[name] > 100, "{name} was hardly tested");
         }
+        assert!(fired["health"] > 500 && fired["tightened"] > 50, "health hardly acted");
         // A base amount of one instrument's size is at times nothing beside another's.
         assert!(refused * 1_000 < compared, "registrations are refused too often");
     }

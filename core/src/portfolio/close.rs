@@ -3,7 +3,7 @@
 
 use core::cmp::Reverse;
 
-use crate::arbiter::{Candidate, RULE_BREAKER, RULE_MAX_AGE, RULE_PORTFOLIO};
+use crate::arbiter::{Candidate, RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_PORTFOLIO};
 use crate::engine::Engine;
 use crate::intent::{Reason, Urgency};
 use crate::limits::{LEGS_MAX, PPB};
@@ -16,7 +16,7 @@ use super::note::PortfolioNote;
 use super::sum::Terms;
 
 /// Number of causes.
-pub(crate) const CAUSES: usize = 4;
+pub(crate) const CAUSES: usize = 5;
 
 /// The part of a profit that closes a share of everything.
 const PART_PARTIAL: u8 = 1;
@@ -28,10 +28,11 @@ pub(crate) enum Cause {
     Loss,
     Breaker,
     Age,
+    Health,
 }
 
 impl Cause {
-    const ALL: [Self; CAUSES] = [Self::Profit, Self::Loss, Self::Breaker, Self::Age];
+    const ALL: [Self; CAUSES] = [Self::Profit, Self::Loss, Self::Breaker, Self::Age, Self::Health];
 
     const fn bit(self) -> u8 {
         1 << self as u8
@@ -42,6 +43,7 @@ impl Cause {
             Self::Profit | Self::Loss => RULE_PORTFOLIO,
             Self::Breaker => RULE_BREAKER,
             Self::Age => RULE_MAX_AGE,
+            Self::Health => RULE_HEALTH,
         }
     }
 
@@ -51,6 +53,7 @@ impl Cause {
             Self::Loss => Reason::PortfolioLoss,
             Self::Breaker => Reason::DrawdownBreaker,
             Self::Age => Reason::Deadline,
+            Self::Health => Reason::Health,
         }
     }
 }
@@ -58,7 +61,7 @@ impl Cause {
 /// A position among those that are closed together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranked {
-    slot: u32,
+    pub(super) slot: u32,
     net: Money,
     unhedged: Money,
 }
@@ -84,9 +87,14 @@ impl Engine {
 
     /// Leaves the worse half by total net in the list, rounded up; ties by slot.
     pub(super) fn keep_worst_half(&mut self) {
+        self.keep_worst(self.portfolio.ranked.len().div_ceil(2));
+    }
+
+    /// Leaves so many of the worst by total net in the list; ties by slot.
+    pub(super) fn keep_worst(&mut self, count: usize) {
         let ranked = &mut self.portfolio.ranked;
         ranked.sort_unstable_by_key(|one| (one.net, one.slot));
-        ranked.truncate(ranked.len().div_ceil(2));
+        ranked.truncate(count);
     }
 
     /// Notional that the legs leave of each other, at the last good prices.

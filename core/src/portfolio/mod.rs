@@ -7,6 +7,7 @@
 mod average;
 mod close;
 mod epoch;
+mod health;
 mod money;
 mod note;
 mod session;
@@ -28,6 +29,7 @@ use crate::tracked::Tracked;
 use crate::units::{Decimal, Nanos, Price, Qty};
 use crate::watch::{SystemTimer, Timer};
 
+pub use self::health::{Health, PART_TIGHT};
 pub use self::note::{PortfolioNote, PortfolioRule};
 pub use self::settings::{
     Breakers, ClosingFee, DrawdownFrom, PORTFOLIO_AMOUNT_MAX, Partial, PortfolioError,
@@ -36,6 +38,8 @@ pub use self::settings::{
 
 use self::close::{Cause, Ranked};
 use self::epoch::Epoch;
+pub(crate) use self::health::HEALTH_PARTS;
+use self::health::{GROSS_MAX, Member, Vitals};
 use self::money::{CLOSED_MAX, Money, POSITION_MAX, held_within, readable};
 use self::session::Session;
 use self::state::States;
@@ -81,6 +85,9 @@ pub(crate) struct Portfolio {
     settings: Option<PortfolioSettings>,
     sums: Vec<Sum>,
     held: Vec<Held>,
+    /// By slot; none without health.
+    members: Vec<Member>,
+    vitals: Option<Vitals>,
     /// Σ of what `sums` and `held` hold.
     open: Money,
     /// What positions that are closed have brought.
@@ -105,6 +112,8 @@ impl Portfolio {
             settings: None,
             sums: Vec::new(),
             held: Vec::new(),
+            members: Vec::new(),
+            vitals: None,
             open: 0,
             closed: 0,
             epoch: Epoch::default(),
@@ -135,6 +144,8 @@ pub struct PortfolioView {
     pub equity: Option<[Decimal; 2]>,
     /// The highest breaker of this session, 0 for none.
     pub breaker: u8,
+    /// The score of health, 0 to 100 points; `None` without health or with too few positions.
+    pub health: Option<Decimal>,
 }
 
 impl Engine {
@@ -157,10 +168,16 @@ impl Engine {
         portfolio.ranked = Vec::with_capacity(positions);
         portfolio.epoch = Epoch::of(&settings);
         portfolio.session = Session::of(&settings);
+        if let Some(health) = &settings.health {
+            portfolio.members = alloc::vec![Member::NONE; positions];
+            portfolio.vitals = Some(Vitals::of(health.clone()));
+            self.watch.add_timer_room(positions);
+        }
         portfolio.settings = Some(settings);
         // In one event a position may be asked for by a breaker, for its age, by a close that becomes
-        // protective and by the loss that follows it; one whose plan ended, by every cause again.
-        let room = self.candidates.capacity() + 4 * positions + close::CAUSES;
+        // protective, by the loss that follows it and for a bad health; one whose plan ended, by
+        // every cause again.
+        let room = self.candidates.capacity() + 5 * positions + close::CAUSES;
         self.candidates.reserve_exact(room - self.candidates.len());
         // An age for each position, and one timer for all of them together.
         self.watch.add_timer_room(positions + 1);
@@ -178,6 +195,7 @@ impl Engine {
             epoch: portfolio.epoch.net(total).map(readable),
             equity: portfolio.session.equity(total).map(|both| both.map(readable)),
             breaker: portfolio.session.fired(),
+            health: self.health_score().map(|score| Decimal { mantissa: score.into(), scale: 9 }),
         })
     }
 
@@ -207,6 +225,17 @@ impl Engine {
                 });
             }
             sums[place].1.add(&terms);
+        }
+        if self
+            .portfolio
+            .vitals
+            .as_ref()
+            .is_some_and(|vitals| !vitals.has_room(health::gross(position)))
+        {
+            return Err(RegisterError::Full {
+                what: "millionths of the currency of the gross notional that health scores",
+                max: GROSS_MAX as usize,
+            });
         }
         Ok(())
     }
@@ -267,6 +296,7 @@ impl Engine {
         let due = settings.max_position_age.map(|age| opened.plus(age));
         self.portfolio.held[slot as usize] = Held { live: true, ..Held::NONE };
         self.portfolio_lay(slot);
+        self.health_enter(slot);
         // What it had brought before the session began is no result of the session.
         if self.portfolio.session.begins_after(opened, self.now) {
             let before = self.position_net(slot);
@@ -288,6 +318,7 @@ impl Engine {
         let Some(held) = held.filter(|held| held.counted) else { return };
         held.counted = false;
         self.portfolio.open -= held.cash;
+        self.health_weigh(slot, false);
         self.portfolio_legs(slot, |sum, terms| sum.take(terms), -1);
     }
 
@@ -297,6 +328,7 @@ impl Engine {
         held.counted = true;
         held.cash = sum::cash(&self.positions[slot as usize], held.banked);
         self.portfolio.open += held.cash;
+        self.health_weigh(slot, true);
         self.portfolio_legs(slot, |sum, terms| sum.add(terms), 1);
     }
 
@@ -365,6 +397,7 @@ impl Engine {
         }
         let net = self.position_net(slot);
         self.portfolio_lift(slot);
+        self.health_leave(slot);
         let held = &mut self.portfolio.held[slot as usize];
         held.live = false;
         held.causes = 0;
@@ -409,6 +442,7 @@ impl Engine {
         self.follow_session();
         self.follow_epoch();
         self.follow_ages();
+        self.follow_health();
         self.set_wake();
     }
 
@@ -425,7 +459,8 @@ impl Engine {
 
     fn set_wake(&mut self) {
         let portfolio = &self.portfolio;
-        let due = [portfolio.epoch.next_due(), portfolio.session.next_due()];
+        let health = portfolio.vitals.as_ref().and_then(Vitals::next_due);
+        let due = [portfolio.epoch.next_due(), portfolio.session.next_due(), health];
         let due = due.into_iter().flatten().min();
         if due == portfolio.wake.map(|(at, _)| at) {
             return;

@@ -59,6 +59,15 @@ pub enum PortfolioNote {
     EquityRefused,
     /// What had latched is lifted.
     Lifted(Latch),
+    /// The score of health has crossed one of its levels, or is still below the third.
+    Health {
+        /// How many levels it is below.
+        level: u8,
+        /// Points; `None` when there is none any more.
+        score: Option<Decimal>,
+        /// How many positions are closed for it.
+        positions: u32,
+    },
     /// A position reached the portfolio's maximum age.
     TooOld {
         /// Which.

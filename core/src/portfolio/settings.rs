@@ -4,6 +4,7 @@ use crate::instrument::CurrencyId;
 use crate::limits::PPB;
 use crate::units::{Decimal, Nanos, Rate};
 
+use super::health::Health;
 use super::money::{UNIT, money_floor, negative};
 
 /// Span of a day: sessions begin once in each.
@@ -35,6 +36,8 @@ pub struct PortfolioSettings {
     pub max_position_age: Option<Nanos>,
     /// Drawdown breakers.
     pub breakers: Option<Breakers>,
+    /// health.
+    pub health: Option<Health>,
 }
 
 /// Which fee of an instrument closing everything is assumed to pay.
@@ -117,6 +120,7 @@ impl PortfolioSettings {
             cooldown: None,
             max_position_age: None,
             breakers: None,
+            health: None,
         }
     }
 
@@ -151,6 +155,9 @@ impl PortfolioSettings {
         } else if let Some(cooldown) = self.cooldown {
             let value = Decimal { mantissa: i128::from(cooldown.0), scale: 9 };
             return refuse("cooldown", value, "left out where there is no loss");
+        }
+        if let Some(health) = &self.health {
+            health.check().or_else(|(field, value, bound)| refuse(field, value, bound))?;
         }
         if let Some(breakers) = &self.breakers {
             if !is_amount(breakers.equity) {

@@ -15,6 +15,8 @@ pub(crate) struct States {
     pub(super) drawdown: bool,
     /// The third breaker, until an operator resets it.
     pub(super) halted: bool,
+    /// The score of health, until it has recovered.
+    pub(super) health: bool,
     /// What was told last.
     told: TradingState,
 }
@@ -23,7 +25,7 @@ impl States {
     fn now(&self) -> TradingState {
         let reducing = |on| if on { TradingState::Reducing } else { TradingState::Active };
         let halted = if self.halted { TradingState::Halted } else { TradingState::Active };
-        self.operator.max(reducing(self.loss || self.drawdown)).max(halted)
+        self.operator.max(reducing(self.loss || self.drawdown || self.health)).max(halted)
     }
 }
 

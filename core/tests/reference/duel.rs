@@ -11,7 +11,7 @@ use reap_core::intent::Intent;
 use reap_core::net::Compiled;
 use reap_core::note::{EngineNote, Lost, Overruled};
 use reap_core::position::{PositionId, Side};
-use reap_core::units::Nanos;
+use reap_core::units::{Decimal, Nanos};
 
 use super::market::{Action, Market, position_of};
 use super::portfolio_line;
@@ -55,7 +55,8 @@ pub(crate) struct Mismatch {
 
 impl Duel {
     pub(crate) fn new(world: &World) -> Self {
-        let limits = EngineLimits::any(2048, 16, 8192);
+        let mut limits = EngineLimits::any(2048, 16, 8192);
+        limits.add_health();
         let engine = || Engine::new(limits, &world.instruments, world.sources, world.settings);
         let (mut engine, mut other) = (engine(), engine());
         let mut reference = Reference::new(&world.instruments, world.sources, world.settings);
@@ -262,6 +263,13 @@ impl Duel {
         let reference = self.reference.total_net();
         if engine != reference {
             let what = format!("total net: engine {engine:?}, reference {reference:?}");
+            return Err(self.mismatch(what, None));
+        }
+        let score = |score: Decimal| score.mantissa as i64;
+        let engine = self.engine.portfolio().and_then(|view| view.health).map(score);
+        let reference = self.reference.health();
+        if engine != reference {
+            let what = format!("health: engine {engine:?}, reference {reference:?}");
             return Err(self.mismatch(what, None));
         }
         let (engine, reference) = (self.engine.trading_state(), self.reference.trading_state());

@@ -89,6 +89,39 @@ impl RuleState {
     }
 }
 
+/// A stop that is closer than the rule's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Tight {
+    rule: usize,
+    from: Exact,
+    distance: Rate,
+    part: Part,
+}
+
+impl Tight {
+    pub(super) const fn new(rule: usize, from: Exact, distance: Rate) -> Self {
+        Self { rule, from, distance, part: Part::Armed }
+    }
+
+    /// Put back: it fires no more.
+    pub(super) const fn end(&mut self) {
+        self.part = Part::Done;
+    }
+
+    /// Its line against the exit price: not less when it holds.
+    fn against(&self, side: Side, exit: i64) -> Ordering {
+        let by = match side {
+            Side::Long => 1_000_000_000 - self.distance.raw(),
+            Side::Short => 1_000_000_000 + self.distance.raw(),
+        };
+        let line = &self.from * &Exact::ppb(by);
+        match side {
+            Side::Long => line.cmp(&Exact::int(exit)),
+            Side::Short => Exact::int(exit).cmp(&line),
+        }
+    }
+}
+
 /// What a plan wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -117,6 +150,9 @@ pub(crate) struct Life {
     pub(super) hedge: Hedge,
     /// What leg_lost and imbalance would keep, by rule.
     pub(super) remedies: Vec<Vec<Qty>>,
+    /// Its net was above nought when it was last looked at.
+    pub(super) winning: bool,
+    pub(super) tight: Option<Tight>,
 }
 
 impl Life {
@@ -135,6 +171,8 @@ impl Life {
             rules,
             marks_due: false,
             misses: 0,
+            winning: false,
+            tight: None,
         };
         life.settle_tiers();
         life
@@ -228,6 +266,9 @@ impl Life {
                     };
                 }
             }
+        }
+        if let Some(tight) = self.tight.as_mut().filter(|tight| tight.part != Part::Done) {
+            tight.part = Part::Armed;
         }
         self.balance(now);
         true
@@ -364,10 +405,12 @@ impl Life {
             return Vec::new();
         }
         let market = Market::of(self, now, gates);
+        let mut fired = Vec::new();
         if let Some(market) = &market {
             self.move_marks(market);
+            self.winning = market.net > Exact::zero();
+            fired.extend(self.fire_tight(market));
         }
-        let mut fired = Vec::new();
         for rule in 0..self.rules.len() {
             if self.rules[rule].off {
                 continue;
@@ -399,6 +442,39 @@ impl Life {
         fired
     }
 
+    fn fire_tight(&mut self, market: &Market) -> Option<Firing> {
+        let side = self.legs[0].spec.side;
+        let tight = self.tight.as_mut().filter(|tight| tight.part == Part::Armed)?;
+        if self.rules[tight.rule].off || !market.usable {
+            return None;
+        }
+        let against = tight.against(side, market.exits[0]);
+        if against == Ordering::Less {
+            return None;
+        }
+        tight.part = Part::Fired { rearm: None };
+        let rule = tight.rule;
+        let reason = reason(&self.policy.rules[rule].rule);
+        Some(Firing {
+            rule: rule as u8,
+            part: reap_core::portfolio::PART_TIGHT,
+            reason,
+            urgency: reason.urgency(),
+            boundary: against == Ordering::Equal,
+            order: 0,
+            part_of_open: None,
+        })
+    }
+
+    /// Whether a trailing rule has begun.
+    pub(super) fn has_mark(&self, rule: usize) -> bool {
+        self.rules[rule].mark.is_some()
+    }
+
+    pub(super) fn is_off(&self, rule: usize) -> bool {
+        self.rules[rule].off
+    }
+
     /// Where it stands, for a reader of a mismatch.
     pub(crate) fn story(&self) -> String {
         let open: Vec<i64> = self.legs.iter().map(|leg| leg.open).collect();
@@ -426,6 +502,12 @@ impl Life {
 
     /// Whether a part's condition holds at these exit prices, its gates aside.
     pub(crate) fn holds_at(&self, rule: usize, part: u8, exits: &[i64]) -> bool {
+        let stops =
+            !matches!(self.policy.rules[rule].rule, Rule::Tiers { .. } | Rule::Decay { .. });
+        if stops && part == reap_core::portfolio::PART_TIGHT {
+            let tight = self.tight.as_ref().expect("it fired");
+            return tight.against(self.legs[0].spec.side, exits[0]) != Ordering::Less;
+        }
         let net = formulas::net(&self.legs, &self.policy, exits);
         let market = Market { exits: exits.to_vec(), net, usable: true, in_step: true };
         self.holds(rule, part, Nanos(0), Some(&market)).is_some()
@@ -599,6 +681,11 @@ impl Market {
     fn seen(&self, legs: &[Leg], base: Option<reap_core::policy::Base>) -> Option<Seen> {
         Seen::of(legs, &self.net, &self.exits, base)
     }
+}
+
+/// The last good price at which a leg can be closed.
+pub(super) fn exit_of(leg: &Leg, gates: &Gates) -> Option<i64> {
+    exit_price(leg.spec.side, gates.quote(leg.spec.instrument)?)
 }
 
 /// A long leg is sold at the bid, a short one bought at the ask.

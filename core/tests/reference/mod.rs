@@ -13,6 +13,7 @@ pub(crate) mod exact;
 pub(crate) mod formulas;
 pub(crate) mod funding;
 pub(crate) mod gates;
+mod health;
 pub(crate) mod hedge;
 pub(crate) mod life;
 pub(crate) mod market;
@@ -116,7 +117,9 @@ pub(crate) struct Tally {
 
 impl Tally {
     fn note(&mut self, firing: &Firing, legs: usize) {
-        let name = firing.reason.name();
+        let tight = firing.part == reap_core::portfolio::PART_TIGHT
+            && matches!(firing.reason, Reason::StopLoss | Reason::TrailingStop);
+        let name = if tight { "tightened" } else { firing.reason.name() };
         *self.fired.entry(name).or_default() += 1;
         *self.boundary.entry(name).or_default() += u64::from(firing.boundary);
         *self.several.entry(name).or_default() += u64::from(legs > 1);
@@ -189,6 +192,11 @@ impl Reference {
         self.portfolio.as_ref().map(Portfolio::missing).unwrap_or_default()
     }
 
+    /// The score of health in 10⁻⁹ points.
+    pub(crate) fn health(&self) -> Option<i64> {
+        self.portfolio.as_ref()?.health.as_ref()?.score
+    }
+
     pub(crate) fn trading_state(&self) -> TradingState {
         self.portfolio.as_ref().map_or(TradingState::Active, Portfolio::trading_state)
     }
@@ -243,7 +251,7 @@ impl Reference {
     /// The next time at which something may happen without another event.
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
         let lives = self.lives.values().filter_map(|life| life.next_timer(self.now));
-        let portfolio = self.portfolio.as_ref().and_then(Portfolio::next_timer);
+        let portfolio = self.portfolio.as_ref().and_then(|all| all.next_timer(self.now));
         let others = self.signals.next_timer().into_iter().chain(portfolio);
         lives.chain(self.gates.next_timer()).chain(others).min()
     }
@@ -421,6 +429,13 @@ impl Reference {
             let several = self.lives[&id].legs.len() > 1;
             *self.tally.several.entry(name).or_default() += u64::from(several);
             fired.push((id, firing));
+        }
+        for (id, tight) in portfolio.tight.drain(..) {
+            let life = self.lives.get_mut(&id).expect("it is held");
+            match (tight, &mut life.tight) {
+                (None, Some(stands)) => stands.end(),
+                (tight, stands) => *stands = tight,
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use reap_core::instrument::{InstrumentId, InstrumentSpec, SourceId};
 use reap_core::policy::{
-    Base, DecayStep, Distance, FeeMode, Policy, Remedy, Rule, Threshold, Tier,
+    AssetClass, Base, DecayStep, Distance, FeeMode, Policy, Remedy, Rule, Threshold, Tier,
 };
 use reap_core::units::Nanos;
 
@@ -34,6 +34,7 @@ pub(super) fn policy(
                 let ppb = decimal(value).at_scale(9).expect("parts per billion");
                 policy.fee_buffer_ppb = ppb as u32;
             }
+            ("class", "meme") => policy.class = AssetClass::Meme,
             ("reserve", value) => policy.slippage_reserve = rate(value),
             (key, _) => panic!("{key}: no such setting"),
         }

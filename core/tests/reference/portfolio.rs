@@ -19,7 +19,8 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 use super::exact::Exact;
 use super::formulas::{Leg, scale};
 use super::gates::Gates;
-use super::life::{Firing, Life, part_of};
+use super::health::Health;
+use super::life::{Firing, Life, Tight, part_of};
 use super::session::{Session, floor, next_reset};
 
 type Lives = BTreeMap<PositionId, Life>;
@@ -32,6 +33,7 @@ enum Cause {
     Loss,
     Breaker(u8),
     Age,
+    Health,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +72,9 @@ pub(crate) struct Portfolio {
     loss_latched: bool,
     reducing: bool,
     halted: bool,
+    pub(crate) health: Option<Health>,
+    /// Stops that the last event put closer, or back.
+    pub(crate) tight: Vec<(PositionId, Option<Tight>)>,
 }
 
 /// The rule's name in the tally.
@@ -100,6 +105,8 @@ fn share(amount: &BigInt, rate: Rate) -> BigInt {
 impl Portfolio {
     pub(crate) fn new(settings: PortfolioSettings) -> Self {
         Self {
+            health: settings.health.clone().map(Health::new),
+            tight: Vec::new(),
             settings,
             records: BTreeMap::new(),
             closed: BigInt::zero(),
@@ -120,11 +127,15 @@ impl Portfolio {
     pub(crate) fn trading_state(&self) -> TradingState {
         if self.halted {
             self.operator.max(TradingState::Halted)
-        } else if self.loss_latched || self.reducing {
+        } else if self.loss_latched || self.reducing || self.is_ill() {
             self.operator.max(TradingState::Reducing)
         } else {
             self.operator
         }
+    }
+
+    fn is_ill(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| !health.allows_entries())
     }
 
     /// Total net at the end of the last event, in units of 10^-18.
@@ -150,8 +161,9 @@ impl Portfolio {
         missing.iter().filter_map(|missing| missing.try_into().ok()).collect()
     }
 
-    pub(crate) fn next_timer(&self) -> Option<Nanos> {
+    pub(crate) fn next_timer(&self, now: Nanos) -> Option<Nanos> {
         let mut times = Vec::new();
+        times.extend(self.health.as_ref().and_then(|health| health.next_timer(now)));
         times.extend(self.run.as_ref().filter(|run| !run.late).and_then(|run| run.late_at));
         times.extend(self.lifted_at);
         times.extend(self.records.values().filter_map(|record| record.age_due));
@@ -174,6 +186,9 @@ impl Portfolio {
             age_due,
         };
         self.records.insert(id, record);
+        if let Some(health) = &mut self.health {
+            health.on_registered(now, id, life);
+        }
         if self.settings.breakers.is_none() {
             return;
         }
@@ -242,6 +257,10 @@ impl Portfolio {
         gates: &Gates,
     ) {
         let net = self.net(id, life, gates);
+        let ended = matches!(outcome, Outcome::Closed | Outcome::Dust);
+        if let Some(health) = self.health.as_mut().filter(|_| ended) {
+            health.on_ended(id);
+        }
         let record = self.records.get_mut(&id).expect("it is registered");
         match outcome {
             Outcome::Closed => {
@@ -420,6 +439,7 @@ impl Portfolio {
             Cause::Loss => (254, 0, Reason::PortfolioLoss, Urgency::Protective),
             Cause::Breaker(level) => (252, level, Reason::DrawdownBreaker, Urgency::Protective),
             Cause::Age => (249, 0, Reason::Deadline, Urgency::Normal),
+            Cause::Health => (248, 0, Reason::Health, Urgency::Normal),
         };
         Firing { rule, part, reason, urgency, boundary, order, part_of_open: None }
     }
@@ -449,8 +469,36 @@ impl Portfolio {
         self.breakers(now, &total, lives, gates, &mut fired);
         self.epoch(now, &total, lives, gates, &mut fired);
         self.ages(now, lives, &mut fired);
+        self.watch_health(now, &total, lives, gates, &mut fired);
         self.last_total = total;
         fired
+    }
+
+    fn watch_health(
+        &mut self,
+        now: Nanos,
+        total: &BigInt,
+        lives: &Lives,
+        gates: &Gates,
+        fired: &mut Firings,
+    ) {
+        let dust = self.records.iter().filter(|(_, record)| record.dust);
+        let dust: BigInt = dust.map(|(&id, _)| self.cash(id, &lives[&id])).sum();
+        let Some(health) = &mut self.health else { return };
+        let asked = health.evaluate(now, &(total - &self.closed - dust), lives);
+        if let Some(tight) = asked.tight {
+            let held = lives.iter().filter(|(_, life)| life.is_live());
+            let stop = |life| if tight { health.tightened(life, gates) } else { None };
+            self.tight = held.map(|(&id, life)| (id, stop(life))).collect();
+        }
+        if asked.closes {
+            let free = |id: &PositionId| lives[id].plan.is_none();
+            let mut ids: Vec<PositionId> = self.closable(lives).filter(free).collect();
+            ids.sort_by_key(|id| (self.net(*id, &lives[id], gates), id.slot()));
+            ids.truncate(2);
+            let ids = self.ordered(ids, lives, gates);
+            self.close(ids, Cause::Health, false, asked.boundary, fired);
+        }
     }
 
     fn breakers(

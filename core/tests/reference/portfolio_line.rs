@@ -4,14 +4,16 @@ use reap_core::event::{Command, Latch, TradingState};
 use reap_core::instrument::CurrencyId;
 use reap_core::note::EngineNote;
 use reap_core::portfolio::{
-    Breakers, ClosingFee, DrawdownFrom, Partial, PortfolioNote, PortfolioSettings, PortfolioView,
+    Breakers, ClosingFee, DrawdownFrom, Health, Partial, PortfolioNote, PortfolioSettings,
+    PortfolioView,
 };
 use reap_core::units::{Decimal, Nanos};
 
 use super::scenario::{decimal, rate, span};
 
 /// `profit=1.1 partial=0.5:50% loss=-10 cooldown=60s age=24h escalate=30s buffer=1.1 fee=maker`, and
-/// for the breakers `equity=10000 levels=3%,4%,5% from=peak filter=on reset=0h`.
+/// for the breakers `equity=10000 levels=3%,4%,5% from=peak filter=on reset=0h`, for health
+/// `health=70,50,30 hysteresis=5 pause=60s older=5m aged=24h tighten=0.3% count=4`.
 pub(super) fn settings(text: &str) -> PortfolioSettings {
     let mut settings = PortfolioSettings::off(CurrencyId(0));
     let mut breakers = Breakers {
@@ -55,7 +57,24 @@ pub(super) fn settings(text: &str) -> PortfolioSettings {
                     _ => on.reset = span(value),
                 }
             }
-            _ => panic!("{setting}: no such setting"),
+            "health" => {
+                let levels: Vec<u8> =
+                    value.split(',').map(|level| level.parse().expect("points")).collect();
+                let levels = levels.try_into().expect("three levels");
+                settings.health = Some(Health { levels, ..Health::default() });
+            }
+            _ => {
+                let health = settings.health.as_mut().expect("health stands before it");
+                match key {
+                    "hysteresis" => health.hysteresis = value.parse().expect("points"),
+                    "pause" => health.cooldown = span(value),
+                    "older" => health.older_than = span(value),
+                    "aged" => health.max_age = span(value),
+                    "tighten" => health.tighten = rate(value),
+                    "count" => health.positions = value.parse().expect("a number"),
+                    _ => panic!("{setting}: no such setting"),
+                }
+            }
         }
     }
     settings
@@ -82,6 +101,9 @@ pub(super) fn standing(view: &PortfolioView, state: TradingState) -> String {
     if let Some([base, now]) = view.equity {
         text += &format!(", equity {} of {}", short(now), short(base));
     }
+    if let Some(score) = view.health {
+        text += &format!(", health {}", short(score));
+    }
     format!("{text}, {state:?}").to_lowercase()
 }
 
@@ -100,6 +122,10 @@ pub(super) fn said(note: &EngineNote) -> String {
             format!("breaker {level} at {} of {}: {positions}", short(loss), short(equity))
         }
         PortfolioNote::Session { equity } => format!("session from {}", short(equity)),
+        PortfolioNote::Health { level, score, positions } => {
+            let score = score.map_or("none".to_owned(), |score| short(score).to_string());
+            format!("health {score}: level {level}, closes {positions}")
+        }
         PortfolioNote::State(state) => format!("{state:?}").to_lowercase(),
         ref other => format!("{other:?}").to_lowercase(),
     }

@@ -2,7 +2,10 @@
 
 use reap_core::event::{Command, Latch, TradingState};
 use reap_core::instrument::{CurrencyId, InstrumentId};
-use reap_core::portfolio::{Breakers, ClosingFee, DrawdownFrom, Partial, PortfolioSettings};
+use reap_core::policy::AssetClass;
+use reap_core::portfolio::{
+    Breakers, ClosingFee, DrawdownFrom, Health, Partial, PortfolioSettings,
+};
 use reap_core::position::Side;
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Rate};
@@ -52,7 +55,24 @@ pub(super) fn settings(rng: &mut Rng, start: Nanos, unit: Decimal) -> PortfolioS
             reset: Nanos((start.0 + rng.within(0, 60_000) as u64 * 1_000_000) % DAY),
         });
     }
+    if rng.one_in(2) {
+        settings.health = Some(health(rng));
+    }
     settings
+}
+
+fn health(rng: &mut Rng) -> Health {
+    let millis = |rng: &mut Rng, max| Nanos::from_millis(rng.within(1, max) as u64);
+    Health {
+        levels: rng.pick(&[[70, 50, 30], [70, 50, 30], [90, 80, 65], [60, 59, 58]]),
+        hysteresis: rng.pick(&[5, 5, 0, 1]),
+        cooldown: millis(rng, 3000),
+        tighten: share(rng.pick(&[3_000_000, 100_000, 500_000, 1_000_000, 333_333])),
+        never_tighten: std::iter::once(rng.pick(&[AssetClass::Meme, AssetClass::Major])).collect(),
+        max_age: millis(rng, 20_000),
+        positions: rng.within(1, 4) as u32,
+        older_than: millis(rng, 1500),
+    }
 }
 
 /// What an operator says now and then.

@@ -118,6 +118,7 @@ impl Life {
         self.policy = policy;
         self.spec.policy = id;
         self.misses = 0;
+        self.tight = None;
         self.settle_tiers();
         self.remedies = vec![Vec::new(); self.rules.len()];
         let legs: Vec<_> = self.legs.iter().map(|leg| (leg.spec, leg.instrument)).collect();

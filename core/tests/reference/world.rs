@@ -5,7 +5,7 @@ use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, VenueId,
 };
 use reap_core::policy::{
-    Base, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, RuleSpec, Threshold, Tier,
+    AssetClass, Base, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, RuleSpec, Threshold, Tier,
 };
 use reap_core::portfolio::PortfolioSettings;
 use reap_core::position::{LegSpec, PositionSpec, Side};
@@ -246,6 +246,7 @@ impl World {
             rng.pick(&[1_000_000_000, 1_000_000_000, 1_100_000_000, 1_033_333_333, 0]);
         policy.slippage_reserve =
             if self.plain { Rate::ZERO } else { rate(rng.pick(&[0, 0, 0, 100_000, 333_333])) };
+        policy.class = rng.pick(&[AssetClass::Regular, AssetClass::Major, AssetClass::Meme]);
         policy.exit.rearm_first = Nanos::from_millis(rng.pick(&[1, 20]));
         policy.exit.rearm_last = Nanos::from_millis(rng.pick(&[100, 1000]));
         policy

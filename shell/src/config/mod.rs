@@ -7,6 +7,7 @@
 mod connection;
 mod exit;
 mod fit;
+mod health;
 mod heard;
 mod instrument;
 mod keys;

@@ -75,7 +75,7 @@ impl<'c> PolicyMoney<'c> {
 
 const FEE_MODES: [(&str, FeeMode); 3] =
     [("net", FeeMode::Net), ("entry_only", FeeMode::EntryOnly), ("gross", FeeMode::Gross)];
-const CLASSES: [(&str, AssetClass); 4] = [
+pub(super) const CLASSES: [(&str, AssetClass); 4] = [
     ("major", AssetClass::Major),
     ("regular", AssetClass::Regular),
     ("meme", AssetClass::Meme),

@@ -14,7 +14,7 @@ use super::position::Entry;
 use super::time::{format_time_of_day, time_of_day};
 use super::value::{RateBounds, SpanBounds};
 use super::walk::{Table, Value};
-use super::{Config, words};
+use super::{Config, health, words};
 
 const FEES: [(&str, ClosingFee); 2] = [("taker", ClosingFee::Taker), ("maker", ClosingFee::Maker)];
 const FROM: [(&str, DrawdownFrom); 2] =
@@ -103,15 +103,20 @@ fn rules_of(
         Some(value) => value.word(&FEES),
         None => Some(off.closing_fee),
     };
+    let health = match table.get("health") {
+        Some(value) => health::health(&value, SPAN).map(Some),
+        None => Some(None),
+    };
     table.finish();
     let (profit, loss, partial) = (profit?, loss?, partial?);
-    let (cooldown, max_position_age) = (cooldown?, max_position_age?);
+    let (cooldown, max_position_age, health) = (cooldown?, max_position_age?, health?);
     if cooldown.is_some() && loss.is_none() {
         let remedy = "add loss = \"-10 USDT\", or remove cooldown";
         table.problem("cooldown needs a loss that it follows", remedy);
         return None;
     }
-    if profit.is_none() && loss.is_none() && partial.is_none() && max_position_age.is_none() {
+    let acts = profit.is_some() || loss.is_some() || partial.is_some();
+    if !acts && max_position_age.is_none() && health.is_none() {
         let remedy = "add profit = \"1.1 USDT\", loss = \"-10 USDT\" or max_position_age = \"24h\"";
         table.problem("has no rule and would never close anything", remedy);
         return None;
@@ -125,6 +130,7 @@ fn rules_of(
         loss,
         cooldown,
         max_position_age,
+        health,
         ..off
     })
 }
@@ -284,6 +290,9 @@ impl Config {
         }
         if let Some(age) = settings.max_position_age {
             lines.push(format!("deadline: close a position at the age of {}", words::span(age)));
+        }
+        if let Some(health) = &settings.health {
+            lines.extend(health::health_words(health));
         }
         if let Some(breakers) = &settings.breakers {
             lines.extend(session_words(breakers, &amount));

@@ -5,9 +5,11 @@ pub mod json;
 
 use reap_core::net::{Cmp, Compiled};
 use reap_core::order::OrderChange;
+use reap_core::policy::Rule;
+use reap_core::portfolio::PART_TIGHT;
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
-use reap_core::{RULE_BREAKER, RULE_MAX_AGE, RULE_PORTFOLIO};
+use reap_core::{RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_PORTFOLIO};
 
 use crate::config::words;
 use crate::pipeline::span;
@@ -42,7 +44,7 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
         let rule = policy.policy.rules.get(usize::from(intent.rule));
         let rule = rule.map_or_else(
             || of_no_policy(intent.rule, intent.part),
-            |said| words::said(said, currency),
+            |said| words::said(said, currency) + tightened(&said.rule, intent.part),
         );
         lines.push(format!(
             "  {}  {} holds, {}: {rule} (policy {} version {version})",
@@ -138,12 +140,23 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
     lines
 }
 
+/// What is to be said of a stop that stands closer than its rule says.
+const fn tightened(rule: &Rule, part: u8) -> &'static str {
+    match rule {
+        Rule::StopLoss { .. } | Rule::TrailingStop { .. } if part == PART_TIGHT => {
+            ", tightened for a low score of health"
+        }
+        _ => "",
+    }
+}
+
 /// What asked, where it is no rule of the position's policy.
 fn of_no_policy(rule: u8, part: u8) -> String {
     match (rule, part) {
         (RULE_PORTFOLIO, 0) => "the portfolio's rule, for everything".into(),
         (RULE_PORTFOLIO, _) => "the portfolio's rule, for a share of everything".into(),
         (RULE_BREAKER, level) => format!("breaker {level} of the session"),
+        (RULE_HEALTH, _) => "one of the worst at a low score of health".into(),
         (RULE_MAX_AGE, _) => "the portfolio's maximum age of a position".into(),
         _ => "an operator asked".into(),
     }

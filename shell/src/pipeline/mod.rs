@@ -452,6 +452,9 @@ pub fn engine_limits(config: &Config) -> EngineLimits {
         let policies = config.policies_from(task.spec.policy).map(|named| &named.policy);
         limits.add_any(policies, 2, 1);
     }
+    if config.portfolio.as_ref().is_some_and(|portfolio| portfolio.health.is_some()) {
+        limits.add_health();
+    }
     limits
 }
 

@@ -51,6 +51,18 @@ pub(super) fn said(config: &Config, name: &str, note: &PortfolioNote) -> String 
         }
         PortfolioNote::Lifted(Latch::PortfolioLoss) => format!("{name}: portfolio_loss is lifted"),
         PortfolioNote::Lifted(Latch::Drawdown) => format!("{name}: the breakers are lifted"),
+        PortfolioNote::Health { level, score, positions } => {
+            let score = score.map_or("too few positions for a score".to_owned(), |score| {
+                format!("a score of {}", words::decimal(score.round_floor(2)))
+            });
+            let does = match level {
+                0 => "recovered".to_owned(),
+                1 => "no entries".to_owned(),
+                2 => "no entries, stops are tightened".to_owned(),
+                _ => format!("no entries, stops are tightened, {positions} positions to close"),
+            };
+            format!("{name}: health, {score}: {does}")
+        }
         PortfolioNote::TooOld { .. } => format!("{name}: at the maximum age of a position"),
     }
 }

@@ -1,0 +1,157 @@
+//! The score of all positions (SPEC §5), from scratch at every event.
+
+use std::collections::BTreeMap;
+
+use num_bigint::BigInt;
+use num_traits::{Signed, Zero};
+use reap_core::policy::Rule;
+use reap_core::portfolio::Health as Settings;
+use reap_core::position::PositionId;
+use reap_core::units::Nanos;
+
+use super::exact::Exact;
+use super::formulas::Leg;
+use super::gates::Gates;
+use super::life::{Life, Tight};
+use super::session::floor;
+
+type Lives = BTreeMap<PositionId, Life>;
+
+/// What a change of the score asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// The two worst are to be closed.
+    pub(crate) closes: bool,
+    /// Stops are to be put closer, or back.
+    pub(crate) tight: Option<bool>,
+    pub(crate) boundary: bool,
+}
+
+/// The score's state.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    settings: Settings,
+    /// When each position was opened, and not later than it was registered.
+    opened: BTreeMap<PositionId, Nanos>,
+    level: usize,
+    acted: Option<Nanos>,
+    due: Option<Nanos>,
+    pub(crate) score: Option<i64>,
+}
+
+fn points(points: u8) -> i64 {
+    i64::from(points) * 1_000_000_000
+}
+
+/// `⌊points · 10⁹ · of / all⌋`, the share held between 0 and 1.
+fn part(points: i64, of: &BigInt, all: &BigInt) -> i64 {
+    let of = if of.is_negative() { BigInt::zero() } else { of.min(all).clone() };
+    let nano = floor(of * points * 1_000_000_000, all);
+    nano.try_into().expect("at most all points")
+}
+
+impl Health {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let (opened, acted, due, score) = (BTreeMap::new(), None, None, None);
+        Self { settings, opened, level: 0, acted, due, score }
+    }
+
+    pub(crate) fn on_registered(&mut self, now: Nanos, id: PositionId, life: &Life) {
+        self.opened.insert(id, life.spec.opened.min(now));
+    }
+
+    /// Closed, or dust.
+    pub(crate) fn on_ended(&mut self, id: PositionId) {
+        self.opened.remove(&id);
+    }
+
+    pub(crate) const fn allows_entries(&self) -> bool {
+        self.level == 0
+    }
+
+    pub(crate) fn next_timer(&self, now: Nanos) -> Option<Nanos> {
+        let ages = [self.settings.older_than, self.settings.max_age];
+        let times = self.opened.values().flat_map(|opened| ages.map(|age| opened.plus(age)));
+        times.chain(self.due).filter(|&at| at > now).min()
+    }
+
+    /// `net` is what the open positions have brought, in units of 10^-18.
+    fn score(&self, now: Nanos, net: &BigInt, lives: &Lives) -> Option<i64> {
+        let old = |opened: &Nanos| opened.plus(self.settings.older_than) <= now;
+        let old = self.opened.values().filter(|opened| old(opened)).count();
+        if old < self.settings.positions as usize {
+            return None;
+        }
+        let count = BigInt::from(self.opened.len());
+        let micro = |leg: &Leg| {
+            let notional = &leg.entry() * &leg.size(leg.open);
+            floor(notional.atto_floor(), &BigInt::from(1_000_000_000_000u64))
+        };
+        let gross = |id: &PositionId| lives[id].legs.iter().map(micro).sum::<BigInt>();
+        let weights: Vec<BigInt> = self.opened.keys().map(gross).collect();
+        let all: BigInt = weights.iter().sum();
+        let net = floor(net.clone(), &BigInt::from(1_000_000_000_000u64));
+        let (pnl, spread) = if all.is_zero() {
+            (points(20), 0)
+        } else {
+            let squares: BigInt = weights.iter().map(|weight| weight * weight).sum();
+            let whole = &all * &all;
+            let decimals = BigInt::from(1_000_000_000_000u64);
+            let share = floor((&whole - squares) * &decimals, &whole);
+            // ½ + net / (0.1 · gross); spread over 0.8.
+            let pnl = part(40, &(&all + &net * 20), &(&all * 2));
+            (pnl, part(20, &(share * 5), &(decimals * 4)))
+        };
+        let winners = self.opened.keys().filter(|id| lives[id].winning).count();
+        let max = self.settings.max_age.0;
+        let left = self.opened.values().map(|&opened| max.saturating_sub(now.since(opened).0));
+        let left: BigInt = left.map(BigInt::from).sum();
+        let winners = part(30, &BigInt::from(winners), &count);
+        Some(pnl + winners + spread + part(10, &left, &(count * max)))
+    }
+
+    pub(crate) fn evaluate(&mut self, now: Nanos, net: &BigInt, lives: &Lives) -> Asked {
+        self.score = self.score(now, net, lives);
+        let before = self.level;
+        let levels = self.settings.levels;
+        while self.level > 0 {
+            let leaves = points(levels[self.level - 1]) + points(self.settings.hysteresis);
+            if self.score.is_some_and(|score| score < leaves) {
+                break;
+            }
+            self.level -= 1;
+        }
+        let is_below = |&&at: &&u8| self.score.is_some_and(|score| score < points(at));
+        let below = levels.iter().filter(is_below).count();
+        let wants = below > self.level || below == 3;
+        let free_at = self.acted.map(|at| at.plus(self.settings.cooldown));
+        let acts = wants && free_at.is_none_or(|at| at <= now);
+        self.due = if wants { free_at } else { None };
+        if acts {
+            self.level = below;
+            self.acted = Some(now);
+            self.due = (below == 3).then(|| now.plus(self.settings.cooldown));
+        }
+        let tight = (before < 2) != (self.level < 2);
+        let boundary = self.score.is_some_and(|score| {
+            levels.iter().any(|&at| score == points(at) || score == points(at) - 1)
+        });
+        Asked { closes: acts && below == 3, tight: tight.then_some(self.level >= 2), boundary }
+    }
+
+    /// The stop that a position gets, beside the first that stands.
+    pub(crate) fn tightened(&self, life: &Life, gates: &Gates) -> Option<Tight> {
+        if life.legs.len() > 1 || self.settings.never_tighten.contains(&life.policy.class) {
+            return None;
+        }
+        let at = super::life::exit_of(&life.legs[0], gates)?;
+        let stands = |rule: usize| match life.policy.rules[rule].rule {
+            Rule::StopLoss { .. } => true,
+            Rule::TrailingStop { .. } => life.has_mark(rule),
+            _ => false,
+        };
+        let mut rules = 0..life.policy.rules.len();
+        let rule = rules.find(|&rule| stands(rule) && !life.is_off(rule))?;
+        Some(Tight::new(rule, Exact::int(at), self.settings.tighten))
+    }
+}
