@@ -86,7 +86,7 @@ impl Engine {
             .quote(leg.instrument)
             .is_some_and(|quote| cmp.holds(leg.exit(&quote), limit));
         if holds {
-            match self.closed_gate_of(&trigger, now) {
+            match self.gate_before(&trigger, now) {
                 Some(gate) => self.triggers.wait(id, gate),
                 None => self.hold(id, now),
             }
@@ -111,7 +111,7 @@ impl Engine {
         }
         let value = value(position, &exits);
         if cmp.holds(value, bound) {
-            match self.closed_gate_of(&trigger, now) {
+            match self.gate_before(&trigger, now) {
                 Some(gate) => self.triggers.wait(id, gate),
                 None => self.hold(id, now),
             }
@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// The first gate that keeps a trigger's true condition from counting.
-    fn closed_gate_of(&self, trigger: &Trigger, now: Nanos) -> Option<Gate> {
+    fn gate_before(&self, trigger: &Trigger, now: Nanos) -> Option<Gate> {
         if trigger.role == Role::Sign {
             return None;
         }

@@ -174,7 +174,8 @@ pub(crate) fn prediction(
     let gap = if leg.instrument.0.is_multiple_of(2) { 500 } else { 1_000 };
     let met = threshold.map_or(1_000, |threshold| threshold * gap / (24 * 3_600_000));
     let third = threshold.map_or(0, |threshold| threshold / 3);
-    let rate = rng.pick(&[met, met, met, met, met, met + 1, met - 1, third, 2 * met, 0]);
+    let odd = rng.pick(&[met + 1, met - 1, third, 2 * met, 0]);
+    let rate = if rng.one_in(4) { odd } else { met };
     let pays = if leg.side == Side::Long { rate } else { -rate };
     let rate = if rng.one_in(8) { -pays } else { pays };
     let gap = if rng.one_in(40) { 8 * HOUR } else { gap as u64 * 1_000_000 };

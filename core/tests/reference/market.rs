@@ -396,7 +396,7 @@ impl Market {
         };
         let all: Vec<usize> = (0..self.holdings.len()).collect();
         let concerned: Vec<usize> = all.iter().copied().filter(looks).collect();
-        let narrow = !concerned.is_empty() && !self.rng.one_in(3);
+        let narrow = !concerned.is_empty() && !self.rng.one_in(6);
         let at = self.rng.pick(if narrow { &concerned } else { &all });
         let leg = self.rng.pick(&self.holdings[at].spec.legs);
         let policy = &self.world.policies[usize::from(self.holdings[at].spec.policy.0)];
