@@ -1,18 +1,20 @@
 //! The score of all positions (SPEC §5), from scratch at every event.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_traits::{Signed, Zero};
 use reap_core::policy::Rule;
 use reap_core::portfolio::Health as Settings;
-use reap_core::position::PositionId;
-use reap_core::units::Nanos;
+use reap_core::position::{PositionId, Side};
+use reap_core::units::{Nanos, Rate};
 
 use super::exact::Exact;
 use super::formulas::Leg;
 use super::gates::Gates;
-use super::life::{Life, Tight};
+use super::life::{Firing, Life, Market, Part, reason};
+use super::portfolio::{Cause, Firings, Portfolio};
 use super::session::floor;
 
 type Lives = BTreeMap<PositionId, Life>;
@@ -153,5 +155,94 @@ impl Health {
         let mut rules = 0..life.policy.rules.len();
         let rule = rules.find(|&rule| stands(rule) && !life.is_off(rule))?;
         Some(Tight::new(rule, Exact::int(at), self.settings.tighten))
+    }
+}
+
+/// A stop that is closer than the rule's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Tight {
+    rule: usize,
+    from: Exact,
+    distance: Rate,
+    pub(super) part: Part,
+}
+
+impl Tight {
+    const fn new(rule: usize, from: Exact, distance: Rate) -> Self {
+        Self { rule, from, distance, part: Part::Armed }
+    }
+
+    /// Put back: it fires no more.
+    pub(super) const fn end(&mut self) {
+        self.part = Part::Done;
+    }
+
+    /// Its line against the exit price: not less when it holds.
+    pub(super) fn against(&self, side: Side, exit: i64) -> Ordering {
+        let by = match side {
+            Side::Long => 1_000_000_000 - self.distance.raw(),
+            Side::Short => 1_000_000_000 + self.distance.raw(),
+        };
+        let line = &self.from * &Exact::ppb(by);
+        match side {
+            Side::Long => line.cmp(&Exact::int(exit)),
+            Side::Short => Exact::int(exit).cmp(&line),
+        }
+    }
+}
+
+impl Life {
+    pub(super) fn fire_tight(&mut self, market: &Market) -> Option<Firing> {
+        let side = self.legs[0].spec.side;
+        let tight = self.tight.as_mut().filter(|tight| tight.part == Part::Armed)?;
+        if self.rules[tight.rule].off || !market.usable {
+            return None;
+        }
+        let against = tight.against(side, market.exits[0]);
+        if against == Ordering::Less {
+            return None;
+        }
+        tight.part = Part::Fired { rearm: None };
+        let rule = tight.rule;
+        let reason = reason(&self.policy.rules[rule].rule);
+        Some(Firing {
+            rule: rule as u8,
+            part: reap_core::portfolio::PART_TIGHT,
+            reason,
+            urgency: reason.urgency(),
+            boundary: against == Ordering::Equal,
+            order: 0,
+            part_of_open: None,
+        })
+    }
+}
+
+impl Portfolio {
+    /// Scores all positions, and asks for what that brings.
+    pub(super) fn watch_health(
+        &mut self,
+        now: Nanos,
+        total: &BigInt,
+        lives: &Lives,
+        gates: &Gates,
+        fired: &mut Firings,
+    ) {
+        let dust = self.records.iter().filter(|(_, record)| record.dust);
+        let dust: BigInt = dust.map(|(&id, _)| self.cash(id, &lives[&id])).sum();
+        let Some(health) = &mut self.health else { return };
+        let asked = health.evaluate(now, &(total - &self.closed - dust), lives);
+        if let Some(tight) = asked.tight {
+            let held = lives.iter().filter(|(_, life)| life.is_live());
+            let stop = |life| if tight { health.tightened(life, gates) } else { None };
+            self.tight = held.map(|(&id, life)| (id, stop(life))).collect();
+        }
+        if asked.closes {
+            let free = |id: &PositionId| lives[id].plan.is_none();
+            let mut ids: Vec<PositionId> = self.closable(lives).filter(free).collect();
+            ids.sort_by_key(|id| (self.net(*id, &lives[id], gates), id.slot()));
+            ids.truncate(2);
+            let ids = self.ordered(ids, lives, gates);
+            self.close(ids, Cause::Health, false, asked.boundary, fired);
+        }
     }
 }

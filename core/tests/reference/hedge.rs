@@ -3,11 +3,12 @@
 
 use num_bigint::BigInt;
 use reap_core::instrument::InstrumentSpec;
-use reap_core::policy::Remedy;
+use reap_core::policy::{Remedy, Rule};
 use reap_core::position::LegSpec;
 use reap_core::units::{Nanos, Qty, Rate};
 
 use super::exact::Exact;
+use super::life::{Firing, Life, Part};
 
 const APART: u64 = 1_000_000_000;
 
@@ -146,4 +147,71 @@ fn smallest_order(entry: i64, of: &InstrumentSpec) -> i64 {
         least = least.max(if enough { below } else { below + 1 });
     }
     (least + of.lot - 1) / of.lot * of.lot
+}
+
+impl Life {
+    /// What a venue says that is held of a leg, and the rules that this brings to hold.
+    pub(crate) fn on_read(&mut self, now: Nanos, leg: usize, qty: i64) -> Vec<Firing> {
+        if !self.is_live() {
+            return Vec::new();
+        }
+        let open = self.open();
+        self.hedge.read(now, leg, qty, open[leg]);
+        self.balance(now);
+        let mut firings = Vec::new();
+        let (mut lost_told, mut off_told) = (false, false);
+        for rule in 0..self.rules.len() {
+            if self.rules[rule].off || self.rules[rule].parts[0].1 != Part::Armed {
+                continue;
+            }
+            match self.policy.rules[rule].rule {
+                Rule::LegLost { reads, then } if !lost_told => {
+                    let Some((mask, left)) = self.hedge.lost(reads, &open) else { continue };
+                    lost_told = true;
+                    self.remedies[rule] = self.hedge.remedy(&left, then);
+                    firings.push(self.fire(rule, mask, false));
+                }
+                Rule::Imbalance { .. } if !off_told => {
+                    // All that say so are one: the first speaks for them.
+                    let first = self.policy.rules.iter().find_map(|said| match said.rule {
+                        Rule::Imbalance { hold, then, .. } => Some((hold, then)),
+                        _ => None,
+                    });
+                    let (hold, then) = first.expect("it is one");
+                    let Some(since) = self.hedge.off_since else { continue };
+                    let from = since.plus(hold);
+                    if !self.hedge.confirms(from, &open) {
+                        continue;
+                    }
+                    off_told = true;
+                    let known = self.hedge.known(&open);
+                    let less = (0..open.len()).filter(|&leg| known[leg] < open[leg]);
+                    let mask = less.fold(0, |mask, leg| mask | 1 << leg);
+                    self.remedies[rule] = self.hedge.remedy(&known, then);
+                    firings.push(self.fire(rule, mask, now == from));
+                }
+                _ => {}
+            }
+        }
+        firings
+    }
+
+    /// A leg is this small by no order of ours. False when it contradicts what is open.
+    pub(crate) fn on_lost(&mut self, now: Nanos, leg: usize, qty: i64) -> bool {
+        let Some(of) = self.legs.get_mut(leg).filter(|of| qty <= of.open) else { return false };
+        let lost = of.open - qty;
+        of.open = qty;
+        of.judged -= lost;
+        if self.plan.is_none() {
+            of.settle();
+        }
+        self.hedge.written_off(leg, qty);
+        if let Some(plan) = &mut self.plan {
+            let mut legs = self.legs.iter().zip(&plan.keep);
+            plan.reached |= legs.all(|(leg, keep)| leg.open <= keep.raw());
+        }
+        self.settle_tiers();
+        self.balance(now);
+        self.is_live()
+    }
 }

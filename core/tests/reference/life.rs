@@ -15,6 +15,7 @@ use super::exact::Exact;
 use super::formulas::{self, Leg, Seen};
 use super::funding::Samples;
 use super::gates::Gates;
+use super::health::Tight;
 use super::hedge::Hedge;
 use super::rules::{decay, erosion};
 
@@ -53,7 +54,7 @@ pub(crate) struct Firing {
 #[derive(Clone, Debug)]
 pub(super) struct RuleState {
     /// (number, state), in the order of numbers.
-    parts: Vec<(u8, Part)>,
+    pub(super) parts: Vec<(u8, Part)>,
     /// A trailing rule's mark; `None` before its activation, and for the other rules.
     mark: Option<Exact>,
     pub(super) funding: Samples,
@@ -86,39 +87,6 @@ impl RuleState {
         let parts = numbers.into_iter().map(|n| (n, Part::Armed)).collect();
         let (funding, signs, led) = (Samples::default(), Signs::default(), Vec::new());
         Self { parts, mark, funding, signs, led, off: !said.on }
-    }
-}
-
-/// A stop that is closer than the rule's own.
-#[derive(Clone, Debug)]
-pub(crate) struct Tight {
-    rule: usize,
-    from: Exact,
-    distance: Rate,
-    part: Part,
-}
-
-impl Tight {
-    pub(super) const fn new(rule: usize, from: Exact, distance: Rate) -> Self {
-        Self { rule, from, distance, part: Part::Armed }
-    }
-
-    /// Put back: it fires no more.
-    pub(super) const fn end(&mut self) {
-        self.part = Part::Done;
-    }
-
-    /// Its line against the exit price: not less when it holds.
-    fn against(&self, side: Side, exit: i64) -> Ordering {
-        let by = match side {
-            Side::Long => 1_000_000_000 - self.distance.raw(),
-            Side::Short => 1_000_000_000 + self.distance.raw(),
-        };
-        let line = &self.from * &Exact::ppb(by);
-        match side {
-            Side::Long => line.cmp(&Exact::int(exit)),
-            Side::Short => Exact::int(exit).cmp(&line),
-        }
     }
 }
 
@@ -287,54 +255,8 @@ impl Life {
         self.hedge.off_since = off.then_some(since);
     }
 
-    fn open(&self) -> Vec<i64> {
+    pub(super) fn open(&self) -> Vec<i64> {
         self.legs.iter().map(|leg| leg.open).collect()
-    }
-
-    /// What a venue says that is held of a leg, and the rules that this brings to hold.
-    pub(crate) fn on_read(&mut self, now: Nanos, leg: usize, qty: i64) -> Vec<Firing> {
-        if !self.is_live() {
-            return Vec::new();
-        }
-        let open = self.open();
-        self.hedge.read(now, leg, qty, open[leg]);
-        self.balance(now);
-        let mut firings = Vec::new();
-        let (mut lost_told, mut off_told) = (false, false);
-        for rule in 0..self.rules.len() {
-            if self.rules[rule].off || self.rules[rule].parts[0].1 != Part::Armed {
-                continue;
-            }
-            match self.policy.rules[rule].rule {
-                Rule::LegLost { reads, then } if !lost_told => {
-                    let Some((mask, left)) = self.hedge.lost(reads, &open) else { continue };
-                    lost_told = true;
-                    self.remedies[rule] = self.hedge.remedy(&left, then);
-                    firings.push(self.fire(rule, mask, false));
-                }
-                Rule::Imbalance { .. } if !off_told => {
-                    // All that say so are one: the first speaks for them.
-                    let first = self.policy.rules.iter().find_map(|said| match said.rule {
-                        Rule::Imbalance { hold, then, .. } => Some((hold, then)),
-                        _ => None,
-                    });
-                    let (hold, then) = first.expect("it is one");
-                    let Some(since) = self.hedge.off_since else { continue };
-                    let from = since.plus(hold);
-                    if !self.hedge.confirms(from, &open) {
-                        continue;
-                    }
-                    off_told = true;
-                    let known = self.hedge.known(&open);
-                    let less = (0..open.len()).filter(|&leg| known[leg] < open[leg]);
-                    let mask = less.fold(0, |mask, leg| mask | 1 << leg);
-                    self.remedies[rule] = self.hedge.remedy(&known, then);
-                    firings.push(self.fire(rule, mask, now == from));
-                }
-                _ => {}
-            }
-        }
-        firings
     }
 
     /// A rule's only part fires for what is no price.
@@ -343,25 +265,6 @@ impl Life {
         let reason = reason(&self.policy.rules[rule].rule);
         let (urgency, order, part_of_open) = (reason.urgency(), 0, None);
         Firing { rule: rule as u8, part, reason, urgency, boundary, order, part_of_open }
-    }
-
-    /// A leg is this small by no order of ours. False when it contradicts what is open.
-    pub(crate) fn on_lost(&mut self, now: Nanos, leg: usize, qty: i64) -> bool {
-        let Some(of) = self.legs.get_mut(leg).filter(|of| qty <= of.open) else { return false };
-        let lost = of.open - qty;
-        of.open = qty;
-        of.judged -= lost;
-        if self.plan.is_none() {
-            of.settle();
-        }
-        self.hedge.written_off(leg, qty);
-        if let Some(plan) = &mut self.plan {
-            let mut legs = self.legs.iter().zip(&plan.keep);
-            plan.reached |= legs.all(|(leg, keep)| leg.open <= keep.raw());
-        }
-        self.settle_tiers();
-        self.balance(now);
-        self.is_live()
     }
 
     /// When something happens to this position by the mere passing of time after `now`.
@@ -440,30 +343,6 @@ impl Life {
             }
         }
         fired
-    }
-
-    fn fire_tight(&mut self, market: &Market) -> Option<Firing> {
-        let side = self.legs[0].spec.side;
-        let tight = self.tight.as_mut().filter(|tight| tight.part == Part::Armed)?;
-        if self.rules[tight.rule].off || !market.usable {
-            return None;
-        }
-        let against = tight.against(side, market.exits[0]);
-        if against == Ordering::Less {
-            return None;
-        }
-        tight.part = Part::Fired { rearm: None };
-        let rule = tight.rule;
-        let reason = reason(&self.policy.rules[rule].rule);
-        Some(Firing {
-            rule: rule as u8,
-            part: reap_core::portfolio::PART_TIGHT,
-            reason,
-            urgency: reason.urgency(),
-            boundary: against == Ordering::Equal,
-            order: 0,
-            part_of_open: None,
-        })
     }
 
     /// Whether a trailing rule has begun.
@@ -657,7 +536,7 @@ impl Life {
 
 /// What a position sees of the market when every leg has been quoted.
 pub(crate) struct Market {
-    exits: Vec<i64>,
+    pub(super) exits: Vec<i64>,
     pub(crate) net: Exact,
     /// Every leg's price may be used.
     pub(crate) usable: bool,
@@ -711,7 +590,7 @@ pub(crate) fn part_of(leg: &Leg, qty: i64, share: Rate) -> i64 {
     exact as i64 / leg.instrument.lot * leg.instrument.lot
 }
 
-fn reason(rule: &Rule) -> Reason {
+pub(super) fn reason(rule: &Rule) -> Reason {
     match rule {
         Rule::TakeProfit { .. } => Reason::TakeProfit,
         Rule::Basis { .. } => Reason::Basis,

@@ -19,16 +19,16 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 use super::exact::Exact;
 use super::formulas::{Leg, scale};
 use super::gates::Gates;
-use super::health::Health;
-use super::life::{Firing, Life, Tight, part_of};
+use super::health::{Health, Tight};
+use super::life::{Firing, Life, part_of};
 use super::session::{Session, floor, next_reset};
 
 type Lives = BTreeMap<PositionId, Life>;
-type Firings = Vec<(PositionId, Firing)>;
+pub(super) type Firings = Vec<(PositionId, Firing)>;
 
 /// What wants a position closed until it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Cause {
+pub(super) enum Cause {
     Profit,
     Loss,
     Breaker(u8),
@@ -37,9 +37,9 @@ enum Cause {
 }
 
 #[derive(Clone, Debug)]
-struct Record {
+pub(super) struct Record {
     banked: Exact,
-    dust: bool,
+    pub(super) dust: bool,
     causes: Vec<Cause>,
     in_run: bool,
     /// Its plan ended short of being closed.
@@ -57,8 +57,8 @@ struct Run {
 #[derive(Clone, Debug)]
 pub(crate) struct Portfolio {
     settings: PortfolioSettings,
-    records: BTreeMap<PositionId, Record>,
-    closed: BigInt,
+    pub(super) records: BTreeMap<PositionId, Record>,
+    pub(super) closed: BigInt,
     /// The total at the end of the last event.
     last_total: BigInt,
     base: Option<BigInt>,
@@ -343,7 +343,7 @@ impl Portfolio {
         &(&leg.side(worth) - &cost) - &least
     }
 
-    fn cash(&self, id: PositionId, life: &Life) -> BigInt {
+    pub(super) fn cash(&self, id: PositionId, life: &Life) -> BigInt {
         let decimals = scale(&life.legs);
         let mut cash = self.records[&id].banked.clone();
         for leg in &life.legs {
@@ -357,7 +357,7 @@ impl Portfolio {
     }
 
     /// Total net of one position, each part rounded down.
-    fn net(&self, id: PositionId, life: &Life, gates: &Gates) -> BigInt {
+    pub(super) fn net(&self, id: PositionId, life: &Life, gates: &Gates) -> BigInt {
         let values =
             life.legs.iter().map(|leg| self.leg_value(leg, &life.policy, gates).atto_floor());
         values.sum::<BigInt>() + self.cash(id, life)
@@ -388,13 +388,21 @@ impl Portfolio {
         legs.filter(|leg| leg.open > 0).map(|leg| leg.spec.instrument)
     }
 
-    fn closable<'a>(&'a self, lives: &'a Lives) -> impl Iterator<Item = PositionId> + 'a {
+    pub(super) fn closable<'a>(
+        &'a self,
+        lives: &'a Lives,
+    ) -> impl Iterator<Item = PositionId> + 'a {
         let ids = self.records.keys().copied();
         ids.filter(|id| lives[id].is_live() && !lives[id].is_flat())
     }
 
     /// In the order in which they are closed together.
-    fn ordered(&self, ids: Vec<PositionId>, lives: &Lives, gates: &Gates) -> Vec<PositionId> {
+    pub(super) fn ordered(
+        &self,
+        ids: Vec<PositionId>,
+        lives: &Lives,
+        gates: &Gates,
+    ) -> Vec<PositionId> {
         let mut ids = ids;
         ids.sort_by_key(|id| {
             let life = &lives[id];
@@ -412,7 +420,7 @@ impl Portfolio {
         ids
     }
 
-    fn close(
+    pub(super) fn close(
         &mut self,
         ids: Vec<PositionId>,
         cause: Cause,
@@ -472,33 +480,6 @@ impl Portfolio {
         self.watch_health(now, &total, lives, gates, &mut fired);
         self.last_total = total;
         fired
-    }
-
-    fn watch_health(
-        &mut self,
-        now: Nanos,
-        total: &BigInt,
-        lives: &Lives,
-        gates: &Gates,
-        fired: &mut Firings,
-    ) {
-        let dust = self.records.iter().filter(|(_, record)| record.dust);
-        let dust: BigInt = dust.map(|(&id, _)| self.cash(id, &lives[&id])).sum();
-        let Some(health) = &mut self.health else { return };
-        let asked = health.evaluate(now, &(total - &self.closed - dust), lives);
-        if let Some(tight) = asked.tight {
-            let held = lives.iter().filter(|(_, life)| life.is_live());
-            let stop = |life| if tight { health.tightened(life, gates) } else { None };
-            self.tight = held.map(|(&id, life)| (id, stop(life))).collect();
-        }
-        if asked.closes {
-            let free = |id: &PositionId| lives[id].plan.is_none();
-            let mut ids: Vec<PositionId> = self.closable(lives).filter(free).collect();
-            ids.sort_by_key(|id| (self.net(*id, &lives[id], gates), id.slot()));
-            ids.truncate(2);
-            let ids = self.ordered(ids, lives, gates);
-            self.close(ids, Cause::Health, false, asked.boundary, fired);
-        }
     }
 
     fn breakers(
