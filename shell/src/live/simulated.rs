@@ -127,7 +127,7 @@ fn kind(config: &Config, at: usize) -> Result<SimKind, LiveError> {
     let venue = &config.venues[at];
     match venue.kind.name {
         "binance_usdm" => Ok(SimKind::BinanceUsdm),
-        "bybit_linear" => Ok(SimKind::Bybit),
+        "bybit_linear" | "bybit_spot" => Ok(SimKind::Bybit),
         kind => Err(LiveError::NotSimulated { venue: venue.name.clone(), kind }),
     }
 }

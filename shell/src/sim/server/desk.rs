@@ -118,6 +118,8 @@ pub(super) struct Desk {
     pub(super) orders: Orders,
     pub(super) options: SimOptions,
     pub(super) counts: SimCounts,
+    /// It lists spot instruments: a category of its own.
+    pub(super) is_spot: bool,
     by_symbol: HashMap<String, usize>,
     matching: Matching,
     latency: Nanos,
@@ -130,6 +132,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(config: SimVenueConfig, now: Nanos) -> Self {
         let mut matching = Matching::new(config.latency);
+        let is_spot = config.instruments.iter().any(|one| one.spot);
         let is_binance = config.kind == SimKind::BinanceUsdm;
         let list = |SimInstrument { symbol, id, instrument, spot }| {
             // Binance exempts what reduces, whatever the configuration says.
@@ -152,6 +155,7 @@ impl Desk {
             orders: Orders::default(),
             options: config.options,
             counts: SimCounts::default(),
+            is_spot,
             matching,
             latency: config.latency,
             now,

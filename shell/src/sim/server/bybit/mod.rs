@@ -1,4 +1,5 @@
-//! Bybit v5, linear: the public, private and trade sockets, and what the private topics say.
+//! Bybit v5: the public sockets of linear and spot, linear's private and trade sockets, and what the
+//! private topics say.
 
 mod create;
 mod public;
@@ -46,7 +47,8 @@ enum Role {
 impl Dialect for Bybit {
     fn on_open(&mut self, desk: &mut Desk, conn: ConnId, request: &Request) -> Result<(), Refusal> {
         let role = match request.path.trim_end_matches('/') {
-            "/v5/public/linear" => Role::Public,
+            "/v5/public/linear" if !desk.is_spot => Role::Public,
+            "/v5/public/spot" if desk.is_spot => Role::Public,
             "/v5/private" if desk.faults().drop_private => {
                 return Err(Refusal { status: 403, body: "{}".to_owned() });
             }
