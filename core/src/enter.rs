@@ -27,6 +27,17 @@ pub(crate) struct Enter {
     pub(crate) wake: Option<Nanos>,
 }
 
+/// An entry that is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryView {
+    /// For which task or turn.
+    pub task: TaskId,
+    /// What was bought or sold for it, by leg, less what was undone.
+    pub held: [Qty; ENTRY_LEGS_MAX],
+    /// Its orders that may still trade.
+    pub live: usize,
+}
+
 #[derive(Debug)]
 struct Leg {
     said: EntryLeg,
@@ -87,6 +98,15 @@ impl Enter {
             entry.send(now, i, qty, Some(limit), desk);
         }
         Some(entry)
+    }
+
+    pub(crate) fn view(&self) -> EntryView {
+        let mut held = [Qty::ZERO; ENTRY_LEGS_MAX];
+        for (held, leg) in held.iter_mut().zip(&self.legs) {
+            *held = Qty::new(leg.held.max(0)).expect("at most what was ordered");
+        }
+        let live = self.legs.iter().filter(|leg| leg.order.is_some()).count();
+        EntryView { task: self.task, held, live }
     }
 
     pub(crate) fn legs(&self) -> usize {

@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 use crate::admission::{AdmitError, leg_amount, terms};
 use crate::desk::{Counters, Desk};
 use crate::enter::Enter;
+pub use crate::enter::EntryView;
 use crate::entry::EntryIntent;
 use crate::event::{EntryOutcome, Report};
 use crate::exit::Exit;
@@ -302,6 +303,11 @@ impl Executor {
             *open = leg.open;
         }
         Some(open)
+    }
+
+    /// The entries that are at work.
+    pub fn entries(&self) -> impl Iterator<Item = EntryView> {
+        self.entries.iter().map(Enter::view)
     }
 
     /// The live plan of a position.

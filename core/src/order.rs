@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::entry::TaskId;
 use crate::instrument::{AccountId, InstrumentId};
 use crate::position::PositionId;
 use crate::units::{Price, Qty};
@@ -56,6 +57,15 @@ impl ClientOrderId {
     #[must_use]
     pub const fn is_entry(self) -> bool {
         self.leg >= crate::enter::ENTRY_ID
+    }
+
+    /// Of an entry: under which number it goes, and which of its legs; `None` of a position.
+    #[must_use]
+    pub const fn entry(self) -> Option<(TaskId, u8)> {
+        match self.leg.checked_sub(crate::enter::ENTRY_ID) {
+            Some(leg) => Some((TaskId(self.position.0 as u16), leg)),
+            None => None,
+        }
     }
 
     /// The id that prints as `text`; `None` when that is not one of ours.

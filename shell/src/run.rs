@@ -134,6 +134,10 @@ fn report(as_json: bool, mode: Mode, driven: &Driven, out: &mut Output) -> Outco
             "threads": summary::threads_json(outcome),
             "counters": summary::counters_json(outcome),
         });
+        let tasks = report.tasks_json();
+        if !tasks.is_empty() {
+            object["tasks"] = tasks.into();
+        }
         for (name, value) in report.messages_json() {
             object[name] = value;
         }
@@ -147,6 +151,11 @@ fn report(as_json: bool, mode: Mode, driven: &Driven, out: &mut Output) -> Outco
         report.open_table().iter().for_each(|line| out.line(line));
         for line in summary::in_flight_lines(outcome, in_flight) {
             out.line(line);
+        }
+        let tasks = report.tasks_table();
+        if !tasks.is_empty() {
+            out.line("");
+            tasks.iter().for_each(|line| out.line(line));
         }
         out.line("");
         report.latency_table().iter().for_each(|line| out.line(line));

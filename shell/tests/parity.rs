@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may fail")]
 
 mod common;
+#[allow(dead_code, reason = "its part of what reads logs")]
+mod decided_again;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,12 +16,14 @@ use std::sync::Mutex;
 
 use common::{START, Scratch, Tape, data, read, recorded};
 use reap_core::limits::LEGS_MAX;
+use reap_core::task::{TaskState, TaskView};
 use reap_core::units::Nanos;
 use reap_feed::recording::RecordingWriter;
 use reap_shell::config::{Config, Mode};
 use reap_shell::live::drive::{Ending, Until, drive};
 use reap_shell::merge::{Merge, Merged};
 use reap_shell::pipeline::Pipeline;
+use reap_shell::report::Driver;
 use reap_shell::sim::{Market, MarketVenue};
 use reap_shell::story::Story;
 
@@ -39,7 +43,16 @@ struct Fate {
     funding: [i128; LEGS_MAX],
 }
 
+/// By name. What a task or a reversal enters follows under a name of its own.
 type Fates = BTreeMap<String, Fate>;
+
+/// Where a task stands in the end, its cycles, those of them that lost in a row, and what it missed.
+type TaskFate = (TaskState, u32, u32, u32);
+
+fn task_fates(driver: &dyn Driver) -> Vec<TaskFate> {
+    let fate = |task: TaskView| (task.state, task.cycles, task.losing, task.missed);
+    driver.tasks().into_iter().map(fate).collect()
+}
 
 fn fates(story: &Story) -> Fates {
     let names = story.config().positions.iter().map(|position| position.name.clone());
@@ -63,7 +76,7 @@ fn fates(story: &Story) -> Fates {
     fates.into_iter().collect()
 }
 
-fn replayed(config: Config, recordings: &[PathBuf]) -> Fates {
+fn replayed(config: Config, recordings: &[PathBuf]) -> (Fates, Vec<TaskFate>) {
     let mut merge = Merge::open(recordings).unwrap();
     let name = |path: &std::path::Path| path.file_name().unwrap().to_string_lossy().into_owned();
     let of = |path| config.venue_of_recording(&name(path)).unwrap();
@@ -76,13 +89,13 @@ fn replayed(config: Config, recordings: &[PathBuf]) -> Fates {
         last = at;
     }
     pipeline.settle(last.plus(Nanos::from_secs(30)), &mut |_, _, _| {});
-    fates(pipeline.story())
+    (fates(pipeline.story()), task_fates(&pipeline))
 }
 
 /// Lines of a live run, for a failure.
 type Lines = Vec<String>;
 
-fn live(config: Config, scratch: &Scratch) -> (Fates, Lines) {
+fn live(config: Config, scratch: &Scratch) -> ((Fates, Vec<TaskFate>), Lines) {
     let mut lines = Lines::new();
     let mut tell = |at: Nanos, line: &str| {
         lines.push(format!("{:.3} {line}", at.0 as f64 / 1e9));
@@ -93,11 +106,20 @@ fn live(config: Config, scratch: &Scratch) -> (Fates, Lines) {
     let driven = driven.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(driven.ending, Ending::MarketOver);
     assert_eq!((driven.outcome.notes_lost, driven.outcome.unlogged), (0, 0));
-    (fates(&driven.outcome.story), lines)
+    ((fates(&driven.outcome.story), task_fates(&driven.outcome)), lines)
 }
 
 /// Both ways of a market; gives what both came to.
 fn both(name: &str, recordings: &[PathBuf], speed: u32, scratch: &Scratch) -> Fates {
+    both_with_tasks(name, recordings, speed, scratch).0
+}
+
+fn both_with_tasks(
+    name: &str,
+    recordings: &[PathBuf],
+    speed: u32,
+    scratch: &Scratch,
+) -> (Fates, Vec<TaskFate>) {
     let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut text = read(&data(&format!("data/{name}")));
     write!(
@@ -106,23 +128,20 @@ fn both(name: &str, recordings: &[PathBuf], speed: u32, scratch: &Scratch) -> Fa
     )
     .unwrap();
     let config = || Config::parse(name, &text).unwrap_or_else(|error| panic!("{error}"));
-    let replayed = replayed(config(), recordings);
-    let (live, lines) = live(config(), scratch);
+    let (replayed, replayed_tasks) = replayed(config(), recordings);
+    let ((live, live_tasks), lines) = live(config(), scratch);
     drop(turn);
     if live != replayed {
-        for (name, fate) in &replayed {
-            if live[name] != *fate {
-                println!(
-                    "{name}: replayed {fate:?}\n{:w$}  live {:?}",
-                    "",
-                    live[name],
-                    w = name.len()
-                );
+        for name in replayed.keys().chain(live.keys()) {
+            let (replayed, live) = (replayed.get(name), live.get(name));
+            if live != replayed {
+                println!("{name}: replayed {replayed:?}\n{:w$}  live {live:?}", "", w = name.len());
             }
         }
         panic!("not the same exits\n{}", lines.join("\n"));
     }
-    replayed
+    assert_eq!(live_tasks, replayed_tasks, "{}", lines.join("\n"));
+    (replayed, replayed_tasks)
 }
 
 fn reasons<'f>(fates: &'f Fates, name: &str) -> Vec<&'f str> {
@@ -216,4 +235,61 @@ fn funding_is_settled_alike() {
     }
     assert!(fates["pays"].funding[0] < 0 && fates["too-small"].funding[0] > 0);
     assert_eq!(fates["too-late"].funding[0], 0);
+}
+
+/// Bybit's best prices of a spot symbol.
+fn spot(at: u64, update: u64, symbol: &str, bid: &str, ask: &str) -> String {
+    let time = START / 1_000_000 + at;
+    format!(
+        r#"{{"topic":"orderbook.1.{symbol}","ts":{time},"type":"snapshot","data":{{"s":"{symbol}","b":[["{bid}","9"]],"a":[["{ask}","9"]],"u":{update},"seq":7}},"cts":{time}}}"#
+    )
+}
+
+/// Tasks enter, exit, wait and enter again; a reversal goes over to the other side and back: with
+/// threads, rings and sockets as in a replay.
+#[test]
+fn tasks_and_reversals_enter_and_exit_alike() {
+    let scratch = Scratch::new();
+    let mut tape = Tape::default();
+    for step in 0..200u64 {
+        let at = step * 100;
+        // Every four seconds the futures are dear, or the two have met.
+        let dear = step / 40 % 2 == 0;
+        let (btc, perp) = if dear {
+            (("49999.99", "50000.00"), ("50350.0", "50350.1"))
+        } else {
+            (("50100.00", "50100.01"), ("50000.0", "50000.1"))
+        };
+        tape.raw(at, "btc-spot", spot(at, 1 + 2 * step, "BTCUSDT", btc.0, btc.1));
+        tape.quote(at + 1, "btc-usdm", (perp.0, "9"), (perp.1, "9"));
+        tape.raw(at + 2, "btc-spot", spot(at + 2, 2 + 2 * step, "ETHUSDT", "2999.99", "3000.00"));
+        tape.quote(at + 3, "eth-usdm", ("3000.00", "9"), ("3000.01", "9"));
+        let sol = match at {
+            0..4_000 => ("150.00", "150.01"),
+            4_000..10_000 => ("152.00", "152.01"),
+            _ => ("150.50", "150.51"),
+        };
+        tape.quote(at + 4, "sol-usdm", (sol.0, "900"), (sol.1, "900"));
+    }
+    let (fates, tasks) = both_with_tasks("parity-tasks.toml", &tape.save(&scratch), 10, &scratch);
+    // It is about something: each task has had two positions, and has closed them by its rules.
+    for (name, reason) in [
+        ("carry#1", "basis"),
+        ("carry#2", "basis"),
+        ("clock#1", "deadline"),
+        ("clock#2", "deadline"),
+        ("sol", "reversal"),
+        ("sol#1", "reversal"),
+    ] {
+        assert_eq!(reasons(&fates, name), [reason], "{name}");
+        assert!(fates[name].closed, "{name}");
+    }
+    assert_eq!(fates["carry#1"].exits[0].1[..2], [40_000, 400]);
+    assert!(fates["sol#2"].opened && !fates["sol#2"].closed);
+    assert_eq!(fates.len(), 7);
+    // The log of the live run holds each decision to enter, and decides everything once more.
+    let (epoch, records) = decided_again::read(&scratch.path("orders").join(Mode::Paper.name()));
+    let (_, tally) = decided_again::redecide(epoch, &records);
+    assert_eq!((tally.entries, tally.intents, tally.positions), (6, 6, 7), "{tally:?}");
+    assert_eq!(tasks, [(TaskState::Done, 2, 0, 0), (TaskState::Paused, 2, 2, 0)]);
 }

@@ -279,6 +279,7 @@ impl Rig {
             ExecutionParts {
                 executor: Executor::new(limits, &instruments, log.epoch()),
                 policies: config.policies.iter().map(|one| one.policy.exit.clone()).collect(),
+                tasks: Vec::new(),
                 names: Vec::new(),
                 gateway: Box::new(gateway),
                 log,

@@ -236,7 +236,9 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
         Some(value) => run::run(&value).and_then(|written| {
             if let Some((mode, value)) = &written.mode {
                 let positions = positions.as_deref().unwrap_or_default();
-                let held = Held { accounts: &accounts, positions, keys: keys.as_deref() };
+                let tasks = tasks.as_ref().map_or(&[][..], |(tasks, _)| tasks);
+                let keys = keys.as_deref();
+                let held = Held { accounts: &accounts, positions, tasks, keys };
                 modes::check(*mode, value, sim_value.as_ref(), &venues, &held);
             }
             written.run.map(Some)

@@ -8,6 +8,7 @@ use super::names::Lookup;
 use super::nearest::nearest;
 use super::position::{Account, PositionConfig};
 use super::run::Mode;
+use super::task::NamedTask;
 use super::venue::Venue;
 use super::walk::{Table, Value};
 
@@ -15,6 +16,7 @@ use super::walk::{Table, Value};
 pub(super) struct Held<'k> {
     pub(super) accounts: &'k [Account],
     pub(super) positions: &'k [PositionConfig],
+    pub(super) tasks: &'k [NamedTask],
     /// `None` when some of them are refused: then none are missed.
     pub(super) keys: Option<&'k [Keys]>,
 }
@@ -26,7 +28,7 @@ fn trades(kind: &Kind) -> bool {
 
 /// Whether there are simulated venues of this kind.
 fn is_simulated(kind: &Kind) -> bool {
-    matches!(kind.name, "binance_usdm" | "bybit_linear")
+    matches!(kind.name, "binance_usdm" | "bybit_linear" | "bybit_spot")
 }
 
 /// What a simulated market cannot be: it brings its own hosts and certificates.
@@ -71,7 +73,9 @@ pub(super) fn check(
 
 fn live(written: &Value<'_>, venues: &Lookup<Venue>, held: &Held<'_>) {
     let legs = held.positions.iter().flat_map(|one| &one.legs);
-    let mut used: Vec<_> = legs.map(|leg| leg.account).collect();
+    let entered = held.tasks.iter().flat_map(|task| [task.spec.spot, task.spec.futures]);
+    let entered = entered.map(|leg| leg.account);
+    let mut used: Vec<_> = legs.map(|leg| leg.account).chain(entered).collect();
     used.sort_unstable();
     used.dedup();
     let mut told = Vec::new();

@@ -38,10 +38,14 @@ impl Config {
                 }
             ),
         ];
-        if spec.unreachable == Unreachable::Allow {
-            lines
-                .push("  enters although its target cannot be reached, and does not say so".into());
-        }
+        lines.push(match spec.unreachable {
+            Unreachable::Allow => {
+                "  enters although its target cannot be reached, and does not say so".into()
+            }
+            Unreachable::Warn | Unreachable::Refuse => {
+                "  warns when its target cannot be reached; a live run does not enter then".into()
+            }
+        });
         let below = |least: Decimal| {
             let scale = least.scale.max(spec.size.scale);
             Some(spec.size.at_scale(scale)? < least.at_scale(scale)?)

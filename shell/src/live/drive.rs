@@ -168,7 +168,8 @@ pub fn drive(
             });
             if simulated.is_over() {
                 let since = *over_since.get_or_insert(now);
-                if !watch.story().is_closing() || now.since(since) > SETTLE {
+                let at_work = watch.story().is_closing() || watch.story().is_entering();
+                if !at_work || now.since(since) > SETTLE {
                     break Ending::MarketOver;
                 }
             }

@@ -22,6 +22,7 @@ use super::wires::{
 use crate::clock::LiveClock;
 use crate::funding::Funding;
 use crate::pipeline::Stage;
+use crate::story::Arrival;
 
 /// Where ticks go: into a ring, or straight to the engine in the same loop.
 pub trait Sink {
@@ -116,8 +117,20 @@ impl EngineDesk {
     fn on_event(&mut self, now: Nanos, event: &Event) {
         self.now = self.now.max(now);
         self.engine.on_event(self.now, event);
+        self.pass_on();
+    }
+
+    /// Everything that the engine has decided, in the order in which execution must hear it.
+    #[inline]
+    fn pass_on(&mut self) {
+        while let Some(entered) = self.engine.poll_entered() {
+            self.push(ToExecution::Entered(Arrival::from(&entered)));
+        }
         while let Some(intent) = self.engine.poll_intent() {
             self.push(ToExecution::Intent(intent));
+        }
+        while let Some(entry) = self.engine.poll_entry() {
+            self.push(ToExecution::Entry(entry));
         }
         while let Some(note) = self.engine.poll_note() {
             self.push(ToExecution::Said(note));
@@ -191,12 +204,7 @@ impl EngineDesk {
                 self.push(ToExecution::Refused(opening, why));
             }
         }
-        while let Some(intent) = self.engine.poll_intent() {
-            self.push(ToExecution::Intent(intent));
-        }
-        while let Some(note) = self.engine.poll_note() {
-            self.push(ToExecution::Said(note));
-        }
+        self.pass_on();
     }
 
     fn refresh_table(&mut self) {

@@ -11,15 +11,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use reap_core::executor::{Executor, ExecutorLimits};
+use reap_core::entry::{ENTRY_LEGS_MAX, EntryIntent};
+use reap_core::executor::{EntryView, Executor, ExecutorLimits};
 use reap_core::instrument::{AccountId, Instrument, InstrumentId};
 use reap_core::intent::Intent;
-use reap_core::limits::LEGS_MAX;
+use reap_core::limits::{ENTRIES_MAX, LEGS_MAX};
 use reap_core::log::{Named, NotSentWhy, Record, Sights, StopWhy, Text};
 use reap_core::order::{ClientOrderId, Order, OrderChange, OrderEvent};
 use reap_core::policy::ExitSettings;
-use reap_core::position::PositionId;
-use reap_core::units::Nanos;
+use reap_core::position::{PositionId, PositionSpec};
+use reap_core::units::{Nanos, Qty};
 use reap_ring::{Consumer, Producer};
 
 use super::gateway::{Gateway, GatewayEvent};
@@ -31,7 +32,7 @@ use crate::clock::LiveClock;
 use crate::funding::{Booking, Settlement};
 use crate::order_log::OrderLog;
 use crate::pipeline::Stage;
-use crate::story::Note;
+use crate::story::{Arrival, Note};
 
 /// Token of the doorbell among the sockets.
 pub const BELL: mio::Token = mio::Token(usize::MAX);
@@ -83,7 +84,8 @@ struct Watched {
 /// A position that is watched.
 struct Held {
     id: PositionId,
-    opening: Opening,
+    name: Text,
+    spec: PositionSpec,
     /// Funding settled since it was opened, by leg.
     settled: [i128; LEGS_MAX],
 }
@@ -93,6 +95,7 @@ pub struct ExecutionAgent {
     executor: Executor,
     policies: Vec<ExitSettings>,
     names: Vec<Text>,
+    tasks: Vec<Text>,
     instruments: Vec<Instrument>,
     gateway: Box<dyn Gateway>,
     journal: Journal,
@@ -107,6 +110,8 @@ pub struct ExecutionAgent {
     orders: ArrayVec<Order, STEP_ORDERS>,
     /// By position slot and leg.
     watched: Vec<[Watched; LEGS_MAX]>,
+    /// By the number under which an entry goes, and leg.
+    watched_entries: Vec<[Watched; ENTRY_LEGS_MAX]>,
     /// By position slot.
     positions: Vec<Option<Held>>,
     /// Reports for which the ring to the engine had no room: never any, or the process is in alarm.
@@ -131,6 +136,8 @@ pub struct ExecutionParts {
     pub policies: Vec<ExitSettings>,
     /// Names of the configured positions, for the log.
     pub names: Vec<Text>,
+    /// Names of the tasks, which are those of their positions.
+    pub tasks: Vec<Text>,
     /// Where orders go.
     pub gateway: Box<dyn Gateway>,
     /// The order log.
@@ -151,6 +158,7 @@ pub struct ExecutionParts {
 #[expect(clippy::large_enum_variant, reason = "it is handed down and forgotten")]
 enum Input {
     Intent(Intent),
+    Entry(EntryIntent),
     Answer(OrderEvent),
     NotSent(ClientOrderId, NotSentWhy),
     Read { account: AccountId, instrument: InstrumentId, qty: i64 },
@@ -165,6 +173,7 @@ impl ExecutionAgent {
             executor: parts.executor,
             policies: parts.policies,
             names: parts.names,
+            tasks: parts.tasks,
             gateway: parts.gateway,
             journal: Journal::new(parts.log),
             sights: Sights::new(parts.instruments.len()),
@@ -177,6 +186,7 @@ impl ExecutionAgent {
             inbox: Vec::with_capacity(256),
             orders: ArrayVec::new(),
             watched: vec![[Watched::default(); LEGS_MAX]; parts.limits.positions],
+            watched_entries: vec![[Watched::default(); ENTRY_LEGS_MAX]; ENTRIES_MAX],
             positions: std::iter::repeat_with(|| None).take(parts.limits.positions).collect(),
             held: VecDeque::new(),
             // A leg has at most one order that may still trade.
@@ -213,7 +223,8 @@ impl ExecutionAgent {
                     .is_some_and(|(one, state)| one == id && state.is_live())
             })
         };
-        self.watched.iter().flatten().filter(live).count()
+        let entries: usize = self.executor.entries().map(|entry| entry.live).sum();
+        entries + self.watched.iter().flatten().filter(live).count()
     }
 
     fn alarm(&mut self, now: Nanos, alarm: Option<Box<str>>) {
@@ -241,11 +252,11 @@ impl ExecutionAgent {
                     Record::Position { id, spec: (*opening.spec).clone(), exit: exit.clone() };
                 self.gateway.on_opened(&opening.spec);
                 self.append(now, &record);
-                if let Some(&text) = self.names.get(opening.at) {
-                    self.append(now, &Record::Name { of: Named::Position(id), text });
-                }
+                let name = self.names.get(opening.at).copied().unwrap_or(Text::cut(""));
+                self.append(now, &Record::Name { of: Named::Position(id), text: name });
                 self.note(Told::Note(now, Note::Opened { at: opening.at, id }));
-                self.positions[id.slot()] = Some(Held { id, opening, settled: [0; LEGS_MAX] });
+                let spec = (*opening.spec).clone();
+                self.positions[id.slot()] = Some(Held { id, name, spec, settled: [0; LEGS_MAX] });
             }
             // It was admitted before the engine saw it, and this thread alone takes room.
             Err(error) => {
@@ -253,6 +264,30 @@ impl ExecutionAgent {
                 self.note(Told::Refused(now, opening.at, why));
             }
         }
+    }
+
+    /// A position that has come of an entry: its task names it, or the position whose place it takes.
+    fn arrive(&mut self, now: Nanos, arrival: &Arrival) {
+        let (id, spec) = (arrival.id, arrival.spec());
+        let exit = self.policies[usize::from(spec.policy.0)].clone();
+        let taken = self.executor.register(id, &spec, &exit);
+        let before = arrival.of.and_then(|of| {
+            let held = self.positions.get(of.slot())?.as_ref()?;
+            (held.id == of).then_some(held.name)
+        });
+        let by_task = self.tasks.get(usize::from(arrival.task.0)).copied();
+        let name = before.or(by_task).unwrap_or(Text::cut(""));
+        self.note(Told::Note(now, Note::Entered(*arrival)));
+        if let Err(error) = taken {
+            // Room for it was counted from the beginning, and it was made of what was filled.
+            let text = format!("{}: {error}; what was entered is not watched", name.as_str());
+            self.note(Told::Alarm(now, text.into_boxed_str()));
+            return;
+        }
+        self.gateway.on_entered(&spec);
+        self.append(now, &Record::Position { id, spec: spec.clone(), exit });
+        self.append(now, &Record::Name { of: Named::Position(id), text: name });
+        self.positions[id.slot()] = Some(Held { id, name, spec, settled: [0; LEGS_MAX] });
     }
 
     fn admit(&mut self, now: Nanos, opening: Opening) {
@@ -300,6 +335,10 @@ impl ExecutionAgent {
                 self.append(now, &Record::Intent(*intent));
                 Some(intent.at)
             }
+            Input::Entry(entry) => {
+                self.append(now, &Record::Entry(*entry));
+                Some(entry.at)
+            }
             Input::Answer(event) => {
                 self.note(Told::Note(now, Note::Answer(*event)));
                 self.append(now, &Record::Answer(*event));
@@ -323,6 +362,7 @@ impl ExecutionAgent {
         let quotes = self.sights.over(&self.wires.table);
         match &input {
             Input::Intent(intent) => self.executor.on_intent(now, intent, &quotes),
+            Input::Entry(entry) => self.executor.on_entry(now, entry, &quotes),
             Input::Answer(event) => self.executor.on_order_event(now, event, &quotes),
             Input::NotSent(id, _) => {
                 self.executor.on_order_event(now, &OrderEvent::not_sent(*id), &quotes);
@@ -370,10 +410,10 @@ impl ExecutionAgent {
         }
         for slot in 0..self.positions.len() {
             for nth in 0..LEGS_MAX {
-                let Some(Held { id, opening, settled }) = &self.positions[slot] else { continue };
+                let Some(Held { id, spec, settled, .. }) = &self.positions[slot] else { continue };
                 let of = &self.instruments[usize::from(instrument.0)];
                 let booking = self.executor.open(*id).and_then(|open| {
-                    let position = (*id, &*opening.spec);
+                    let position = (*id, spec);
                     due.booking((instrument, of), position, nth, open[nth], settled[nth])
                 });
                 let Some(booking) = booking else { continue };
@@ -413,8 +453,9 @@ impl ExecutionAgent {
             let waited = self.clock.at(sent).since(decided);
             stats.stages.record(Stage::Send, self.clock.real_span(waited));
         }
-        let watched = &mut self.watched[order.id.position.slot()][usize::from(order.id.leg)];
-        *watched = Watched { id: Some(order.id), sent, acked: false, filled: false };
+        if let Some(watched) = self.watched_mut(order.id) {
+            *watched = Watched { id: Some(order.id), sent, acked: false, filled: false };
+        }
         self.note(Told::Note(now, Note::Sent(*order)));
     }
 
@@ -426,17 +467,23 @@ impl ExecutionAgent {
         }
     }
 
+    /// The leg's newest order, as it is watched: of a position, or of an entry.
+    fn watched_mut(&mut self, id: ClientOrderId) -> Option<&mut Watched> {
+        match id.entry() {
+            Some((task, leg)) => {
+                self.watched_entries.get_mut(usize::from(task.0))?.get_mut(usize::from(leg))
+            }
+            None => self.watched.get_mut(id.position.slot())?.get_mut(usize::from(id.leg)),
+        }
+    }
+
     fn watch_answer(&mut self, event: &OrderEvent, stats: &mut Stats) {
-        let slot = event.id.position.slot();
-        let Some(watched) =
-            self.watched.get_mut(slot).and_then(|legs| legs.get_mut(usize::from(event.id.leg)))
+        let real = self.clock.real();
+        let Some(watched) = self.watched_mut(event.id).filter(|one| one.id == Some(event.id))
         else {
             return;
         };
-        if watched.id != Some(event.id) {
-            return;
-        }
-        let waited = self.clock.real().saturating_sub(watched.sent);
+        let waited = real.saturating_sub(watched.sent);
         match event.what {
             OrderChange::Acked if !watched.acked => {
                 watched.acked = true;
@@ -451,7 +498,26 @@ impl ExecutionAgent {
         }
     }
 
+    /// An entry that has not ended holds what nobody looks after.
+    fn tell_entries(&mut self, now: Nanos) {
+        if !self.gateway.answers() {
+            return;
+        }
+        let left: ArrayVec<EntryView, ENTRIES_MAX> = self.executor.entries().collect();
+        for EntryView { task, held, live } in left {
+            let name = self.tasks.get(usize::from(task.0)).map_or("reversal", Text::as_str);
+            let [first, second] = held.map(Qty::raw);
+            let text = format!(
+                "{name}: its entry has not ended: {first} and {second} of its legs are held, in \
+                 units of their last decimal, and {live} orders may still trade: look at the \
+                 venues before anything else is sent"
+            );
+            self.note(Told::Alarm(now, text.into_boxed_str()));
+        }
+    }
+
     fn end(&mut self, now: Nanos) {
+        self.tell_entries(now);
         self.append(now, &Record::Stop(StopWhy::Asked));
         let alarm = self.journal.sync();
         self.alarm(now, alarm);
@@ -484,6 +550,8 @@ impl Agent for ExecutionAgent {
             work += 1;
             match message {
                 ToExecution::Intent(intent) => self.step(now, Input::Intent(intent), stats),
+                ToExecution::Entry(entry) => self.step(now, Input::Entry(entry), stats),
+                ToExecution::Entered(arrival) => self.arrive(now, &arrival),
                 ToExecution::Said(note) => self.note(Told::Note(now, Note::Engine(note))),
                 ToExecution::Registered(id, opening) => self.register(now, id, opening),
                 ToExecution::Settled(instrument, due) => self.settle(now, instrument, due),

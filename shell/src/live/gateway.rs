@@ -43,6 +43,9 @@ pub trait Gateway: Send {
     /// A position is watched from now on: what an account holds, where nobody else knows it.
     fn on_opened(&mut self, spec: &PositionSpec);
 
+    /// A position has come of an entry: what is held of it came by its orders.
+    fn on_entered(&mut self, _: &PositionSpec) {}
+
     /// Sends an order.
     ///
     /// # Errors

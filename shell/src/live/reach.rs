@@ -110,11 +110,13 @@ impl<'c> Reach<'c> {
         Ok(VenueAccount { venue: of.venue, account, name, trading, targets })
     }
 
-    /// Accounts that a position's leg names.
+    /// Accounts that a leg of a position or a task names.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountId> {
         let legs = self.config.positions.iter().flat_map(|position| &position.legs);
-        let mut used: Vec<AccountId> = legs.map(|leg| leg.account).collect();
+        let entered = self.config.tasks.iter().flat_map(|task| [task.spec.spot, task.spec.futures]);
+        let entered = entered.map(|leg| leg.account);
+        let mut used: Vec<AccountId> = legs.map(|leg| leg.account).chain(entered).collect();
         used.sort_unstable();
         used.dedup();
         used

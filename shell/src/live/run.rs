@@ -13,7 +13,8 @@ use reap_core::executor::Executor;
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::log::Text;
-use reap_core::policy::{PolicyId, Rule, RuleSpec};
+use reap_core::policy::PolicyId;
+use reap_core::task::Unreachable;
 use reap_core::units::Nanos;
 use reap_feed::conflate::Conflator;
 use reap_feed::session::{BudgetSettings, ConnectBudget, Link, LinkSettings, Wanted};
@@ -159,6 +160,7 @@ impl Run {
         log: &Path,
     ) -> Result<Self, LiveError> {
         run_able(&config, mode)?;
+        let config = for_mode(config, mode);
         let settings = config.run.clone().unwrap_or_default();
         let simulated = match (&config.sim, mode) {
             (Some(sim), Mode::Sim | Mode::Paper) => Some(Simulated::start(&config, sim)?),
@@ -338,6 +340,7 @@ impl Parts {
                 executor,
                 policies,
                 names: config.positions.iter().map(|one| Text::cut(&one.name)).collect(),
+                tasks: config.tasks.iter().map(|one| Text::cut(&one.name)).collect(),
                 gateway,
                 log,
                 limits,
@@ -421,23 +424,24 @@ pub fn lines(config: &Config, reach: &Reach<'_>) -> Result<Lines, LiveError> {
     Ok((lines, names, budgets))
 }
 
+/// A configuration as a mode takes it: with real money a task enters nothing whose target cannot be
+/// reached by convergence, unless it allows that.
+#[must_use]
+pub fn for_mode(mut config: Config, mode: Mode) -> Config {
+    for task in &mut config.tasks {
+        if mode == Mode::Live && task.spec.unreachable == Unreachable::Warn {
+            task.spec.unreachable = Unreachable::Refuse;
+        }
+    }
+    config
+}
+
 /// What only a replay can do is refused before anything starts.
 fn run_able(config: &Config, mode: Mode) -> Result<(), LiveError> {
     let reads = |one: &TimedInput| matches!(one.input, Input::Read { .. });
     if config.inputs.iter().any(reads) {
         let (what, remedy) = ("[[read]] is for replays", "remove it: a run asks its venues");
         return Err(LiveError::NotInARun { what: what.into(), remedy });
-    }
-    if let Some(task) = config.tasks.first() {
-        let what = format!("[task.{}] enters in replays only", task.name);
-        let remedy = "remove it: a run closes what is held and enters nothing yet";
-        return Err(LiveError::NotInARun { what, remedy });
-    }
-    let enters = |rule: &RuleSpec| matches!(rule.rule, Rule::Reversal { enter: true, .. });
-    if let Some(named) = config.policies.iter().find(|of| of.policy.rules.iter().any(enters)) {
-        let what = format!("policy {}: a reversal with enter enters in replays only", named.name);
-        let remedy = "leave enter out: a run closes what is held and enters nothing yet";
-        return Err(LiveError::NotInARun { what, remedy });
     }
     let held = |policy: &PolicyId| config.positions.iter().any(|one| one.policy == *policy);
     let ids = (0..config.policies.len()).map(|at| PolicyId(at as u16));

@@ -7,12 +7,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reap_core::GateCounters;
+use reap_core::entry::TaskId;
 use reap_core::event::{Event, Which};
 use reap_core::instrument::{InstrumentId, VenueId};
 use reap_core::order::OrderChange;
 use reap_core::plan::PlanView;
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::pricing::Quotes;
+use reap_core::task::TaskView;
 use reap_core::tick::Quote;
 use reap_core::units::Nanos;
 use reap_feed::decoded::Counts;
@@ -135,7 +137,11 @@ impl Watch {
         }
         while let Some(told) = ends.told.pop() {
             let config = Arc::clone(&self.config);
+            let mut entered = None;
             let mut watch = |at: Nanos, position: usize, what: Happening<'_>| {
+                if let Happening::Entered(position, _) = what {
+                    entered = Some(position.clone());
+                }
                 if let Some(line) = Report::line(&config, position, &what) {
                     tell(at, &line);
                 }
@@ -150,6 +156,10 @@ impl Watch {
                     self.alarms += 1;
                     tell(at, &text);
                 }
+            }
+            drop(config);
+            if let Some(position) = entered {
+                Arc::make_mut(&mut self.config).positions.push(position);
             }
         }
     }
@@ -425,6 +435,11 @@ impl Driver for Outcome {
 
     fn holds_from_the_beginning(&self) -> bool {
         self.ended.simulated.is_some()
+    }
+
+    fn tasks(&self) -> Vec<TaskView> {
+        let ids = (0..self.config().tasks.len()).map(|at| TaskId(at as u16));
+        ids.filter_map(|id| self.ended.engine.task(id)).collect()
     }
 
     fn counts(&self) -> Counts {

@@ -1,7 +1,7 @@
 //! What travels between the threads.
 //!
 //! ```text
-//! feed ──ticks, changes──▶ engine ──intents, registrations──▶ execution ──notes──▶ main
+//! feed ──ticks, changes──▶ engine ──decisions, registrations─▶ execution ──notes──▶ main
 //!                            ▲ └──latest quotes (table)──────────▲ │                │
 //!                            └────────reports, registrations──────┘                 │
 //!                            └────────commands──────────────────────────────────────┘
@@ -9,12 +9,16 @@
 //!
 //! A registration goes from main to execution, which must admit it, to the engine, which gives it
 //! its id, and back to execution, so that no intent of a position reaches execution before it knows
-//! the position. Market data may be conflated when a ring is full; everything else is never dropped:
-//! full there raises [`Halt`], and what has no room waits with its sender.
+//! the position. A position that comes of an entry was admitted with its orders: the engine gives it
+//! its id, and execution hears of it before any intent for it.
+//!
+//! Market data may be conflated when a ring is full; everything else is never dropped: full there
+//! raises [`Halt`], and what has no room waits with its sender.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 
+use reap_core::entry::EntryIntent;
 use reap_core::event::{Command, Report, SourceChange};
 use reap_core::instrument::{InstrumentId, SourceId};
 use reap_core::intent::Intent;
@@ -26,7 +30,7 @@ use reap_core::units::{Nanos, Price, Qty};
 use reap_ring::latest::{Reader, Writer};
 
 use crate::funding::Settlement;
-use crate::story::Note;
+use crate::story::{Arrival, Note};
 
 /// A configured position on its way to being watched. Main keeps a handle of its own, so that no
 /// hot thread ever frees it.
@@ -40,7 +44,6 @@ pub struct Opening {
 
 /// To execution, from the engine.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it goes into a ring as it is: no allocation")]
 pub enum ToExecution {
     /// A position has its id from now on.
     Registered(PositionId, Opening),
@@ -48,6 +51,10 @@ pub enum ToExecution {
     Refused(Opening, Box<str>),
     /// A decision.
     Intent(Intent),
+    /// A decision to enter.
+    Entry(EntryIntent),
+    /// An entry has become a position: it comes before any intent for it.
+    Entered(Arrival),
     /// What the engine says beside its decisions.
     Said(EngineNote),
     /// The market shows that an instrument's funding has been settled.

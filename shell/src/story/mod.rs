@@ -3,6 +3,7 @@
 //! It is told by notes alone and reads neither engine nor executor, so that it may live on the
 //! thread that decides or on one that follows it. It decides nothing and nothing waits for it.
 
+mod arrival;
 mod note;
 mod record;
 
@@ -20,6 +21,7 @@ use reap_core::position::{PositionId, PositionSpec, Side};
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 
+pub use self::arrival::Arrival;
 pub use self::note::{Happening, Note, Watcher};
 pub use self::record::{FillRecord, NearRecord, OrderRecord, PlanRecord, Spent, Standing};
 use crate::config::{Config, PositionConfig};
@@ -84,7 +86,6 @@ impl Story {
         watch: Watcher<'_>,
     ) -> usize {
         let at = self.standings.len();
-        self.entering.retain(|order| order.id.position.0 != u32::from(task.0));
         let by_task = self.config.tasks.get(usize::from(task.0)).map(|task| &task.name);
         let turned = of.and_then(|of| self.index_of(of)).map(|at| &self.config.positions[at].name);
         let name = turned.or(by_task).map_or("", |name| name.split('#').next().unwrap_or(name));
@@ -110,6 +111,9 @@ impl Story {
     pub fn on_note(&mut self, now: Nanos, note: &Note, watch: Watcher<'_>) {
         match note {
             Note::Opened { at, id } => self.on_opened(now, *at, *id, watch),
+            Note::Entered(of) => {
+                self.entered(now, (of.task, of.of), of.id, of.spec(), watch);
+            }
             Note::Intent(intent) => self.on_intent(now, intent, watch),
             Note::Engine(note) => {
                 match *note {
@@ -149,12 +153,12 @@ impl Story {
             Note::Report { report: Report::LegLost { position, leg, qty }, .. } => {
                 self.on_leg_lost(now, *position, usize::from(*leg), *qty, watch);
             }
+            Note::Report { report: Report::EntryEnded { task, .. }, .. } => {
+                self.entering.retain(|order| order.id.position.0 != u32::from(task.0));
+            }
             Note::Report {
                 report:
-                    Report::LegRead { .. }
-                    | Report::EntryFill { .. }
-                    | Report::EntryUndone { .. }
-                    | Report::EntryEnded { .. },
+                    Report::LegRead { .. } | Report::EntryFill { .. } | Report::EntryUndone { .. },
                 ..
             } => {}
             Note::Funding { position, leg, settled, unearned } => {
@@ -369,6 +373,12 @@ impl Story {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.live.iter().any(Option::is_some)
+    }
+
+    /// Whether an entry is at work.
+    #[must_use]
+    pub const fn is_entering(&self) -> bool {
+        !self.entering.is_empty()
     }
 
     /// Index of the configured position with this id.

@@ -10,14 +10,13 @@ use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::units::{Decimal, Nanos, Qty};
 
-use super::PlanRecord;
+use super::{Arrival, PlanRecord};
 use crate::config::PositionConfig;
 
 /// One thing that happened, complete in itself: a thread that decides hands it on and forgets it.
 ///
 /// All notes of a position come in the order in which its executor saw what they tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "it goes into a ring as it is: no allocation")]
 pub enum Note {
     /// A position is watched from now on. Its specification went ahead by
     /// [`super::Story::resolved`].
@@ -27,6 +26,8 @@ pub enum Note {
         /// Its id in engine and executor.
         id: PositionId,
     },
+    /// An entry has become a position.
+    Entered(Arrival),
     /// The engine decided, and the executor is about to hear of it.
     Intent(Intent),
     /// The engine says something beside its decisions.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use reap_core::event::Command;
 use reap_core::executor::Executor;
 use reap_core::instrument::{Instrument, InstrumentId, SourceId};
-use reap_core::log::{HeaderError, NotSentWhy, Reader, Record};
+use reap_core::log::{HeaderError, NotSentWhy, Reader, Record, Text};
 use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::PositionSpec;
 use reap_core::tick::{Quote, Stamp, Tick};
@@ -254,7 +254,14 @@ impl Desk {
 
     /// `wear` does to the log what should have happened to it before.
     pub(crate) fn with_log(rooms: Rooms, wear: impl FnOnce(&mut OrderLog, &Path)) -> Self {
-        let config = Config::parse("desk.toml", CONFIG).unwrap();
+        Self::of(Config::parse("desk.toml", CONFIG).unwrap(), rooms, wear)
+    }
+
+    pub(crate) fn of(
+        config: Config,
+        rooms: Rooms,
+        wear: impl FnOnce(&mut OrderLog, &Path),
+    ) -> Self {
         let folder = Folder::new();
         let clock = LiveClock::starting_at(START, 1);
         let instruments: Vec<Instrument> =
@@ -300,7 +307,8 @@ impl Desk {
             policies: config.policies.iter().map(|named| named.policy.exit.clone()).collect(),
             gateway: Box::new(gateway),
             log,
-            names: vec![reap_core::log::Text::cut("a"); limits.positions],
+            tasks: config.tasks.iter().map(|one| Text::cut(&one.name)).collect(),
+            names: vec![Text::cut("a"); limits.positions],
             limits,
             instruments: instruments.clone(),
             clock: clock.clone(),

@@ -282,6 +282,7 @@ fn measured(
             gateway: Box::new(venues),
             log,
             names: Vec::new(),
+            tasks: Vec::new(),
             limits,
             instruments: instruments.clone(),
             clock: clock.clone(),

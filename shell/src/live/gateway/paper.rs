@@ -64,6 +64,12 @@ impl Gateway for Paper {
                 Side::Short => -leg.qty.raw(),
             };
             self.venue(leg.instrument).deposit(leg.account, leg.instrument, qty);
+        }
+        self.on_entered(spec);
+    }
+
+    fn on_entered(&mut self, spec: &PositionSpec) {
+        for leg in &spec.legs {
             let holding = (leg.account, leg.instrument);
             if self.reads && !self.read.contains(&holding) {
                 self.read.push(holding);
