@@ -59,6 +59,8 @@ pub(crate) struct Desk {
     pub(crate) holdings: Holdings,
     pub(crate) trades: TradeIds,
     pub(crate) counters: Counters,
+    /// Nothing is sent: the trading state is stopped.
+    pub(crate) stopped: bool,
     orders: VecDeque<Order>,
     reports: VecDeque<Report>,
     orders_max: usize,
@@ -82,6 +84,7 @@ impl Desk {
             holdings: Holdings::new(orders_max),
             trades: TradeIds::new(orders_max * TRADES_PER_ORDER),
             counters: Counters::default(),
+            stopped: false,
             orders: VecDeque::with_capacity(orders_max),
             reports: VecDeque::with_capacity(reports_max),
             orders_max,

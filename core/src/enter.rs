@@ -226,6 +226,9 @@ impl Enter {
                 continue;
             }
             working = true;
+            if desk.stopped {
+                continue;
+            }
             let leg = &mut self.legs[i];
             let held = match leg.throttle.admit(now, true) {
                 Ok(()) => None,

@@ -249,7 +249,7 @@ pub enum TradingState {
     Reducing,
     /// Exits only, until an operator resets it.
     Halted,
-    /// Nothing.
+    /// Nothing: no order is sent, of an exit that is under way neither. What waits goes on afterwards.
     Stopped,
 }
 

@@ -194,7 +194,11 @@ impl Executor {
     pub fn on_entry(&mut self, now: Nanos, intent: &EntryIntent, quotes: &impl Quotes) {
         let legs = usize::from(intent.count);
         let room = legs <= self.legs_free && self.entries.len() < ENTRIES_MAX;
-        let begun = if room { Enter::begin(now, intent, &mut self.desk, quotes) } else { None };
+        let begun = if room && !self.desk.stopped {
+            Enter::begin(now, intent, &mut self.desk, quotes)
+        } else {
+            None
+        };
         match begun {
             Some(entry) => {
                 self.legs_free -= legs;
@@ -243,6 +247,25 @@ impl Executor {
                 }
             }
             None => self.desk.counters.unknown_orders += 1,
+        }
+    }
+
+    /// The trading state is stopped, or no more. While it is, nothing is sent: plans and entries at
+    /// work wait as they are, and their reservations with them; entries that come end with nothing.
+    /// Then all of them go on at the prices of that moment.
+    pub fn on_stopped(&mut self, now: Nanos, stopped: bool, quotes: &impl Quotes) {
+        let goes_on = self.desk.stopped && !stopped;
+        self.desk.stopped = stopped;
+        if !goes_on {
+            return;
+        }
+        for slot in 0..self.exits.len() {
+            if self.exits[slot].as_ref().is_some_and(|exit| exit.plan.is_some()) {
+                self.advance(now, slot, quotes);
+            }
+        }
+        for at in (0..self.entries.len()).rev() {
+            self.advance_entry(now, at, quotes);
         }
     }
 

@@ -96,6 +96,9 @@ impl Exit {
         if wanted == Qty::ZERO || !self.is_sellable(i, wanted, desk, q) {
             return LegStep::Settled;
         }
+        if desk.stopped {
+            return LegStep::InFlight;
+        }
         if now < self.legs[i].not_before {
             return LegStep::Waits(self.legs[i].not_before);
         }
@@ -164,6 +167,9 @@ impl Exit {
         // The last clip is over, and ended short without a fill: with one, the plan is normal.
         if self.legs.iter().any(|leg| leg.short) {
             return Step::Ended(self.spent(desk, quotes));
+        }
+        if desk.stopped {
+            return Step::Working(None);
         }
         let Some((limits, sizes)) = self.next_clip(now, desk, quotes) else {
             return Step::Ended(self.spent(desk, quotes));

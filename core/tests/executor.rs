@@ -322,3 +322,43 @@ fn a_pair_without_any_fill_is_missed_only_when_both_orders_are_over() {
         > ended 0 Missed",
     );
 }
+
+/// The trading state stopped: nothing is sent, and what was held back is priced when it goes on.
+#[test]
+fn while_stopped_nothing_is_sent_and_plans_wait() {
+    check(
+        "position A long 10 @10000
+        position B long 10 @10000
+        quote A 9800 9801
+        quote B 10030 10031
+        intent 0 stop_loss <=9900
+        > sell 0.0 10 @9781
+        stop
+        expire 0.0
+        intent 1 take_profit >=10020
+        wait 5000
+        plan 0
+        > protective stop_loss number 1
+        plan 1
+        > opportunistic take_profit number 1
+        quote A 9700 9701
+        quote B 10031 10032
+        go
+        > sell 0.0 10 @9652
+        > sell 1.0 10 @10020",
+    );
+}
+
+/// A target that is gone when orders may be sent again is missed.
+#[test]
+fn a_target_that_is_gone_after_a_stop_is_missed() {
+    check(
+        "position A long 10 @10000
+        quote A 10030 10031
+        stop
+        intent 0 take_profit >=10020
+        quote A 10019 10021
+        go
+        > ended 0 Missed",
+    );
+}

@@ -85,6 +85,7 @@ struct World {
     trade_id: u64,
     intents: u64,
     ended: [u64; 4],
+    stopped: bool,
 }
 
 impl World {
@@ -107,6 +108,7 @@ impl World {
             trade_id: 0,
             intents: 0,
             ended: [0; 4],
+            stopped: false,
         };
         for slot in 0..POSITIONS {
             let book = world.register(slot);
@@ -165,10 +167,16 @@ impl World {
             7..15 => self.venue_acts(),
             15 => self.venue_repeats(),
             16 => self.stranger_speaks(),
+            17 if self.random.one_in(10) => self.stop(!self.stopped),
             _ => self.engine_decides(),
         }
         self.drain();
         self.assert_invariants();
+    }
+
+    fn stop(&mut self, stopped: bool) {
+        self.stopped = stopped;
+        self.executor.on_stopped(self.now, stopped, &self.quotes);
     }
 
     fn move_market(&mut self) {
@@ -401,6 +409,7 @@ impl World {
         }
         let mut clips: BTreeMap<PositionId, [Option<Price>; LEGS_MAX]> = BTreeMap::new();
         while let Some(order) = self.executor.poll_order() {
+            assert!(!self.stopped, "{:?} is sent while stopped", order.id);
             clips.entry(order.id.position).or_default()[usize::from(order.id.leg)] = order.limit;
             self.take(order);
         }
@@ -494,6 +503,8 @@ impl World {
     /// The faults stop: everything is to be closed, and the venue does what it is asked to.
     fn close_all(&mut self) {
         let said = self.said.len();
+        self.stop(false);
+        self.drain();
         for slot in 0..POSITIONS {
             if !self.executor.is_closed(self.books[slot].id) {
                 let keep = [Qty::ZERO; LEGS_MAX];

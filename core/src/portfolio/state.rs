@@ -43,11 +43,6 @@ impl Engine {
     }
 
     pub(crate) fn on_set_state(&mut self, state: TradingState) {
-        if state == TradingState::Stopped {
-            // Orders are the executor's: only it could hold them back.
-            self.stray("the trading state stopped, which is not built: use halted", None);
-            return;
-        }
         self.portfolio.states.operator = state;
         self.tell_state();
     }

@@ -59,6 +59,9 @@ impl Desk {
             "position" => self.position(&words[1..]),
             "intent" => self.intent(&words),
             "wait" => self.wait(number(words[1])),
+            "stop" | "go" => {
+                self.executor.on_stopped(self.now, words[0] == "stop", &self.quotes);
+            }
             "plan" => return vec![self.plan(number(words[1]))],
             "max_unhedged" => {
                 self.settings.max_unhedged = Some(Decimal { mantissa: number(words[1]), scale: 0 });

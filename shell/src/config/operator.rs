@@ -9,10 +9,11 @@ use super::task::NamedTask;
 use super::timed::{Input, TimedInput, when};
 use super::walk::{Table, Value};
 
-const STATES: [(&str, TradingState); 3] = [
+const STATES: [(&str, TradingState); 4] = [
     ("active", TradingState::Active),
     ("reducing", TradingState::Reducing),
     ("halted", TradingState::Halted),
+    ("stopped", TradingState::Stopped),
 ];
 const LATCHES: [(&str, Latch); 2] =
     [("portfolio_loss", Latch::PortfolioLoss), ("drawdown", Latch::Drawdown)];

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use reap_core::GateCounters;
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::entry::{ENTRY_LEGS_MAX, TaskId};
-use reap_core::event::{Event, SourceChange};
+use reap_core::event::{Event, SourceChange, TradingState};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId, VenueId};
@@ -299,13 +299,14 @@ impl Pipeline {
 
     /// Carries intents, orders and reports between the parts until all are quiet.
     fn pump(&mut self, watch: Watcher<'_>) {
+        self.tell(watch);
+        let stopped = self.engine.trading_state() == TradingState::Stopped;
+        self.executor.on_stopped(self.now, stopped, &Believed(&self.engine));
         loop {
             while let Some(order) = self.executor.poll_order() {
                 self.send(order, watch);
             }
-            while let Some(note) = self.engine.poll_note() {
-                self.story.on_note(self.now, &Note::Engine(note), watch);
-            }
+            self.tell(watch);
             while let Some(miss) = self.engine.poll_near_miss() {
                 self.story.on_note(self.now, &Note::NearMiss(miss), watch);
             }
@@ -323,6 +324,13 @@ impl Pipeline {
             } else {
                 return;
             }
+        }
+    }
+
+    /// What the engine has said of the last event.
+    fn tell(&mut self, watch: Watcher<'_>) {
+        while let Some(note) = self.engine.poll_note() {
+            self.story.on_note(self.now, &Note::Engine(note), watch);
         }
     }
 
