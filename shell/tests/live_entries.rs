@@ -229,6 +229,30 @@ fn commands_reach_tasks_and_signals_turn_positions() {
     assert_eq!(sent(&desk).len(), 3);
 }
 
+/// Nothing is sent while the trading state is stopped; the exit that waits goes out after it.
+#[test]
+fn while_stopped_an_exit_waits_and_the_record_says_why() {
+    let mut desk = Desk::of(config(), Rooms::default(), |_, _| {});
+    push(&mut desk, 1, 10_200);
+    desk.open(0);
+    desk.settle();
+    desk.commands.push(Command::SetState(TradingState::Stopped)).unwrap();
+    desk.settle();
+    desk.commands.push(Command::Close { which: Which::All, urgency: Urgency::Critical }).unwrap();
+    desk.settle();
+    assert!(sent(&desk).is_empty());
+    desk.commands.push(Command::SetState(TradingState::Halted)).unwrap();
+    desk.settle();
+    assert_eq!(sent(&desk).len(), 1, "halted allows exits");
+    let records = desk.records();
+    let stopped =
+        |on| move |of: &Record| matches!(of, Record::Stopped { stopped } if *stopped == on);
+    let intent = place(&records, |record| matches!(record, Record::Intent(_)));
+    let order = place(&records, |record| matches!(record, Record::Order(_)));
+    let (from, to) = (place(&records, stopped(true)), place(&records, stopped(false)));
+    assert!(from < intent && intent < to && to < order);
+}
+
 /// SPEC §5: live mode refuses an entry whose target convergence cannot reach, other modes warn.
 #[test]
 fn only_a_live_run_refuses_what_cannot_be_reached() {

@@ -20,8 +20,7 @@
 //!
 //! **In the log**, each input of the executor stands first ([`Record::Intent`], [`Record::Answer`],
 //! [`Record::NotSent`], [`Record::Timer`], [`Record::Position`], [`Record::Amounts`],
-//! [`Record::Read`], [`Record::Entry`]), then what it
-//! read of the latest quotes while it worked on that ([`Record::Saw`], gathered by [`Sights`]), then
+//! [`Record::Read`], [`Record::Entry`], [`Record::Stopped`]), then what it read of the latest quotes while it worked on that ([`Record::Saw`], gathered by [`Sights`]), then
 //! what it gave ([`Record::Order`], [`Record::Report`]). All of it is written before an order's
 //! bytes go out.
 //!

@@ -90,6 +90,11 @@ pub enum Record {
     },
     /// The engine's decision to enter came in.
     Entry(EntryIntent),
+    /// The trading state is stopped, or no more.
+    Stopped {
+        /// Whether nothing may be sent.
+        stopped: bool,
+    },
 }
 
 /// The beginning of a run: the epoch stands in the record's own head.
@@ -357,6 +362,8 @@ kinds! {
         });
     15 "entry" Self::Entry(entry) => [entry, EntryIntent]
         |from: From<'_, '_>| Some(Self::Entry(Wire::take(from)?));
+    16 "stopped" Self::Stopped { stopped } => [stopped, bool]
+        |from: From<'_, '_>| Some(Self::Stopped { stopped: Wire::take(from)? });
 }
 
 impl Record {

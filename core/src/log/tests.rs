@@ -215,6 +215,8 @@ fn all() -> Vec<Record> {
             entry: 0x0102_0304_0506_0708,
             outcome: EntryOutcome::Partial,
         }),
+        Record::Stopped { stopped: true },
+        Record::Stopped { stopped: false },
     ]
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use reap_core::engine::Engine;
-use reap_core::event::{Command, Event, SourceChange};
+use reap_core::event::{Command, Event, SourceChange, TradingState};
 use reap_core::instrument::{Instrument, InstrumentId, SourceId};
 use reap_core::tick::{Tick, TickKind};
 use reap_core::units::Nanos;
@@ -54,6 +54,8 @@ pub struct EngineDesk {
     funding: Vec<Funding>,
     /// The latest time that the engine was told; never decreases.
     now: Nanos,
+    /// What execution was told last of the trading state.
+    stopped: bool,
 }
 
 /// What others see of the engine.
@@ -110,6 +112,7 @@ impl EngineDesk {
             view,
             funding: vec![Funding::default(); instruments.len()],
             now: Nanos(0),
+            stopped: false,
         }
     }
 
@@ -134,6 +137,11 @@ impl EngineDesk {
         }
         while let Some(note) = self.engine.poll_note() {
             self.push(ToExecution::Said(note));
+        }
+        let stopped = self.engine.trading_state() == TradingState::Stopped;
+        if stopped != self.stopped {
+            self.stopped = stopped;
+            self.push(ToExecution::Stopped(stopped));
         }
     }
 

@@ -162,6 +162,7 @@ enum Input {
     Answer(OrderEvent),
     NotSent(ClientOrderId, NotSentWhy),
     Read { account: AccountId, instrument: InstrumentId, qty: i64 },
+    Stopped(bool),
     Timer,
 }
 
@@ -354,6 +355,10 @@ impl ExecutionAgent {
                 self.append(now, &Record::Read { account, instrument, qty });
                 None
             }
+            Input::Stopped(stopped) => {
+                self.append(now, &Record::Stopped { stopped: *stopped });
+                None
+            }
             Input::Timer => {
                 self.append(now, &Record::Timer);
                 None
@@ -370,6 +375,7 @@ impl ExecutionAgent {
             Input::Read { account, instrument, qty } => {
                 self.executor.on_read(*account, *instrument, *qty);
             }
+            Input::Stopped(stopped) => self.executor.on_stopped(now, *stopped, &quotes),
             Input::Timer => self.executor.on_timer(now, &quotes),
         }
         drop(quotes);
@@ -552,6 +558,7 @@ impl Agent for ExecutionAgent {
                 ToExecution::Intent(intent) => self.step(now, Input::Intent(intent), stats),
                 ToExecution::Entry(entry) => self.step(now, Input::Entry(entry), stats),
                 ToExecution::Entered(arrival) => self.arrive(now, &arrival),
+                ToExecution::Stopped(stopped) => self.step(now, Input::Stopped(stopped), stats),
                 ToExecution::Said(note) => self.note(Told::Note(now, Note::Engine(note))),
                 ToExecution::Registered(id, opening) => self.register(now, id, opening),
                 ToExecution::Settled(instrument, due) => self.settle(now, instrument, due),

@@ -57,6 +57,8 @@ pub enum ToExecution {
     Entered(Arrival),
     /// What the engine says beside its decisions.
     Said(EngineNote),
+    /// The trading state is stopped, or no more.
+    Stopped(bool),
     /// The market shows that an instrument's funding has been settled.
     Settled(InstrumentId, Settlement),
 }

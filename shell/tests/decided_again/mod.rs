@@ -123,6 +123,7 @@ pub(crate) fn redecide(epoch: u16, records: &[(Nanos, Record)]) -> (u64, Tally) 
                 executor.on_read(*account, *instrument, *qty);
                 tally.reads += 1;
             }
+            Record::Stopped { stopped } => executor.on_stopped(*now, *stopped, &quotes),
             Record::Timer => {
                 executor.on_timer(*now, &quotes);
                 tally.timers += 1;
