@@ -17,6 +17,8 @@ pub const RULE_MAX_AGE: u8 = 249;
 /// Index of health among the rules.
 pub const RULE_HEALTH: u8 = 248;
 const _: () = assert!(crate::limits::RULES_MAX < RULE_HEALTH as usize);
+/// Index among the rules of the close of a position of which no price is left.
+pub const RULE_BLIND: u8 = 251;
 
 /// A rule that holds, or an operator who asks.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +29,7 @@ pub(crate) struct Candidate {
     pub(crate) part: u8,
     pub(crate) reason: Reason,
     pub(crate) urgency: Urgency,
-    /// `NONE` for an operator.
+    /// `NONE` for an operator, and for a position without a price.
     pub(crate) trigger: TriggerId,
     /// Place in a close of several positions, from 1; 0 for one of its own.
     pub(crate) order: u32,

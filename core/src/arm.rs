@@ -10,10 +10,11 @@ use crate::intent::Reason;
 use crate::limits::LEGS_MAX;
 use crate::net::Cmp;
 use crate::pair::{PairForm, PairLeg};
-use crate::policy::Rule;
+use crate::policy::{Rule, TriggerSource};
 use crate::position::PositionState;
 use crate::rules;
 use crate::signal::Signal;
+use crate::tick::Quote;
 use crate::tracked::Tracked;
 use crate::trailing::{DistanceKind, Track};
 use crate::trigger::{Condition, Gate, Place, Role, Stage, Trigger, TriggerId};
@@ -65,7 +66,8 @@ impl Engine {
 
     fn test_signal(&mut self, id: TriggerId, now: Nanos, signal: Signal) {
         let gate = if self.is_on(signal, now) {
-            let gate = self.closed_gate(self.triggers[id].position, false, now);
+            let trigger = &self.triggers[id];
+            let gate = self.closed_gate(trigger.position, trigger.source, false, now);
             gate.or_else(|| self.closed_gate_of(signal, now))
         } else {
             Some(Gate::Signal(signal))
@@ -79,21 +81,27 @@ impl Engine {
     fn test_price(&mut self, id: TriggerId, now: Nanos, cmp: Cmp, limit: i64) {
         let trigger = self.triggers[id];
         let position = &self.positions[trigger.position as usize];
-        let leg = position.legs[0];
+        let leg = position.legs[trigger.leg()];
         let open = position.state == PositionState::Open;
-        let holds = self
-            .books
-            .quote(leg.instrument)
-            .is_some_and(|quote| cmp.holds(leg.exit(&quote), limit));
-        if holds {
-            match self.gate_before(&trigger, now) {
+        let board = self.board_of(&trigger);
+        let sight = trigger.degrades().then(|| self.sight(&trigger, &leg, now));
+        let quote = match sight {
+            Some(sight) => sight.quote,
+            None => self.books.quote(self.prices_of(&trigger)),
+        };
+        if quote.is_some_and(|quote| cmp.holds(leg.exit(&quote), limit)) {
+            let gate = match sight {
+                Some(sight) => (!sight.usable).then(|| self.gate_of(&leg, &trigger)),
+                None => self.gate_before(&trigger, now),
+            };
+            match gate {
                 Some(gate) => self.triggers.wait(id, gate),
                 None => self.hold(id, now),
             }
         } else if trigger.role == Role::Trail && open {
             self.attach(id);
         } else {
-            let node = self.watch.add_price(leg.instrument, leg.side, cmp, limit, id);
+            let node = self.watch.add_price(board, leg.side, cmp, limit, id);
             self.triggers[id].place = Place::Price(node);
         }
     }
@@ -102,8 +110,18 @@ impl Engine {
         let trigger = self.triggers[id];
         let position = &self.positions[trigger.position as usize];
         let mut exits = [0; LEGS_MAX];
+        let mut gate = None;
         for (leg, exit) in position.legs().iter().zip(&mut exits) {
-            match self.books.quote(leg.instrument) {
+            let quote = if trigger.degrades() {
+                let sight = self.sight(&trigger, leg, now);
+                if !sight.usable && leg.open > Qty::ZERO && gate.is_none() {
+                    gate = Some(self.gate_of(leg, &trigger));
+                }
+                sight.quote
+            } else {
+                self.books.quote(leg.instrument)
+            };
+            match quote {
                 Some(quote) => *exit = leg.exit(&quote),
                 // Nothing can be computed before every leg was quoted once.
                 None => return self.triggers.wait(id, Gate::Instrument(leg.instrument)),
@@ -111,7 +129,8 @@ impl Engine {
         }
         let value = value(position, &exits);
         if cmp.holds(value, bound) {
-            match self.gate_before(&trigger, now) {
+            let gate = if trigger.degrades() { gate } else { self.gate_before(&trigger, now) };
+            match gate {
                 Some(gate) => self.triggers.wait(id, gate),
                 None => self.hold(id, now),
             }
@@ -122,13 +141,15 @@ impl Engine {
             Cmp::AtMost => value - bound,
         };
         let form = pair_form(position, cmp, bound);
+        // A class has one guard in each direction: all of it looks at the same prices.
         if let Some(form) = form
+            && (cmp == Cmp::AtLeast || trigger.degrades())
             && let Some(class) = self.class_for(&form)
         {
             let node = self.watch.pairs.add(class, &form, id);
             self.triggers[id].place = Place::Pair(class, node);
             if self.watch.pairs.needs_guard(class, cmp) {
-                self.guard_class(class, cmp);
+                self.guard_class(class, cmp, now);
             }
             return;
         }
@@ -149,15 +170,22 @@ impl Engine {
         if trigger.role == Role::Sign {
             return None;
         }
-        self.closed_gate(trigger.position, trigger.skew, now)
+        self.closed_gate(trigger.position, trigger.source, trigger.skew, now)
     }
 
     /// The first gate that keeps a true condition of the position from firing. A leg that is closed
     /// already closes none.
-    pub(crate) fn closed_gate(&self, slot: u32, skew: bool, now: Nanos) -> Option<Gate> {
+    pub(crate) fn closed_gate(
+        &self,
+        slot: u32,
+        source: TriggerSource,
+        skew: bool,
+        now: Nanos,
+    ) -> Option<Gate> {
         let position = &self.positions[slot as usize];
         let legs = position.legs().iter().filter(|leg| leg.open > Qty::ZERO);
-        if let Some(gate) = legs.clone().find_map(|leg| self.closed_to(leg.instrument, now)) {
+        let boards = legs.clone().map(|leg| self.books.board(leg.instrument, source));
+        if let Some(gate) = boards.into_iter().find_map(|board| self.closed_to(board, now)) {
             return Some(gate);
         }
         if !skew {
@@ -284,9 +312,11 @@ impl Engine {
     /// The value that a trailing rule's mark takes now: the exit price, or the ratio in ppb.
     fn present(&self, slot: u32, rule: u8) -> i64 {
         let position = &self.positions[slot as usize];
+        let source = self.policies[usize::from(position.policy)].rules[usize::from(rule)].source;
         let mut exits = [0; LEGS_MAX];
         for (leg, exit) in position.legs().iter().zip(&mut exits) {
-            let quote = self.books.quote(leg.instrument).expect("the condition was computed");
+            let board = self.books.board(leg.instrument, source);
+            let quote = self.books.quote(board).expect("the condition was computed");
             *exit = leg.exit(&quote);
         }
         if position.count == 1 {
@@ -352,7 +382,8 @@ impl Engine {
                 let Condition::Price(cmp, _) = trigger.condition else {
                     unreachable!("only a price stands in a price heap")
                 };
-                self.watch.remove_price(legs[0].instrument, legs[0].side, cmp, node);
+                let side = legs[trigger.leg()].side;
+                self.watch.remove_price(self.board_of(&trigger), side, cmp, node);
             }
             Place::Pair(class, node) => {
                 let Condition::Net(cmp, _) = trigger.condition else {
@@ -402,11 +433,20 @@ impl Engine {
     }
 
     /// Guards a class at the distance of its head; its triggers came in with both legs quoted.
-    pub(crate) fn guard_class(&mut self, class: u16, cmp: Cmp) {
-        let quotes = self.watch.pairs.legs(class).map(|leg| self.books.quote(leg.instrument));
+    pub(crate) fn guard_class(&mut self, class: u16, cmp: Cmp, now: Nanos) {
+        let quotes = self.class_quotes(class, cmp, now);
         if let [Some(a), Some(b)] = quotes {
             self.watch.guard_class(class, cmp, [&a, &b]);
         }
+    }
+
+    /// What a class of a direction looks at: what takes profit at the quotes, what protects at what
+    /// is left.
+    pub(crate) fn class_quotes(&self, class: u16, cmp: Cmp, now: Nanos) -> [Option<Quote>; 2] {
+        self.watch.pairs.legs(class).map(|leg| match cmp {
+            Cmp::AtLeast => self.books.quote(leg.instrument),
+            Cmp::AtMost => self.books.sight(leg.instrument, TriggerSource::Bbo, now).quote,
+        })
     }
 
     fn leave_class(&mut self, class: u16, cmp: Cmp, node: NodeId) {

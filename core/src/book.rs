@@ -2,14 +2,19 @@
 //!
 //! Freshness is computed from times when somebody asks, so a quote needs no timer to grow old;
 //! only a jump that is held aside has one.
+//!
+//! An instrument has three prices: its best bid and ask, its last trade and its mark price. Each has
+//! a book of its own; in those of the last two, which stand behind the instruments' own, bid and ask
+//! are the same. A book's index is called a board, as what is watched of it is.
 
 use alloc::vec::Vec;
 
 use crate::event::{GateSettings, SourceChange};
 use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::limits::PPB;
+use crate::policy::TriggerSource;
 use crate::tick::{Quote, Refusal, Stamp, Tick, TickBody};
-use crate::units::{Nanos, Price};
+use crate::units::{Nanos, Price, Qty};
 
 /// What became of the market data that was consumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,12 +96,48 @@ pub(crate) enum Change {
     Accepted { before: Option<SourceId> },
     /// A jump is held aside since this event: a timer is due then.
     Held(Nanos),
+    /// The price was refuted.
+    Refused,
+}
+
+/// Whether a board's price may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Now.
+    Usable,
+    /// Within the time that a jump is held aside.
+    Held,
+    /// Not before something comes.
+    Gone,
+}
+
+/// What a rule that degrades sees of an instrument: the first price of its ladder that is not gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// Which price; `None` when all of them are gone.
+    pub(crate) source: Option<TriggerSource>,
+    /// Its last accepted value; when all are gone, the last of the first that ever had one.
+    pub(crate) quote: Option<Quote>,
+    /// Whether it may fire a rule now.
+    pub(crate) usable: bool,
+}
+
+/// The ladder of a rule that looks at a source first: the best price left decides (SPEC §4).
+pub(crate) const fn ladder(source: TriggerSource) -> [TriggerSource; 3] {
+    use TriggerSource::{Bbo, Last, Mark};
+    match source {
+        Bbo => [Bbo, Last, Mark],
+        Last => [Last, Bbo, Mark],
+        Mark => [Mark, Bbo, Last],
+    }
 }
 
 /// Every instrument's and source's state.
 #[derive(Debug)]
 pub(crate) struct Books {
+    /// By board: the instruments, their last trades, their mark prices.
     books: Vec<Book>,
+    instruments: usize,
     sources: Vec<Source>,
     gates: GateSettings,
     /// For each instrument those whose peer it is.
@@ -106,8 +147,8 @@ pub(crate) struct Books {
 
 impl Books {
     pub(crate) fn new(instruments: &[Instrument], sources: usize, gates: GateSettings) -> Self {
-        let book = |spec: &Instrument| Book {
-            spec: *spec,
+        let book = |spec: Instrument| Book {
+            spec,
             accepted: None,
             last_id: 0,
             good: false,
@@ -125,7 +166,12 @@ impl Books {
         let mut room = Vec::with_capacity(sources);
         room.resize(sources, Source::default());
         Self {
-            books: instruments.iter().map(book).collect(),
+            books: (0..TriggerSource::ALL.len())
+                .flat_map(|_| instruments)
+                .copied()
+                .map(book)
+                .collect(),
+            instruments: instruments.len(),
             sources: room,
             vouched,
             gates,
@@ -134,18 +180,80 @@ impl Books {
     }
 
     pub(crate) fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
-        self.books.get(usize::from(id.0)).map(|book| &book.spec)
+        self.books[..self.instruments].get(usize::from(id.0)).map(|book| &book.spec)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.books.len()
+    /// Number of instruments.
+    pub(crate) const fn len(&self) -> usize {
+        self.instruments
+    }
+
+    /// The board of one of an instrument's prices.
+    #[inline]
+    pub(crate) const fn board(&self, id: InstrumentId, source: TriggerSource) -> InstrumentId {
+        InstrumentId(id.0 + source as u16 * self.instruments as u16)
+    }
+
+    /// The instrument and the source of a board.
+    pub(crate) const fn of_board(&self, board: InstrumentId) -> (InstrumentId, TriggerSource) {
+        let (at, count) = (board.0 as usize, self.instruments);
+        if at < count {
+            return (board, TriggerSource::Bbo);
+        }
+        (InstrumentId((at % count) as u16), TriggerSource::ALL[at / count])
+    }
+
+    /// Whether a board's price may be used.
+    pub(crate) fn standing(&self, board: InstrumentId, now: Nanos) -> Standing {
+        let book = &self.books[usize::from(board.0)];
+        let Some(accepted) = &book.accepted else { return Standing::Gone };
+        let generation = self.sources[usize::from(accepted.source.0)].generation;
+        if accepted.generation != generation || !self.live(accepted.source, now) {
+            return Standing::Gone;
+        }
+        if book.held.is_some() {
+            return Standing::Held;
+        }
+        let fresh = now.since(accepted.confirmed_at) <= book.spec.spec().max_quote_age;
+        if book.good && fresh { Standing::Usable } else { Standing::Gone }
+    }
+
+    /// When a board's price that is not gone will be if nothing comes.
+    #[inline]
+    pub(crate) fn lapses(&self, board: InstrumentId) -> Nanos {
+        let book = &self.books[usize::from(board.0)];
+        let Some(accepted) = &book.accepted else { return Nanos(0) };
+        let silent =
+            self.last_frame(accepted.source).map_or(Nanos(0), |at| at.plus(self.gates.liveness));
+        let old = accepted.confirmed_at.plus(book.spec.spec().max_quote_age);
+        let last = if book.held.is_some() { silent } else { silent.min(old) };
+        last.plus(Nanos(1))
+    }
+
+    /// What a rule that looks at `source` first sees of an instrument.
+    pub(crate) fn sight(&self, id: InstrumentId, source: TriggerSource, now: Nanos) -> Sight {
+        for rung in ladder(source) {
+            let board = self.board(id, rung);
+            let standing = self.standing(board, now);
+            if standing != Standing::Gone {
+                let usable = standing == Standing::Usable;
+                return Sight { source: Some(rung), quote: self.quote(board), usable };
+            }
+        }
+        let quote = ladder(source).into_iter().find_map(|rung| self.quote(self.board(id, rung)));
+        Sight { source: None, quote, usable: false }
+    }
+
+    /// When the price of an instrument was last confirmed.
+    pub(crate) fn confirmed_at(&self, board: InstrumentId) -> Option<Nanos> {
+        self.books[usize::from(board.0)].accepted.map(|accepted| accepted.confirmed_at)
     }
 
     /// Whether the engine knows the record's source, and its instrument where it has one.
     pub(crate) fn knows(&self, tick: &Tick) -> bool {
         let source = usize::from(tick.stamp().source.0) < self.sources.len();
         let alive = matches!(tick.body(), TickBody::Alive);
-        source && (alive || usize::from(tick.instrument().0) < self.books.len())
+        source && (alive || usize::from(tick.instrument().0) < self.instruments)
     }
 
     /// The last accepted quote.
@@ -157,7 +265,7 @@ impl Books {
     /// The last accepted quote and when it was confirmed, unless it was refuted since: by a refused
     /// quote or a reconnect. A jump that is held aside refutes nothing yet.
     pub(crate) fn believed(&self, id: InstrumentId) -> Option<(Quote, Nanos)> {
-        let book = self.books.get(usize::from(id.0))?;
+        let book = self.books[..self.instruments].get(usize::from(id.0))?;
         let accepted = book.accepted.filter(|_| book.good)?;
         let source = &self.sources[usize::from(accepted.source.0)];
         (accepted.generation == source.generation)
@@ -209,6 +317,10 @@ impl Books {
             && accepted.generation == self.sources[usize::from(accepted.source.0)].generation
     }
 
+    pub(crate) const fn liveness(&self) -> Nanos {
+        self.gates.liveness
+    }
+
     pub(crate) fn max_leg_skew(&self) -> Nanos {
         self.gates.max_leg_skew
     }
@@ -225,40 +337,63 @@ impl Books {
         }
     }
 
-    /// Takes in one record that [`Books::knows`].
-    pub(crate) fn on_tick(&mut self, now: Nanos, tick: &Tick) -> Change {
+    /// Takes in one record that [`Books::knows`]: what it did to its instrument's quote, and what to
+    /// the board of its last trade or its mark price.
+    pub(crate) fn on_tick(
+        &mut self,
+        now: Nanos,
+        tick: &Tick,
+    ) -> (Change, Option<(InstrumentId, Change)>) {
         let stamp = tick.stamp();
         let source = &mut self.sources[usize::from(stamp.source.0)];
         source.last_frame =
             Some(source.last_frame.map_or(stamp.received, |at| at.max(stamp.received)));
         let at = usize::from(tick.instrument().0);
         match tick.body() {
-            TickBody::Quote(quote) => self.on_quote(now, at, stamp, quote),
+            TickBody::Quote(quote) => (self.on_quote(now, at, stamp, quote), None),
             TickBody::Refused(reason) => {
                 self.counters.refused[reason as usize] += 1;
                 self.books[at].good = false;
                 self.books[at].held = None;
-                Change::None
+                (Change::Refused, None)
             }
             TickBody::Trade { price, .. } => {
                 self.counters.trades += 1;
                 self.books[at].last_trade = Some((price, stamp.received));
-                self.confirm_by(at, |held| agrees_price(held, price))
+                let change = self.confirm_by(at, |held| agrees_price(held, price));
+                (change, Some(self.on_price(now, at, TriggerSource::Last, stamp, price)))
             }
             TickBody::Mark { price } => {
                 self.counters.marks += 1;
                 self.books[at].last_mark = Some((price, stamp.received));
-                self.confirm_by(at, |held| agrees_price(held, price))
+                let change = self.confirm_by(at, |held| agrees_price(held, price));
+                (change, Some(self.on_price(now, at, TriggerSource::Mark, stamp, price)))
             }
             TickBody::Funding { .. } => {
                 self.counters.fundings += 1;
-                Change::None
+                (Change::None, None)
             }
             TickBody::Alive => {
                 self.counters.alive += 1;
-                Change::None
+                (Change::None, None)
             }
         }
+    }
+
+    /// A last trade or a mark price for the board of its own.
+    fn on_price(
+        &mut self,
+        now: Nanos,
+        at: usize,
+        source: TriggerSource,
+        stamp: Stamp,
+        price: Price,
+    ) -> (InstrumentId, Change) {
+        let board = self.board(InstrumentId(at as u16), source);
+        // A venue numbers its trades apart from its quotes; nothing is older than what came before.
+        let stamp = Stamp { update_id: 0, ..stamp };
+        let quote = Quote { bid: price, ask: price, bid_qty: Qty::ZERO, ask_qty: Qty::ZERO };
+        (board, self.on_quote(now, usize::from(board.0), stamp, quote))
     }
 
     fn on_quote(&mut self, now: Nanos, at: usize, stamp: Stamp, quote: Quote) -> Change {
@@ -289,12 +424,12 @@ impl Books {
 
     /// Stores a quote as the instrument's price.
     fn accept(&mut self, at: usize, stamp: Stamp, quote: Quote, reference: bool) -> Change {
-        self.counters.accepted += 1;
+        let counts = at < self.instruments;
+        self.counters.accepted += u64::from(counts);
         let generation = self.sources[usize::from(stamp.source.0)].generation;
         let book = &mut self.books[at];
-        if book.held.take().is_some() {
-            self.counters.jump_returned += 1;
-        }
+        let returned = book.held.take().is_some();
+        self.counters.jump_returned += u64::from(returned && counts);
         let before = book.accepted.map(|last| last.source).filter(|&last| last != stamp.source);
         let same_price = book.accepted.filter(|last| {
             !reference && last.quote.bid == quote.bid && last.quote.ask == quote.ask
@@ -327,7 +462,7 @@ impl Books {
             generation: last_generation,
         };
         let Some(held) = &mut book.held else {
-            self.counters.held += 1;
+            self.counters.held += u64::from(at < self.instruments);
             book.held = Some(fresh);
             if self.third_agrees(now, at) {
                 return self.believe(at);
@@ -351,7 +486,7 @@ impl Books {
         let book = &mut self.books[at];
         let held = book.held.take().expect("the caller saw it");
         let last = book.accepted.expect("only an accepted quote makes a jump");
-        self.counters.jump_believed += 1;
+        self.counters.jump_believed += u64::from(at < self.instruments);
         let stamp = Stamp {
             source: last.source,
             received: held.received,
@@ -378,7 +513,9 @@ impl Books {
         now: Nanos,
         id: InstrumentId,
     ) -> Option<(InstrumentId, Change)> {
-        let mut vouched = self.vouched[usize::from(id.0)].iter().map(|of| usize::from(of.0));
+        // Only quotes vouch for quotes.
+        let vouched = self.vouched.get(usize::from(id.0))?;
+        let mut vouched = vouched.iter().map(|of| usize::from(of.0));
         let at = vouched.find(|&at| self.books[at].held.is_some() && self.peer_agrees(now, at))?;
         Some((InstrumentId(at as u16), self.believe(at)))
     }
@@ -395,6 +532,10 @@ impl Books {
 
     /// Whether the last mark, the last trade or the peer's quote agrees with the held quote.
     fn third_agrees(&self, now: Nanos, at: usize) -> bool {
+        if at >= self.instruments {
+            // A last trade or a mark price has no witness of its own.
+            return false;
+        }
         let book = &self.books[at];
         let (Some(held), Some(last)) = (book.held, book.accepted) else { return false };
         let age_max = book.spec.spec().max_quote_age;

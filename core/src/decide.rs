@@ -128,7 +128,12 @@ impl Engine {
         if trigger == TriggerId::NONE {
             return Compiled::Unconditional;
         }
-        compiled(position, &self.triggers[trigger])
+        let trigger = &self.triggers[trigger];
+        // Nobody can compare again with what is not in the intent.
+        if !self.is_seen_in_quotes(trigger) {
+            return Compiled::Unconditional;
+        }
+        compiled(position, trigger)
     }
 
     pub(crate) fn fold(&mut self, intent: &Intent) {

@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 use crate::candles::Candles;
 use crate::instrument::InstrumentId;
 use crate::limits::{DUMP_CLASSES_MAX, DUMPS_MAX};
+use crate::policy::TriggerSource;
 use crate::position::Side;
 
 /// Classes that an engine of so many instruments has room for.
@@ -80,9 +81,10 @@ impl Dumps {
         self.classes[usize::from(class)].both
     }
 
-    /// The board of a class's third sign: they stand behind the instruments' own.
+    /// The board of a class's third sign: they stand behind the books' own.
     pub(crate) fn board(&self, class: u16) -> InstrumentId {
-        InstrumentId((self.instruments.len() + usize::from(class)) as u16)
+        let books = TriggerSource::ALL.len() * self.instruments.len();
+        InstrumentId((books + usize::from(class)) as u16)
     }
 
     pub(crate) fn find(&self, id: InstrumentId, side: Side, least: u128) -> Option<u16> {

@@ -17,6 +17,7 @@ use crate::heap::{NIL, NodeId};
 use crate::hedge::Hedges;
 use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::intent::Intent;
+use crate::ladder::Ladder;
 use crate::leaders::Leaders;
 use crate::limits::{POLICIES_MAX, POSITIONS_MAX};
 use crate::needs::Needs;
@@ -24,7 +25,7 @@ use crate::net::LegForm;
 use crate::note::{EngineNote, Notes};
 use crate::pair::classes_max;
 use crate::per_leg::Spare;
-use crate::policy::{Policy, PolicyId, Rule};
+use crate::policy::{Policy, PolicyId, Rule, TriggerSource};
 use crate::portfolio::Portfolio;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::register;
@@ -105,7 +106,10 @@ pub struct Engine {
     pub(crate) retest: Vec<TriggerId>,
     pub(crate) scratch: Vec<Decision>,
     pub(crate) decisions: VecDeque<Candidate>,
+    /// By board.
     pub(crate) hold_timers: Vec<NodeId>,
+    /// By instrument.
+    pub(crate) ladders: Vec<Ladder>,
     pub(crate) hash: RunningHash,
     pub(crate) counters: EngineCounters,
     pub(crate) notes: Notes,
@@ -143,6 +147,7 @@ impl Engine {
         );
         assert!(sources <= crate::limits::SOURCES_MAX, "sources: at most SOURCES_MAX");
         let EngineLimits { positions, policies, triggers, .. } = limits;
+        let boards = TriggerSource::ALL.len() * instruments.len();
         let (spare_legs, spare_forms) = register::spare(limits.pairs, limits.baskets);
         Self {
             books: Books::new(instruments, sources, gates),
@@ -163,7 +168,8 @@ impl Engine {
             retest: Vec::with_capacity(triggers),
             scratch: Vec::with_capacity(positions),
             decisions: VecDeque::with_capacity(positions),
-            hold_timers: alloc::vec![NodeId::NONE; instruments.len()],
+            hold_timers: alloc::vec![NodeId::NONE; boards],
+            ladders: alloc::vec![Ladder::NEW; instruments.len()],
             hash: RunningHash::new(),
             counters: EngineCounters::default(),
             notes: Notes::with_capacity(NOTES_MAX),
@@ -262,6 +268,7 @@ impl Engine {
         }
         self.begin_hedge(slot);
         self.portfolio_enter(slot);
+        self.watch_ladders(slot, true, now);
         self.end_filled_tiers(slot);
         self.each_trigger(slot, Self::recompile);
         self.each_trigger(slot, |engine, id| {
@@ -272,6 +279,7 @@ impl Engine {
             }
         });
         self.run_retests(now);
+        self.look_for_prices(slot, now);
         self.portfolio_rules();
         self.decide();
         let position = PositionId::new(slot, generation);
@@ -293,7 +301,10 @@ impl Engine {
             Event::Tick(ref tick) => self.on_tick(now, tick),
             Event::Report(report) => self.on_report(now, report),
             Event::Command(command) => self.on_command(now, command),
-            Event::Source(source, change) => self.books.on_source(source, change),
+            Event::Source(source, change) => {
+                self.books.on_source(source, change);
+                self.follow_source(now, source);
+            }
             Event::Timer => {}
         }
         self.portfolio_rules();
@@ -310,6 +321,7 @@ impl Engine {
         let plan = *plan;
         let intent = self.intent(&winner, &plan);
         self.fold(&intent);
+        self.tell_source(&intent, winner.trigger);
         Some(intent)
     }
 
@@ -443,26 +455,36 @@ impl Engine {
             self.books.counters.unknown += 1;
             return;
         }
-        let change = self.books.on_tick(now, tick);
-        self.triggers.drain(Gate::Source(tick.stamp().source), &mut self.retest);
+        let source = tick.stamp().source;
+        let silent = !self.books.live(source, now);
+        let (change, other) = self.books.on_tick(now, tick);
+        self.triggers.drain(Gate::Source(source), &mut self.retest);
         self.on_other(now, tick);
         if tick.kind() == TickKind::Alive {
             self.run_retests(now);
         } else {
             self.on_change(now, tick.instrument(), change);
         }
+        if let Some((board, change)) = other {
+            self.on_change(now, board, change);
+        }
+        if silent && self.books.live(source, now) {
+            self.follow_source(now, source);
+        }
     }
 
-    /// Looks at everything that a change of an instrument touches, the jumps it confirms included.
+    /// Looks at everything that a change of a board touches, the jumps it confirms included.
     pub(crate) fn on_change(&mut self, now: Nanos, id: InstrumentId, change: Change) {
         match change {
-            Change::None => {}
+            Change::None | Change::Refused => {}
             Change::Refreshed => self.triggers.drain(Gate::Instrument(id), &mut self.retest),
             Change::Held(until) => self.set_hold_timer(id, until),
-            Change::Accepted { before } => self.on_accepted(id, before),
+            Change::Accepted { before } => self.on_accepted(now, id, before),
         }
         self.run_retests(now);
-        if self.has_tasks() && matches!(change, Change::Accepted { .. } | Change::Refreshed) {
+        self.follow_change(now, id, change);
+        let priced = matches!(change, Change::Accepted { .. } | Change::Refreshed);
+        if priced && self.has_tasks() && usize::from(id.0) < self.books.len() {
             self.look_at_tasks(now, id);
         }
         if matches!(change, Change::Accepted { .. }) {
@@ -483,7 +505,7 @@ impl Engine {
 
     /// A new accepted quote: marks move, then what it crosses is listed.
     #[inline]
-    fn on_accepted(&mut self, id: InstrumentId, before: Option<SourceId>) {
+    fn on_accepted(&mut self, now: Nanos, id: InstrumentId, before: Option<SourceId>) {
         self.triggers.drain(Gate::Instrument(id), &mut self.retest);
         if let Some(source) = before {
             // Another source feeds the instrument now: nobody waits for the old one any longer.
@@ -491,31 +513,34 @@ impl Engine {
         }
         self.rejoin_tracks(id);
         let quote = self.books.quote(id).expect("it was accepted");
-        self.portfolio_price(id);
-        if self.leaders.follows() {
+        let quotes = usize::from(id.0) < self.books.len();
+        if quotes {
+            self.portfolio_price(id);
+        }
+        if quotes && self.leaders.follows() {
             self.follow(id, &quote);
         }
         self.watch.move_marks(id, &quote);
         self.watch.cross(id, &quote, &mut self.due, &mut self.due_classes);
-        if self.dumps.watches(id) {
+        if quotes && self.dumps.watches(id) {
             self.cross_dumps(id, &quote);
         }
         if !self.due.is_empty() {
             self.take_due();
         }
         if !self.due_classes.is_empty() {
-            self.cross_classes();
+            self.cross_classes(now);
         }
     }
 
     /// Trailing stops that waited at a gate follow their track again before its marks move.
-    fn rejoin_tracks(&mut self, instrument: InstrumentId) {
+    fn rejoin_tracks(&mut self, board: InstrumentId) {
         let mut at = 0;
         while at < self.retest.len() {
             let id = self.retest[at];
             let trigger = self.triggers[id];
             let position = &self.positions[trigger.position as usize];
-            let here = position.legs[0].instrument == instrument;
+            let here = self.prices_of(&trigger) == board;
             if here && position.state == PositionState::Open && self.trails_alone(&trigger) {
                 self.attach(id);
                 self.retest.swap_remove(at);
@@ -556,13 +581,13 @@ impl Engine {
     }
 
     /// Lists the crossed triggers of the classes whose guard was hit and guards them anew.
-    fn cross_classes(&mut self) {
+    pub(crate) fn cross_classes(&mut self, now: Nanos) {
         for &DueClass { class, cmp, entry } in &self.due_classes {
             self.watch.pairs.entry_gone(class, cmp, entry);
         }
         for at in 0..self.due_classes.len() {
             let DueClass { class, cmp, .. } = self.due_classes[at];
-            let quotes = self.watch.pairs.legs(class).map(|leg| self.books.quote(leg.instrument));
+            let quotes = self.class_quotes(class, cmp, now);
             // Both legs of a class may come in one quote: the second time it may be closed.
             let [Some(a), Some(b)] = quotes else { continue };
             if self.watch.pairs.is_closed(class) {

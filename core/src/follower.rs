@@ -49,7 +49,8 @@ pub struct NearMiss {
     pub progress: i64,
     /// What would have had to hold then.
     pub trigger: Compiled,
-    /// The legs' exit prices then.
+    /// The legs' exit prices then, by the price that the rule looks at; 0 of a leg that it does not
+    /// look at.
     pub exits: [i64; LEGS_MAX],
     /// When it fell below 0.8.
     pub left: Nanos,
@@ -294,8 +295,12 @@ impl Near {
     /// `None` without a value, without a price, or when v₀ is not on the near side of T.
     fn of(engine: &Engine, position: &Tracked, trigger: &Trigger) -> Option<Self> {
         let mut exits = [0; LEGS_MAX];
-        for (leg, exit) in position.legs().iter().zip(&mut exits) {
-            *exit = leg.exit(&engine.books.quote(leg.instrument)?);
+        for (at, (leg, exit)) in position.legs().iter().zip(&mut exits).enumerate() {
+            let board = engine.books.board(leg.instrument, trigger.source);
+            // A liquidation is about one leg: the others need no mark price.
+            if trigger.reason != Reason::Liquidation || at == trigger.leg() {
+                *exit = leg.exit(&engine.books.quote(board)?);
+            }
         }
         let rule =
             &engine.policies[usize::from(position.policy)].rules[usize::from(trigger.rule)].rule;
@@ -317,8 +322,9 @@ impl Near {
         );
         let (cmp, v, from, to, judged) = match trigger.condition {
             Condition::Price(cmp, limit) => {
-                let from = if marked { trigger.mark } else { position.legs()[0].entry.raw() };
-                (cmp, exits[0].into(), from.into(), limit.into(), Compiled::Price { cmp, limit })
+                let leg = trigger.leg();
+                let from = if marked { trigger.mark } else { position.legs()[leg].entry.raw() };
+                (cmp, exits[leg].into(), from.into(), limit.into(), Compiled::Price { cmp, limit })
             }
             Condition::Net(cmp, bound) => {
                 let from = if marked {

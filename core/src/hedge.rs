@@ -287,6 +287,7 @@ impl Engine {
         self.end_filled_tiers(slot);
         self.refresh(slot, now);
         self.watch_balance(slot, now);
+        self.look_for_prices(slot, now);
     }
 }
 

@@ -60,11 +60,13 @@ pub enum Reason {
     FundingFlip,
     ProfitErosion,
     Health,
+    /// No price is left and the policy closes at the market then. Ranks behind `imbalance`.
+    Blind,
 }
 
 impl Reason {
-    /// Every reason, in order.
-    pub const ALL: [Self; 21] = [
+    /// Every reason.
+    pub const ALL: [Self; 22] = [
         Self::Operator,
         Self::Liquidation,
         Self::LegLost,
@@ -86,14 +88,16 @@ impl Reason {
         Self::FundingFlip,
         Self::ProfitErosion,
         Self::Health,
+        Self::Blind,
     ];
 
     /// Rank in the order of SPEC §6. `take_profit`, `tiers` and `basis` share one rank.
     #[must_use]
     pub const fn rank(self) -> u8 {
         match self {
-            Self::Tiers | Self::Basis => Self::TakeProfit as u8,
-            other => other as u8,
+            Self::Tiers | Self::Basis => 2 * Self::TakeProfit as u8,
+            Self::Blind => 2 * Self::Imbalance as u8 + 1,
+            other => 2 * other as u8,
         }
     }
 
@@ -116,7 +120,7 @@ impl Reason {
             | Self::Correlation
             | Self::DrawdownBreaker
             | Self::PortfolioLoss => Urgency::Protective,
-            Self::Operator | Self::Liquidation | Self::LegLost | Self::Imbalance => {
+            Self::Operator | Self::Liquidation | Self::LegLost | Self::Imbalance | Self::Blind => {
                 Urgency::Critical
             }
         }
@@ -147,6 +151,7 @@ impl Reason {
             Self::FundingFlip => "funding_flip",
             Self::ProfitErosion => "profit_erosion",
             Self::Health => "health",
+            Self::Blind => "blind",
         }
     }
 }

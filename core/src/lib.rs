@@ -54,6 +54,7 @@ mod hedge;
 pub mod holding;
 pub mod instrument;
 pub mod intent;
+mod ladder;
 mod leaders;
 mod leg;
 mod life;
@@ -91,5 +92,7 @@ mod wake;
 mod watch;
 mod work;
 
-pub use arbiter::{RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_OPERATOR, RULE_PORTFOLIO};
+pub use arbiter::{
+    RULE_BLIND, RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_OPERATOR, RULE_PORTFOLIO,
+};
 pub use book::GateCounters;

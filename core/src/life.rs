@@ -39,6 +39,8 @@ impl Engine {
         self.each_trigger(slot, |engine, id| engine.take(id));
         self.close_tracks(slot, TriggerId::NONE);
         self.close_signals(slot, TriggerId::NONE);
+        self.watch_ladders(slot, false, self.now);
+        self.forget_blindness(slot);
         self.forget(slot);
     }
 
@@ -153,6 +155,7 @@ impl Engine {
         self.end_filled_tiers(slot);
         self.refresh(slot, now);
         self.watch_balance(slot, now);
+        self.look_for_prices(slot, now);
     }
 
     /// Tiers whose share is closed are done: also one whose share is less than a lot of every leg.
@@ -186,6 +189,9 @@ impl Engine {
         position.plan = None;
         position.legs.iter_mut().for_each(Leg::settle);
         position.refresh(&self.policies[usize::from(position.policy)]);
+        if let Some(blind) = &mut position.blind {
+            blind.asked = false;
+        }
         match outcome {
             Outcome::Closed => {
                 self.portfolio_ended(slot, false);
@@ -193,6 +199,7 @@ impl Engine {
                 self.turn_closed(slot);
                 self.release(slot);
                 self.signals_on_closed();
+                return;
             }
             Outcome::Dust => {
                 position.state = PositionState::DustResidual;
@@ -225,6 +232,7 @@ impl Engine {
             }
         }
         self.watch_balance(slot, now);
+        self.look_for_prices(slot, now);
     }
 
     /// Watches everything again after a plan has ended; what fired opportunistically in a missed
@@ -280,6 +288,16 @@ impl Engine {
                 self.portfolio_lay(slot);
                 self.refresh(slot, now);
             }
+            Command::Liquidation { position, leg, price } => {
+                let Some(slot) = self.live_slot(position) else { return };
+                if leg >= self.positions[slot as usize].count {
+                    self.stray("a liquidation price of a leg that is not there", Some(position));
+                    return;
+                }
+                let known = &mut self.positions[slot as usize].liquidations;
+                known[usize::from(leg)] = price.map_or(0, Price::raw);
+                self.refresh(slot, now);
+            }
             Command::ConfirmJump(id) => {
                 if usize::from(id.0) >= self.books.len() {
                     self.stray("a confirmation for an unknown instrument", None);
@@ -299,7 +317,6 @@ impl Engine {
             Command::Reset(latch) => self.on_reset(latch),
             Command::Equity(amount) => self.on_equity(amount),
             Command::Transfer(amount) => self.on_transfer(amount),
-            Command::Liquidation { .. } => self.stray("a command that is not built", None),
         }
     }
 

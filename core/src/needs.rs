@@ -41,6 +41,8 @@ impl Needs {
                 (_, Reason::FundingFlip | Reason::Correlation) | (Role::Fire, Reason::Dump) => {}
                 // What it sets off begins when it has ended, and takes its place.
                 (Role::Activate, _) => {}
+                // A price of one leg, however many there are.
+                (_, Reason::Liquidation) => needs.prices += 1,
                 (
                     _,
                     Reason::TakeProfit

@@ -5,11 +5,12 @@ use alloc::collections::VecDeque;
 use crate::entry::TaskId;
 use crate::instrument::InstrumentId;
 use crate::intent::{Reason, Urgency};
-use crate::policy::PolicyId;
+use crate::net::Cmp;
+use crate::policy::{PolicyId, TriggerSource};
 use crate::portfolio::PortfolioNote;
 use crate::position::{PositionId, RegisterError, Side};
 use crate::task::TaskState;
-use crate::units::Decimal;
+use crate::units::{Decimal, Nanos, Price};
 
 /// A note of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,43 @@ pub enum EngineNote {
         /// Whom it follows.
         leader: InstrumentId,
     },
+    /// Another price of an instrument counts for the protective rules that look at one first.
+    Rung {
+        /// Which instrument.
+        instrument: InstrumentId,
+        /// The price that they look at first.
+        own: TriggerSource,
+        /// The one that counts now; `None`: there is none.
+        counts: Option<TriggerSource>,
+    },
+    /// No price of a leg is left, or there is one again.
+    Blind {
+        /// The position.
+        position: PositionId,
+        /// Whether it is blind now.
+        on: bool,
+    },
+    /// An intent was raised by a price that is no best bid or ask.
+    SeenBy(SeenBy),
+}
+
+/// The price of a leg that raised an intent and stands nowhere in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenBy {
+    /// The position.
+    pub position: PositionId,
+    /// Number of the intent.
+    pub intent: u64,
+    /// Index of the leg.
+    pub leg: u8,
+    /// Which price it is.
+    pub source: TriggerSource,
+    /// What it is.
+    pub price: Price,
+    /// How old it was.
+    pub age: Nanos,
+    /// What it was compared with, where the rule is on one price.
+    pub limit: Option<(Cmp, i64)>,
 }
 
 /// A rule that held when another one had its way. Notes of an event tell all of them; what they
@@ -284,6 +322,8 @@ impl EngineNote {
             Self::Policy { position, .. }
             | Self::PolicyRefused { position, .. }
             | Self::Rule { position, .. } => Some(position),
+            Self::Rung { .. } => None,
+            Self::Blind { position, .. } | Self::SeenBy(SeenBy { position, .. }) => Some(position),
         }
     }
 }

@@ -234,7 +234,8 @@ pub enum Remedy {
 }
 
 /// Which price a protective price rule looks at first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum TriggerSource {
     /// Best bid of a long leg, best ask of a short one.
     #[default]
@@ -243,6 +244,21 @@ pub enum TriggerSource {
     Last,
     /// The mark price.
     Mark,
+}
+
+impl TriggerSource {
+    /// Every source, in the order in which a protective rule falls back on them.
+    pub const ALL: [Self; 3] = [Self::Bbo, Self::Last, Self::Mark];
+
+    /// The name that configuration and reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bbo => "bbo",
+            Self::Last => "last",
+            Self::Mark => "mark",
+        }
+    }
 }
 
 /// What kind of asset a policy is for: its presets go by it.

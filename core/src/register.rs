@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::net::LegForm;
 use crate::per_leg::Spare;
-use crate::policy::{Base, Distance, FeeMode, Policy, Rule, Threshold};
+use crate::policy::{Base, Distance, FeeMode, Policy, Rule, RuleSpec, Threshold, TriggerSource};
 use crate::portfolio::HEALTH_PARTS;
 use crate::position::{PositionSpec, RegisterError};
 use crate::rules;
@@ -71,6 +71,7 @@ pub(crate) fn suits(
     }
     for (at, said) in policy.rules.iter().enumerate() {
         check_rule(at, &said.rule, position, instrument)?;
+        check_source(at, said, position)?;
     }
     let wanted: usize = policy.rules.iter().map(|said| rules::parts_of(&said.rule, position)).sum();
     if wanted > TRIGGERS_MAX {
@@ -155,6 +156,30 @@ fn leg(
         )?,
         taker: instrument.spec().taker.raw() as i32,
     })
+}
+
+/// Another price than the best bid and ask is for what protects a position of one leg.
+fn check_source(rule: usize, said: &RuleSpec, position: &Tracked) -> Result<(), RegisterError> {
+    let refuse = |value, bound| Err(RegisterError::Rule { rule, field: "source", value, bound });
+    if said.source == TriggerSource::Bbo {
+        return Ok(());
+    }
+    let protects = matches!(
+        said.rule,
+        Rule::StopLoss { .. }
+            | Rule::TrailingStop { .. }
+            | Rule::TrailingProfit { .. }
+            | Rule::BreakEven { .. }
+    );
+    if !protects {
+        let bound = "the best bid and ask (0): only protective price rules look at another price";
+        return refuse(said.source as i128, bound);
+    }
+    if position.count > 1 {
+        let bound = "the best bid and ask (0) on several legs";
+        return refuse(said.source as i128, bound);
+    }
+    Ok(())
 }
 
 fn fees(policy: &Policy, position: &Tracked) -> Result<(), RegisterError> {
@@ -404,6 +429,10 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
             matches!(policy.rules[rule].rule, Rule::Decay { .. } | Rule::FundingFlip { .. });
         trigger.mark = if counts { 0 } else { entry };
         let profit = matches!(reason, Reason::TakeProfit | Reason::Tiers | Reason::Basis);
+        trigger.source = match reason {
+            Reason::Liquidation => TriggerSource::Mark,
+            _ => policy.rules[rule].source,
+        };
         trigger.skew = several && (profit || matches!(role, Role::Activate | Role::Mark));
         plan.push(trigger);
     };

@@ -18,7 +18,7 @@ use crate::instrument::InstrumentId;
 use crate::intent::Reason;
 use crate::limits::{LEGS_MAX, SIGNAL_TTL};
 use crate::note::{EngineNote, SignalDrop, SignalRefusal};
-use crate::policy::Rule;
+use crate::policy::{Rule, TriggerSource};
 use crate::position::{PositionId, PositionState, Side};
 use crate::trigger::{Stage, TriggerId};
 use crate::units::{Nanos, Qty};
@@ -143,7 +143,7 @@ impl Engine {
             *exit = leg.exit(&quote);
         }
         // It takes a profit: without every price, all of one moment, it fails closed.
-        if self.closed_gate(slot, position.count > 1, now).is_some() {
+        if self.closed_gate(slot, TriggerSource::Bbo, position.count > 1, now).is_some() {
             return Err(SignalRefusal::NoPrice);
         }
         let net = value(position, &exits) - position.cost;

@@ -119,11 +119,11 @@ impl Engine {
         Some(Correlation { instrument, side, leader, drop, rho, default_rho })
     }
 
-    /// The board on which a trailing stop of one leg follows its mark.
+    /// The board on which a trigger on one price is watched: that of its prices, or of its dump class.
     pub(crate) fn board_of(&self, trigger: &Trigger) -> InstrumentId {
         match self.dump_of(trigger) {
             Some(class) => self.dumps.board(class),
-            None => self.positions[trigger.position as usize].legs[0].instrument,
+            None => self.prices_of(trigger),
         }
     }
 
@@ -319,6 +319,8 @@ impl Engine {
             SystemTimer::Portfolio => self.on_portfolio_timer(),
             SystemTimer::Age => self.on_age_timer(index),
             SystemTimer::Health => self.on_health_timer(index),
+            SystemTimer::Lapse => self.on_lapse(now, id),
+            SystemTimer::Blind => self.on_blind_timer(now, index),
         }
     }
 

@@ -5,6 +5,7 @@
 //! that it was registered under until a command moves it, and moves only while no plan is live: a
 //! plan is judged to its end by the rules that began it.
 
+use crate::arbiter::RULE_BLIND;
 use crate::engine::Engine;
 use crate::event::Which;
 use crate::limits::RULES_MAX;
@@ -85,6 +86,7 @@ impl Engine {
             self.undo_fired(slot, None);
             self.take_policy(slot, policy);
             self.each_trigger(slot, |engine, id| engine.test_idle(id, now));
+            self.look_for_prices(slot, now);
         }
     }
 
@@ -148,6 +150,9 @@ impl Engine {
             assert_eq!(again, Ok(()), "what was there has room");
             EngineNote::PolicyRefused { position: id, policy, why }
         } else {
+            let now = self.now;
+            plan.iter().for_each(|trigger| self.watch_source(trigger, true, now));
+            were.iter().for_each(|trigger| self.watch_source(trigger, false, now));
             let position = &mut self.positions[slot as usize];
             position.backoff = Nanos(0);
             // Reads of the venues count anew, for rules that may not have been there.
@@ -279,12 +284,17 @@ impl Engine {
     /// at under what the command has made of it.
     fn undo_fired(&mut self, slot: u32, rule: Option<u8>) {
         let triggers = &mut self.triggers;
+        let blind = &mut self.positions[slot as usize].blind;
         self.candidates.retain(|candidate| {
+            let of_blindness = candidate.rule == RULE_BLIND;
             let meant = candidate.position == slot
-                && candidate.trigger != TriggerId::NONE
+                && (candidate.trigger != TriggerId::NONE || of_blindness)
                 && rule.is_none_or(|rule| candidate.rule == rule);
-            if meant {
-                triggers[candidate.trigger].stage = Stage::Armed;
+            match blind {
+                _ if !meant => {}
+                Some(blind) if of_blindness => blind.asked = false,
+                None if of_blindness => {}
+                _ => triggers[candidate.trigger].stage = Stage::Armed,
             }
             !meant
         });

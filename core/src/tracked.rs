@@ -8,6 +8,7 @@
 use crate::heap::NodeId;
 use crate::instrument::{AccountId, Instrument, InstrumentId};
 use crate::intent::Urgency;
+use crate::ladder::Sightless;
 use crate::limits::{LEGS_MAX, PPB};
 use crate::net::LegForm;
 use crate::per_leg::PerLeg;
@@ -195,6 +196,10 @@ pub(crate) struct Tracked {
     pub(crate) first: TriggerId,
     /// Place of its hedge ratio and reads, or [`crate::hedge::NO_HEDGE`].
     pub(crate) hedge: u32,
+    /// By leg, the mantissa of its liquidation price; 0 while it is not known.
+    pub(crate) liquidations: [i64; LEGS_MAX],
+    /// While no price of a leg is left.
+    pub(crate) blind: Option<Sightless>,
 }
 
 const _: () = assert!(size_of::<Leg>() == 128 && size_of::<LegForm>() == 32);
@@ -220,6 +225,8 @@ impl Tracked {
             rest_timer: NodeId::NONE,
             first: TriggerId::NONE,
             hedge: crate::hedge::NO_HEDGE,
+            liquidations: [0; LEGS_MAX],
+            blind: None,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::heap::{NIL, NodeId};
 use crate::instrument::{InstrumentId, SourceId};
 use crate::intent::Reason;
 use crate::net::Cmp;
+use crate::policy::TriggerSource;
 use crate::signal::{Signal, signals_max};
 
 /// A trigger: its index in the slab.
@@ -132,6 +133,8 @@ pub(crate) struct Trigger {
     pub(crate) stage: Stage,
     /// Needs all legs' sources abreast (profit rules and marks on several legs).
     pub(crate) skew: bool,
+    /// Which price it looks at first.
+    pub(crate) source: TriggerSource,
     pub(crate) condition: Condition,
     /// The trailing mark of a `Trail`: price mantissa, or ratio in ppb for several legs. Of a rule
     /// that decays: how many steps have come.
@@ -154,6 +157,7 @@ impl Trigger {
             role,
             stage: Stage::Asleep,
             skew: false,
+            source: TriggerSource::Bbo,
             condition: Condition::Never,
             mark: 0,
             place: Place::None,
@@ -161,6 +165,25 @@ impl Trigger {
             wait_before: TriggerId::NONE,
             wait_after: TriggerId::NONE,
         }
+    }
+
+    /// Whether it degrades to another price when its own is gone (SPEC §4): a stop that would wait
+    /// for a price does not protect. Marks and activations wait.
+    pub(crate) fn degrades(&self) -> bool {
+        let protects = matches!(
+            self.reason,
+            Reason::StopLoss
+                | Reason::TrailingStop
+                | Reason::TrailingProfit
+                | Reason::BreakEven
+                | Reason::Liquidation
+        );
+        protects && matches!(self.role, Role::Fire | Role::Trail | Role::Tight)
+    }
+
+    /// The leg whose price a condition on one price compares.
+    pub(crate) fn leg(&self) -> usize {
+        if self.reason == Reason::Liquidation { usize::from(self.part) } else { 0 }
     }
 }
 
@@ -179,13 +202,15 @@ pub(crate) struct Triggers {
 }
 
 impl Triggers {
+    /// Room for so many triggers, and for what waits at so many instruments' boards and sources.
     pub(crate) fn with_capacity(capacity: usize, instruments: usize, sources: usize) -> Self {
+        let boards = TriggerSource::ALL.len() * instruments;
         Self {
             slab: Vec::with_capacity(capacity),
             free: TriggerId::NONE,
             used: 0,
             capacity,
-            by_instrument: alloc::vec![TriggerId::NONE; instruments],
+            by_instrument: alloc::vec![TriggerId::NONE; boards],
             by_source: alloc::vec![TriggerId::NONE; sources],
             by_signal: alloc::vec![TriggerId::NONE; signals_max(instruments)],
         }

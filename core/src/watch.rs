@@ -14,6 +14,7 @@ use crate::instrument::InstrumentId;
 use crate::limits::{PAIR_CLASSES_MAX, TRACKS_MAX};
 use crate::net::Cmp;
 use crate::pair::Pairs;
+use crate::policy::TriggerSource;
 use crate::position::Side;
 use crate::tick::Quote;
 use crate::trailing::{Group, Groups, Track};
@@ -127,11 +128,15 @@ pub(crate) enum SystemTimer {
     Minute,
     /// A position, by its slot, comes of an age that health counts.
     Health,
+    /// A price of an instrument that counts may have lapsed.
+    Lapse,
+    /// A position that is blind.
+    Blind,
 }
 
 impl SystemTimer {
     /// In the order of their numbers.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Signal,
         Self::Portfolio,
         Self::Age,
@@ -139,6 +144,8 @@ impl SystemTimer {
         Self::Candle,
         Self::Minute,
         Self::Health,
+        Self::Lapse,
+        Self::Blind,
     ];
 }
 
@@ -173,14 +180,21 @@ impl Watch {
             classes: ArrayVec::new(),
         };
         Self {
-            // Behind the instruments' own stand those of the dump classes.
-            boards: alloc::vec![board; instruments + dumps_max(instruments)],
+            // Behind the books' own stand those of the dump classes.
+            boards: alloc::vec![
+                board;
+                TriggerSource::ALL.len() * instruments + dumps_max(instruments)
+            ],
             // A trigger's own entries or its group's, and two guards in each direction of a class.
             prices: Heaps::with_capacity(limits.prices + 4 * crate::pair::classes_max(instruments)),
             groups: Groups::with_capacity(limits.trails),
             pairs: Pairs::with_capacity(limits.nets, instruments),
             guarded: GuardSlab::with_capacity(limits.nets),
-            timers: Heaps::with_capacity(limits.timers + 4 * instruments + limits.positions + 1),
+            // Of each instrument the holds of three prices, a lapse, a signal, a settlement and a
+            // candle, of each position a back-off, its age and its blindness, and two of all together.
+            timers: Heaps::with_capacity(
+                limits.timers + 7 * instruments + 3 * limits.positions + 2,
+            ),
             timer_root: Root::EMPTY,
         }
     }
@@ -253,7 +267,30 @@ impl Watch {
         classes: &mut Vec<DueClass>,
     ) {
         let (bid, ask) = (quote.bid.raw(), quote.ask.raw());
-        for (heap, price) in [bid, -bid, ask, -ask].into_iter().enumerate() {
+        self.cross_heaps(id, [(0, bid), (1, -bid), (2, ask), (3, -ask)], due, classes);
+    }
+
+    /// The same for the two heaps with what protects, bid ≤ and ask ≥, and a price that stands in
+    /// for the board's own.
+    pub(crate) fn cross_protective(
+        &mut self,
+        id: InstrumentId,
+        quote: &Quote,
+        due: &mut Vec<Due>,
+        classes: &mut Vec<DueClass>,
+    ) {
+        self.cross_heaps(id, [(1, -quote.bid.raw()), (2, quote.ask.raw())], due, classes);
+    }
+
+    #[inline]
+    fn cross_heaps<const N: usize>(
+        &mut self,
+        id: InstrumentId,
+        heaps: [(usize, i64); N],
+        due: &mut Vec<Due>,
+        classes: &mut Vec<DueClass>,
+    ) {
+        for (heap, price) in heaps {
             while self.boards[usize::from(id.0)].heads[heap] <= price {
                 let root = self.boards[usize::from(id.0)].prices[heap];
                 let Some((_, item)) = self.prices.peek(root) else { break };

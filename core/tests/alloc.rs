@@ -13,7 +13,7 @@ use reap_core::instrument::{
 use reap_core::intent::{Reason, Urgency};
 use reap_core::note::EngineNote;
 use reap_core::order::{OrderChange, OrderEvent};
-use reap_core::policy::{DecayStep, Distance, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::policy::{Blind, DecayStep, Distance, Policy, PolicyId, Rule, Threshold, Tier};
 use reap_core::portfolio::{Breakers, DrawdownFrom, Health, Partial, PortfolioSettings};
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::pricing::{Quotes, Top};
@@ -49,7 +49,7 @@ fn instrument(min_fee: Decimal) -> Instrument {
     .unwrap()
 }
 
-fn rules() -> [Rule; 9] {
+fn rules() -> [Rule; 10] {
     let threshold = |bps| Threshold::Rate { rate: Rate::from_bps(bps), base: None };
     let tiers =
         [20, 50].map(|bps| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(bps * 200) });
@@ -74,6 +74,7 @@ fn rules() -> [Rule; 9] {
             base: None,
         },
         Rule::Tiers { base: None, tiers: tiers.into_iter().collect() },
+        Rule::Liquidation { threshold: Rate::from_bps(200) },
         Rule::Deadline {
             max_age: Some(Nanos::from_secs(900)),
             at: None,
@@ -150,8 +151,9 @@ fn the_engine_does_not_allocate_after_start_up() {
     }
     limits.add_health();
     let mut engine = Engine::new(limits, &instruments, 2, GateSettings::default());
+    let blind = Blind::MarketAfter(Nanos::from_secs(1));
     for legs in 1..=3 {
-        engine.add_policy(policy_of(legs)).unwrap();
+        engine.add_policy(Policy { blind, ..policy_of(legs) }).unwrap();
     }
     engine.set_portfolio(portfolio()).unwrap();
     // The same rules in another order, and one of them another: positions go to and fro.
@@ -183,6 +185,7 @@ fn the_engine_does_not_allocate_after_start_up() {
     }
     let (mut intents, mut together, mut led, mut opened) = (0u64, 0u64, 0u64, 300);
     let (mut moved, mut refused) = (0u64, 0u64);
+    let mut last = None;
     let mut mids = [100_000i64; 3];
     let counted = allocation_counter::measure(|| {
         for step in 1..400_000u64 {
@@ -196,6 +199,7 @@ fn the_engine_does_not_allocate_after_start_up() {
                 reset: random(5_000) == 0,
             };
             let instrument = InstrumentId(at as u16);
+            let price = |mid: i64| Price::new(mid).unwrap();
             let kind = random(2_000);
             let event = match kind {
                 0 => Event::Source(stamp.source, SourceChange::Connected),
@@ -207,16 +211,16 @@ fn the_engine_does_not_allocate_after_start_up() {
                 3..8 => Event::Tick(Tick::alive(stamp)),
                 8 => Event::Command(Command::Reset(Latch::PortfolioLoss)),
                 9 => Event::Command(Command::Equity(Decimal { mantissa: 100_000, scale: 0 })),
+                10 => Event::Source(stamp.source, SourceChange::Lost),
                 12..20 => {
                     let rate = Rate::new(random(2_000) as i64 - 1_000).unwrap();
                     let settles = Nanos(((now.0 >> 35) + 1) << 35);
                     Event::Tick(Tick::funding(instrument, stamp, rate, settles))
                 }
                 20..300 => {
-                    let price = Price::new(mids[at]).unwrap();
                     let qty = Qty::new(1 + random(50) as i64).unwrap();
                     let bought = (now.0 >> 37).is_multiple_of(3);
-                    Event::Tick(Tick::trade(instrument, stamp, price, qty, bought, now))
+                    Event::Tick(Tick::trade(instrument, stamp, price(mids[at]), qty, bought, now))
                 }
                 300..302 => Event::Command(Command::Policy {
                     which: Which::Tag(1 + random(2) as u32),
@@ -227,6 +231,12 @@ fn the_engine_does_not_allocate_after_start_up() {
                     policy: PolicyId(random(4) as u16),
                     rule: random(8) as u8,
                     on: kind > 302,
+                }),
+                306..360 => Event::Tick(Tick::mark(instrument, stamp, price(mids[at]))),
+                360..380 if last.is_some() => Event::Command(Command::Liquidation {
+                    position: last.unwrap(),
+                    leg: 0,
+                    price: Some(price(mids[0] - 1_000)),
                 }),
                 _ => {
                     mids[at] = (mids[at] + random(61) as i64 - 30).clamp(98_000, 102_000);
@@ -263,14 +273,14 @@ fn the_engine_does_not_allocate_after_start_up() {
                 }
                 if outcome == Outcome::Closed {
                     opened += 1;
-                    open(&mut engine, now, opened).unwrap();
+                    last = Some(open(&mut engine, now, opened).unwrap().0);
                     while engine.poll_intent().is_some() {}
                 }
             }
         }
     });
     assert_eq!(counted.count_total, 0, "after {intents} intents");
-    assert!(intents > 400 && opened > 400, "{intents} intents, {opened} positions");
+    assert!(intents > 300 && opened > 400, "{intents} intents, {opened} positions");
     assert!(led > 20, "{led} by leaders");
     assert!(together > 100, "{together} of rules over all positions");
     // What suits one leg alone is refused to several: that allocates nothing either.

@@ -421,7 +421,7 @@ impl Expects {
             },
             // What no account has is refused, and that is told by a note of the portfolio.
             Command::Equity(_) | Command::Transfer(_) => breakers,
-            Command::Liquidation { .. } => false,
+            Command::Liquidation { leg, .. } => self.live() && leg == 0,
             Command::Commit { of, policy } => known(of) && known(policy),
             Command::Policy { which, policy } => known(policy) && self.which(which),
             Command::Rule { which, policy, rule, .. } => {
@@ -447,7 +447,8 @@ fn named(event: &Event) -> Option<PositionId> {
             Command::Close { which: Which::Position(id), .. }
             | Command::Policy { which: Which::Position(id), .. }
             | Command::Rule { which: Which::Position(id), .. }
-            | Command::Amounts { position: id, .. },
+            | Command::Amounts { position: id, .. }
+            | Command::Liquidation { position: id, .. },
         ) => Some(id),
         _ => None,
     }

@@ -58,6 +58,7 @@ codes!(Reason {
     FundingFlip = 19,
     ProfitErosion = 20,
     Health = 21,
+    Blind = 22,
 });
 codes!(Cmp { AtLeast = 1, AtMost = 2 });
 codes!(Side { Long = 1, Short = 2 });

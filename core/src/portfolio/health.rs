@@ -18,7 +18,7 @@ use crate::heap::NodeId;
 use crate::intent::Reason;
 use crate::limits::PPB;
 use crate::net::Cmp;
-use crate::policy::{AssetClass, Rule};
+use crate::policy::{AssetClass, Rule, TriggerSource};
 use crate::position::PositionState;
 use crate::register::Plan;
 use crate::tracked::Tracked;
@@ -447,7 +447,9 @@ impl Engine {
             return;
         }
         let leg = &position.legs[0];
-        let Some(quote) = self.books.quote(leg.instrument) else { return };
+        // It protects: without a quote the present price is what stands in for it.
+        let sight = self.books.sight(leg.instrument, TriggerSource::Bbo, self.now);
+        let Some(quote) = sight.quote else { return };
         let present = leg.exit(&quote);
         let mut stop = None;
         let mut part = position.first;

@@ -11,6 +11,7 @@ pub(crate) mod erosion;
 pub(crate) mod funding;
 mod imbalance;
 mod leg_lost;
+pub(crate) mod liquidation;
 mod reversal;
 
 use crate::instrument::Instrument;
@@ -41,9 +42,7 @@ pub(crate) fn check(
         Rule::LegLost { reads, .. } => leg_lost::check(rule, *reads),
         Rule::Imbalance { share, .. } => imbalance::check(rule, *share, position),
         Rule::Reversal { at, base, enter } => reversal::check(rule, *at, *base, *enter, position),
-        Rule::Liquidation { .. } => {
-            Err(RegisterError::Rule { rule, field: "rule", value: 0, bound: "one that is built" })
-        }
+        Rule::Liquidation { threshold } => liquidation::check(rule, *threshold),
         Rule::Correlation { leaders, drop, rho, default_rho } => {
             correlation::check(rule, leaders, [*drop, *rho], *default_rho, position)
         }
@@ -69,6 +68,7 @@ pub(crate) fn parts(said: &Rule, position: &Tracked, add: Add<'_>) {
         Rule::Dump { .. } => dump::parts(add),
         Rule::Correlation { leaders, .. } => correlation::parts(leaders, add),
         Rule::FundingFlip { .. } => funding::parts(position, add),
+        Rule::Liquidation { .. } => liquidation::parts(position, add),
         _ => {}
     }
 }
@@ -90,6 +90,7 @@ pub(crate) fn condition(
         }
         Rule::Dump { drop, .. } => dump::stop(position, *drop, trigger),
         Rule::FundingFlip { samples, .. } => funding::condition(*samples, trigger),
+        Rule::Liquidation { threshold } => liquidation::condition(position, *threshold, trigger),
         _ => Condition::Never,
     }
 }
@@ -111,6 +112,7 @@ pub(crate) fn parts_of(rule: &Rule, position: &Tracked) -> usize {
         Rule::TrailingProfit { .. } => 4,
         Rule::Correlation { leaders, .. } => leaders.len(),
         Rule::FundingFlip { .. } => 1 + usize::from(position.count),
+        Rule::Liquidation { .. } => usize::from(position.count),
         _ => 1,
     }
 }

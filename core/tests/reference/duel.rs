@@ -432,7 +432,8 @@ fn renamed(event: &Event, ids: &BTreeMap<PositionId, PositionId>) -> Option<Even
             Command::Close { which: Which::Position(position), .. }
             | Command::Policy { which: Which::Position(position), .. }
             | Command::Rule { which: Which::Position(position), .. }
-            | Command::Amounts { position, .. },
+            | Command::Amounts { position, .. }
+            | Command::Liquidation { position, .. },
         ) => *position = *ids.get(position)?,
         _ => {}
     }

@@ -3,7 +3,8 @@
 
 use reap_core::event::{GateSettings, SourceChange};
 use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId};
-use reap_core::tick::{Quote, Tick, TickBody};
+use reap_core::policy::TriggerSource;
+use reap_core::tick::{Quote, Stamp, Tick, TickBody};
 use reap_core::units::{Nanos, Price};
 
 use super::exact::Exact;
@@ -56,15 +57,27 @@ struct Book {
 pub(crate) struct Gates {
     settings: GateSettings,
     sources: Vec<Source>,
+    /// The instruments' quotes; behind them their last trades, and behind those their marks, as
+    /// quotes whose bid and ask are the same.
     books: Vec<Book>,
-    /// Instruments whose accepted quote was replaced since [`Self::take_accepted`].
-    accepted_now: Vec<InstrumentId>,
+    instruments: usize,
+    /// Prices that were replaced since [`Self::take_accepted`].
+    accepted_now: Vec<(InstrumentId, TriggerSource)>,
+}
+
+/// Whether a price may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usable {
+    Yes,
+    /// Not before the jump that is held aside is believed or gone.
+    Soon,
+    No,
 }
 
 impl Gates {
     pub(crate) fn new(instruments: &[Instrument], sources: usize, settings: GateSettings) -> Self {
-        let book = |instrument: &Instrument| Book {
-            spec: *instrument.spec(),
+        let book = |instrument: &Instrument, peer: Option<InstrumentId>| Book {
+            spec: InstrumentSpec { peer, ..*instrument.spec() },
             accepted: None,
             confirmed_at: Nanos(0),
             changed_at: Nanos(0),
@@ -77,7 +90,12 @@ impl Gates {
         Self {
             settings,
             sources: vec![Source::default(); sources],
-            books: instruments.iter().map(book).collect(),
+            books: [true, false, false]
+                .into_iter()
+                .flat_map(|quotes| instruments.iter().map(move |of| (quotes, of)))
+                .map(|(quotes, of)| book(of, of.spec().peer.filter(|_| quotes)))
+                .collect(),
+            instruments: instruments.len(),
             accepted_now: Vec::new(),
         }
     }
@@ -122,10 +140,12 @@ impl Gates {
             TickBody::Trade { price, .. } => {
                 self.books[index].trade = Some((price, stamp.received));
                 self.on_third(now, index, price);
+                self.on_price(now, index + self.instruments, stamp, price);
             }
             TickBody::Mark { price } => {
                 self.books[index].mark = Some((price, stamp.received));
                 self.on_third(now, index, price);
+                self.on_price(now, index + 2 * self.instruments, stamp, price);
             }
             TickBody::Refused(_) => {
                 self.books[index].good = false;
@@ -133,6 +153,84 @@ impl Gates {
             }
             TickBody::Funding { .. } | TickBody::Alive => {}
         }
+    }
+
+    /// A last trade or a mark price.
+    fn on_price(&mut self, now: Nanos, index: usize, stamp: Stamp, price: Price) {
+        let generation = self.sources[usize::from(stamp.source.0)].generation;
+        let quote = Quote::new(price.raw(), price.raw(), 1, 1).expect("a price");
+        let received =
+            Received { quote, id: 0, at: stamp.received, source: stamp.source, generation };
+        self.on_quote(now, index, received, stamp.reset);
+    }
+
+    fn index(&self, instrument: InstrumentId, source: TriggerSource) -> usize {
+        let kind = match source {
+            TriggerSource::Bbo => 0,
+            TriggerSource::Last => 1,
+            TriggerSource::Mark => 2,
+        };
+        usize::from(instrument.0) + kind * self.instruments
+    }
+
+    /// The last accepted price of a kind.
+    pub(crate) fn price(&self, instrument: InstrumentId, source: TriggerSource) -> Option<Quote> {
+        self.books[self.index(instrument, source)].accepted.map(|received| received.quote)
+    }
+
+    /// Whether a price of a kind may be used.
+    pub(crate) fn usable_of(
+        &self,
+        instrument: InstrumentId,
+        source: TriggerSource,
+        now: Nanos,
+    ) -> Usable {
+        let book = &self.books[self.index(instrument, source)];
+        let Some(accepted) = book.accepted else { return Usable::No };
+        let source = &self.sources[usize::from(accepted.source.0)];
+        let live = source.delivers && now.since(source.last_frame) <= self.settings.liveness;
+        if !live || accepted.generation != source.generation {
+            return Usable::No;
+        }
+        let confirmed = now.since(book.confirmed_at) <= book.spec.max_quote_age;
+        match book.held {
+            Some(_) => Usable::Soon,
+            None if book.good && confirmed => Usable::Yes,
+            None => Usable::No,
+        }
+    }
+
+    /// The kind of price that a protective rule looks at which wants `source`, and whether it may.
+    pub(crate) fn left(
+        &self,
+        instrument: InstrumentId,
+        source: TriggerSource,
+        now: Nanos,
+    ) -> Option<(TriggerSource, bool)> {
+        let rest = [TriggerSource::Bbo, TriggerSource::Last, TriggerSource::Mark];
+        let rest = rest.into_iter().filter(|&other| other != source);
+        std::iter::once(source).chain(rest).find_map(|kind| {
+            match self.usable_of(instrument, kind, now) {
+                Usable::Yes => Some((kind, true)),
+                Usable::Soon => Some((kind, false)),
+                Usable::No => None,
+            }
+        })
+    }
+
+    /// When the price that is left now will not be any more, if nothing comes.
+    pub(crate) fn lapses(
+        &self,
+        instrument: InstrumentId,
+        source: TriggerSource,
+        now: Nanos,
+    ) -> Option<Nanos> {
+        let (kind, usable) = self.left(instrument, source, now)?;
+        let book = &self.books[self.index(instrument, kind)];
+        let from = self.sources[usize::from(book.accepted?.source.0)].last_frame;
+        let silent = from.plus(self.settings.liveness);
+        let old = book.confirmed_at.plus(book.spec.max_quote_age);
+        Some(if usable { silent.min(old) } else { silent }.plus(Nanos(1)))
     }
 
     /// An operator believes the held quote.
@@ -143,14 +241,14 @@ impl Gates {
         }
     }
 
-    /// Instruments with a newly accepted quote since the last call.
-    pub(crate) fn take_accepted(&mut self) -> Vec<InstrumentId> {
+    /// Newly accepted prices since the last call.
+    pub(crate) fn take_accepted(&mut self) -> Vec<(InstrumentId, TriggerSource)> {
         std::mem::take(&mut self.accepted_now)
     }
 
     /// The last accepted quote.
     pub(crate) fn quote(&self, instrument: InstrumentId) -> Option<Quote> {
-        self.books[usize::from(instrument.0)].accepted.map(|received| received.quote)
+        self.price(instrument, TriggerSource::Bbo)
     }
 
     /// What funding is reckoned on: the last mark, else the middle of the accepted quote, mantissas.
@@ -165,13 +263,7 @@ impl Gates {
 
     /// Whether rules may look at the instrument's accepted quote.
     pub(crate) fn usable(&self, instrument: InstrumentId, now: Nanos) -> bool {
-        let book = &self.books[usize::from(instrument.0)];
-        let Some(accepted) = book.accepted else { return false };
-        let source = &self.sources[usize::from(accepted.source.0)];
-        let live = source.delivers && now.since(source.last_frame) <= self.settings.liveness;
-        let confirmed = now.since(book.confirmed_at) <= book.spec.max_quote_age;
-        let current = accepted.generation == source.generation;
-        book.good && book.held.is_none() && live && confirmed && current
+        self.usable_of(instrument, TriggerSource::Bbo, now) == Usable::Yes
     }
 
     /// Whether every leg's source delivered since (almost) the latest price change of any leg.
@@ -251,9 +343,13 @@ impl Gates {
         book.confirmed_at = new.at;
         book.good = true;
         book.held = None;
-        let id = InstrumentId(index as u16);
-        self.accepted_now.push(id);
-        for other in 0..self.books.len() {
+        let id = InstrumentId((index % self.instruments) as u16);
+        let kinds = [TriggerSource::Bbo, TriggerSource::Last, TriggerSource::Mark];
+        self.accepted_now.push((id, kinds[index / self.instruments]));
+        if index >= self.instruments {
+            return;
+        }
+        for other in 0..self.instruments {
             if self.books[other].spec.peer == Some(id)
                 && self.books[other].held.is_some()
                 && self.peer_agrees(other, now)

@@ -13,9 +13,10 @@ use reap_core::units::{Nanos, Rate};
 use super::exact::Exact;
 use super::formulas::Leg;
 use super::gates::Gates;
-use super::life::{Firing, Life, Market, Part, reason};
+use super::life::{Firing, Life, Part, reason};
 use super::portfolio::{Cause, Firings, Portfolio};
 use super::session::floor;
+use super::sight::Market;
 
 type Lives = BTreeMap<PositionId, Life>;
 
@@ -142,11 +143,11 @@ impl Health {
     }
 
     /// The stop that a position gets, beside the first that stands.
-    pub(crate) fn tightened(&self, life: &Life, gates: &Gates) -> Option<Tight> {
+    pub(crate) fn tightened(&self, life: &Life, gates: &Gates, now: Nanos) -> Option<Tight> {
         if life.legs.len() > 1 || self.settings.never_tighten.contains(&life.policy.class) {
             return None;
         }
-        let at = super::life::exit_of(&life.legs[0], gates)?;
+        let at = super::sight::present(&life.legs[0], gates, now)?;
         let stands = |rule: usize| match life.policy.rules[rule].rule {
             Rule::StopLoss { .. } => true,
             Rule::TrailingStop { .. } => life.has_mark(rule),
@@ -213,6 +214,7 @@ impl Life {
             boundary: against == Ordering::Equal,
             order: 0,
             part_of_open: None,
+            stands_in: market.stands_in,
         })
     }
 }
@@ -233,7 +235,7 @@ impl Portfolio {
         let asked = health.evaluate(now, &(total - &self.closed - dust), lives);
         if let Some(tight) = asked.tight {
             let held = lives.iter().filter(|(_, life)| life.is_live());
-            let stop = |life| if tight { health.tightened(life, gates) } else { None };
+            let stop = |life| if tight { health.tightened(life, gates, now) } else { None };
             self.tight = held.map(|(&id, life)| (id, stop(life))).collect();
         }
         if asked.closes {

@@ -5,19 +5,19 @@ use std::cmp::Ordering;
 use reap_core::event::Outcome;
 use reap_core::instrument::InstrumentId;
 use reap_core::intent::{Reason, Urgency};
-use reap_core::policy::{Policy, PolicyId, Rule, RuleSpec};
-use reap_core::position::{PositionSpec, PositionState, Side};
-use reap_core::tick::Quote;
+use reap_core::policy::{Policy, PolicyId, Rule, RuleSpec, TriggerSource};
+use reap_core::position::{PositionSpec, PositionState};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 use super::dump::Signs;
 use super::exact::Exact;
-use super::formulas::{self, Leg, Seen};
+use super::formulas::{self, Leg};
 use super::funding::Samples;
 use super::gates::Gates;
 use super::health::Tight;
 use super::hedge::Hedge;
-use super::rules::{decay, erosion};
+use super::rules::{decay, erosion, liquidation};
+use super::sight::{Market, Views};
 
 /// Parts of a trailing rule, as an intent numbers them.
 pub(crate) const PART_STOP: u8 = 1;
@@ -48,6 +48,8 @@ pub(crate) struct Firing {
     pub(crate) order: u32,
     /// The share of what is open that it closes, where that is not everything.
     pub(crate) part_of_open: Option<Rate>,
+    /// Whether another price stood in for the one that the rule wants.
+    pub(crate) stands_in: bool,
 }
 
 /// One rule's state.
@@ -77,6 +79,7 @@ impl RuleState {
             Rule::TrailingStop { .. } => vec![PART_STOP],
             Rule::Dump { .. } => vec![0, PART_STOP],
             Rule::TrailingProfit { .. } => vec![PART_STOP, PART_FLOOR],
+            Rule::Liquidation { .. } => (0..legs.len() as u8).collect(),
             Rule::BreakEven { .. } | Rule::ProfitErosion { .. } => vec![PART_STOP],
             _ => vec![0],
         };
@@ -112,8 +115,8 @@ pub(crate) struct Life {
     /// The policy that it goes over to at the end of the plan, unless the engine refuses it.
     pub(super) wanted: Option<(PolicyId, Policy)>,
     pub(super) rules: Vec<RuleState>,
-    /// A quote was accepted while Open that the marks have not seen.
-    marks_due: bool,
+    /// Kinds of prices that were accepted while Open and that the marks have not seen.
+    marks_due: Vec<TriggerSource>,
     pub(super) misses: u32,
     pub(super) hedge: Hedge,
     /// What leg_lost and imbalance would keep, by rule.
@@ -121,12 +124,19 @@ pub(crate) struct Life {
     /// Its net was above nought when it was last looked at.
     pub(super) winning: bool,
     pub(super) tight: Option<Tight>,
+    /// By leg, as far as they are known.
+    pub(super) liquidations: Vec<Option<Price>>,
+    /// Since when no price is left of a leg.
+    pub(super) blind_since: Option<Nanos>,
+    /// Whether that has asked for a close in this plan.
+    pub(super) blind_asked: bool,
 }
 
 impl Life {
     pub(crate) fn new(spec: PositionSpec, policy: Policy, legs: Vec<Leg>) -> Self {
         let rules = policy.rules.iter().map(|said| RuleState::new(said, &legs)).collect();
         let hedged: Vec<_> = legs.iter().map(|leg| (leg.spec, leg.instrument)).collect();
+        let liquidations = vec![None; legs.len()];
         let mut life = Self {
             hedge: Hedge::new(&hedged),
             remedies: vec![Vec::new(); policy.rules.len()],
@@ -137,10 +147,13 @@ impl Life {
             plan: None,
             wanted: None,
             rules,
-            marks_due: false,
+            marks_due: Vec::new(),
             misses: 0,
             winning: false,
             tight: None,
+            liquidations,
+            blind_since: None,
+            blind_asked: false,
         };
         life.settle_tiers();
         life
@@ -156,7 +169,7 @@ impl Life {
     }
 
     /// Nothing is left to decide before the plan has said that it ended.
-    fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.is_flat() || self.plan.as_ref().is_some_and(|plan| plan.reached)
     }
 
@@ -164,9 +177,9 @@ impl Life {
         self.legs.iter().any(|leg| leg.spec.instrument == instrument)
     }
 
-    pub(crate) fn on_accepted(&mut self, instrument: InstrumentId) {
+    pub(crate) fn on_accepted(&mut self, instrument: InstrumentId, source: TriggerSource) {
         if self.state == PositionState::Open && self.has_leg_on(instrument) {
-            self.marks_due = true;
+            self.marks_due.push(source);
         }
     }
 
@@ -218,7 +231,8 @@ impl Life {
             Outcome::Dust => PositionState::DustResidual,
             Outcome::Done | Outcome::Missed => PositionState::Open,
         };
-        self.marks_due = false;
+        self.marks_due.clear();
+        self.blind_asked = false;
         let missed = outcome == Outcome::Missed;
         let exit = &self.policy.exit;
         let backoff =
@@ -264,38 +278,16 @@ impl Life {
         self.rules[rule].parts[0].1 = Part::Fired { rearm: None };
         let reason = reason(&self.policy.rules[rule].rule);
         let (urgency, order, part_of_open) = (reason.urgency(), 0, None);
-        Firing { rule: rule as u8, part, reason, urgency, boundary, order, part_of_open }
-    }
-
-    /// When something happens to this position by the mere passing of time after `now`.
-    pub(crate) fn next_timer(&self, now: Nanos) -> Option<Nanos> {
-        if !self.is_live() {
-            return None;
+        Firing {
+            rule: rule as u8,
+            part,
+            reason,
+            urgency,
+            boundary,
+            order,
+            part_of_open,
+            stands_in: false,
         }
-        let mut times = Vec::new();
-        for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&self.rules) {
-            for &(_, part) in &state.parts {
-                match part {
-                    Part::Fired { rearm: Some(at) } => times.push(at),
-                    _ if state.off => {}
-                    Part::Armed if !self.is_settled() => times.extend(self.due(rule, now)),
-                    _ => {}
-                }
-            }
-        }
-        times.into_iter().filter(|&at| at > now).min()
-    }
-
-    /// When the passing of time changes something for a rule, after `now` or (a deadline) at all.
-    fn due(&self, rule: &Rule, now: Nanos) -> Option<Nanos> {
-        if let Rule::Decay { steps, .. } = rule {
-            let times = steps.iter().map(|step| self.spec.opened.plus(step.age));
-            return times.filter(|&at| at > now).min();
-        }
-        let &Rule::Deadline { max_age, at, session_close, close_before } = rule else {
-            return None;
-        };
-        formulas::due(self.spec.opened, max_age, at, session_close, close_before)
     }
 
     /// Moves the marks and fires every armed part that holds and may.
@@ -304,16 +296,20 @@ impl Life {
             return Vec::new();
         }
         self.rearm(now);
+        let blind = self.blind(now, gates);
         if self.is_settled() {
             return Vec::new();
         }
-        let market = Market::of(self, now, gates);
+        let quotes = Market::own(self, now, gates, TriggerSource::Bbo);
+        let left = Market::left(self, now, gates, TriggerSource::Bbo, quotes.as_ref());
+        let views = Views::of(self, now, gates);
+        self.move_marks(&views);
         let mut fired = Vec::new();
-        if let Some(market) = &market {
-            self.move_marks(market);
+        fired.extend(blind);
+        if let Some(market) = &quotes {
             self.winning = market.net > Exact::zero();
-            fired.extend(self.fire_tight(market));
         }
+        fired.extend(left.and_then(|market| self.fire_tight(&market)));
         for rule in 0..self.rules.len() {
             if self.rules[rule].off {
                 continue;
@@ -327,7 +323,18 @@ impl Life {
                     Rule::Decay { steps, .. } => decay::step(steps, self.spec.opened, now),
                     _ => number,
                 };
-                if let Some(boundary) = self.holds(rule, number, now, market.as_ref()) {
+                let said = &self.policy.rules[rule];
+                let market = views.of_rule(said);
+                let held = if let Rule::Liquidation { threshold } = said.rule {
+                    let leg = usize::from(number);
+                    let at = self.liquidations[leg];
+                    liquidation::holds(&self.legs[leg], at, threshold, gates, now)
+                } else {
+                    let stands_in = market.is_some_and(|market| market.stands_in);
+                    let boundary = self.holds(rule, number, now, market);
+                    boundary.map(|boundary| (boundary, stands_in))
+                };
+                if let Some((boundary, stands_in)) = held {
                     self.rules[rule].parts[part].1 = Part::Fired { rearm: None };
                     let reason = reason(&self.policy.rules[rule].rule);
                     fired.push(Firing {
@@ -338,6 +345,7 @@ impl Life {
                         boundary,
                         order: 0,
                         part_of_open: None,
+                        stands_in,
                     });
                 }
             }
@@ -387,8 +395,7 @@ impl Life {
             let tight = self.tight.as_ref().expect("it fired");
             return tight.against(self.legs[0].spec.side, exits[0]) != Ordering::Less;
         }
-        let net = formulas::net(&self.legs, &self.policy, exits);
-        let market = Market { exits: exits.to_vec(), net, usable: true, in_step: true };
+        let market = Market::at(self, exits);
         self.holds(rule, part, Nanos(0), Some(&market)).is_some()
     }
 
@@ -416,17 +423,19 @@ impl Life {
 
     /// Activations and moves of marks, only while Open. The mark of one leg sees every quote that
     /// is accepted; on several legs the ratio must be one that profit rules may see.
-    fn move_marks(&mut self, market: &Market) {
+    fn move_marks(&mut self, views: &Views) {
         if self.state != PositionState::Open {
             return;
         }
-        let may = market.usable && market.in_step;
         let due = std::mem::take(&mut self.marks_due);
-        let moves_mark = if self.legs.len() == 1 { due } else { may };
-        for (RuleSpec { rule, .. }, state) in self.policy.rules.iter().zip(&mut self.rules) {
+        for (said, state) in self.policy.rules.iter().zip(&mut self.rules) {
+            let rule = &said.rule;
+            let Some(market) = &views.own[said.source as usize] else { continue };
             if state.off {
                 continue;
             }
+            let may = market.usable && market.in_step;
+            let moves_mark = if self.legs.len() == 1 { due.contains(&said.source) } else { may };
             let (activation, step, base) = match rule {
                 Rule::TrailingStop { activation, base, .. } => (*activation, Rate::ZERO, *base),
                 Rule::Dump { .. } => (None, Rate::ZERO, None),
@@ -527,52 +536,11 @@ impl Life {
                 let lost = erosion::lost(mark, &seen, net, *fraction, &self.legs, &self.policy);
                 value(lost)
             }
-            Rule::Deadline { .. } => unreachable!("answered above"),
+            Rule::Deadline { .. } | Rule::Liquidation { .. } => unreachable!("answered before"),
             other => unreachable!("registration refuses {other:?}"),
         };
         (ordering != Ordering::Less).then_some(ordering == Ordering::Equal)
     }
-}
-
-/// What a position sees of the market when every leg has been quoted.
-pub(crate) struct Market {
-    pub(super) exits: Vec<i64>,
-    pub(crate) net: Exact,
-    /// Every leg's price may be used.
-    pub(crate) usable: bool,
-    /// One leg, or every leg's source has kept up.
-    pub(crate) in_step: bool,
-}
-
-impl Market {
-    pub(crate) fn of(life: &Life, now: Nanos, gates: &Gates) -> Option<Self> {
-        // A leg that is closed already has no say in whether prices may be used.
-        let open = life.legs.iter().filter(|leg| leg.open > 0);
-        let instruments = open.map(|leg| leg.spec.instrument);
-        let exit = |leg: &Leg| exit_price(leg.spec.side, gates.quote(leg.spec.instrument)?);
-        let exits = life.legs.iter().map(exit).collect::<Option<Vec<_>>>()?;
-        let net = formulas::net(&life.legs, &life.policy, &exits);
-        let usable = instruments.clone().all(|instrument| gates.usable(instrument, now));
-        let in_step = life.legs.len() == 1 || gates.in_step(instruments);
-        Some(Self { exits, net, usable, in_step })
-    }
-
-    fn seen(&self, legs: &[Leg], base: Option<reap_core::policy::Base>) -> Option<Seen> {
-        Seen::of(legs, &self.net, &self.exits, base)
-    }
-}
-
-/// The last good price at which a leg can be closed.
-pub(super) fn exit_of(leg: &Leg, gates: &Gates) -> Option<i64> {
-    exit_price(leg.spec.side, gates.quote(leg.spec.instrument)?)
-}
-
-/// A long leg is sold at the bid, a short one bought at the ask.
-fn exit_price(side: Side, quote: Quote) -> Option<i64> {
-    Some(match side {
-        Side::Long => quote.bid.raw(),
-        Side::Short => quote.ask.raw(),
-    })
 }
 
 /// Quantity that is closed after a tier of this share: whole lots, the last tier takes the rest.

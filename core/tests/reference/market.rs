@@ -4,7 +4,7 @@
 use reap_core::event::{Command, Event, Report, SourceChange, Which};
 use reap_core::instrument::{InstrumentId, SourceId, VenueId};
 use reap_core::intent::Urgency;
-use reap_core::policy::{PolicyId, Rule};
+use reap_core::policy::Rule;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Refusal, Stamp, Tick};
 use reap_core::units::{Nanos, Price, Rate};
@@ -83,6 +83,8 @@ pub(crate) struct Market {
     pub(super) signal_next: Option<(InstrumentId, Side)>,
     /// By instrument, for those who follow it.
     sent: Vec<Sent>,
+    /// What the next quote of an instrument comes back to from a peak.
+    pub(super) fall_next: Option<(InstrumentId, Side, i64)>,
 }
 
 impl Market {
@@ -127,6 +129,7 @@ impl Market {
             lagging,
             signal_next: None,
             sent,
+            fall_next: None,
         }
     }
 
@@ -179,12 +182,12 @@ impl Market {
         {
             return Event::Command(Command::Signal { instrument, side });
         }
-        if self.rng.one_in(12)
+        if self.rng.one_in(9)
             && let Some(read) = self.read_of_a_hedge()
         {
             return read;
         }
-        if self.world.slow && self.rng.one_in(6) {
+        if self.world.slow && self.rng.one_in(4) {
             return self.side_tick(Other::Trade);
         }
         match self.rng.within(0, 599) {
@@ -199,18 +202,19 @@ impl Market {
                 Event::Tick(Tick::alive(stamp))
             }
             35..=42 => self.side_tick(Other::Refused),
-            43..=62 => self.side_tick(Other::Trade),
-            63..=82 => self.side_tick(Other::Mark),
-            83..=102 => self.funding(),
-            103..=104 => Event::Timer,
-            105..=109 => self.stray_fill(),
-            110..=115 => self.read(),
-            116..=119 => self.signal(),
-            120..=122 if self.world.portfolio.is_some() => {
+            43..=82 => self.side_tick(Other::Trade),
+            83..=122 => self.side_tick(Other::Mark),
+            123..=162 => self.funding(),
+            163..=164 => Event::Timer,
+            165..=169 => self.stray_fill(),
+            170..=175 => self.read(),
+            176..=179 => self.signal(),
+            180..=189 => self.liquidation(),
+            190..=199 => self.switch(),
+            200..=202 if self.world.portfolio.is_some() => {
                 let unit = self.world.unit();
                 Event::Command(portfolio_world::command(&mut self.rng, unit))
             }
-            123..=132 => self.switch(),
             _ => self.quote(),
         }
     }
@@ -321,37 +325,6 @@ impl Market {
         Event::Command(Command::Amounts { position, leg: leg as u8, fees_paid, funding })
     }
 
-    /// A position goes over to another policy, a rule is switched, a version is committed.
-    fn switch(&mut self) -> Event {
-        let one = self.rng.next() as usize % self.holdings.len();
-        let (id, own) = (self.holdings[one].id, self.holdings[one].spec.policy);
-        let which = match self.rng.within(0, 9) {
-            0 => Which::Venue(VenueId(self.rng.within(0, 2) as u8)),
-            1 => Which::Tag(self.rng.within(1, 3) as u32),
-            2 => Which::All,
-            _ => Which::Position(id),
-        };
-        let like = self.world.policies_like(own);
-        let policy = self.rng.pick(&like);
-        let rules = self.world.policies[usize::from(own.0)].rules.len() as i64;
-        Event::Command(match self.rng.within(0, 7) {
-            0 => Command::Commit { of: own, policy },
-            1..=4 => Command::Policy { which, policy },
-            _ => {
-                let rule = self.rng.within(0, rules - 1) as u8;
-                let on = self.rng.one_in(2);
-                Command::Rule { which, policy: own, rule, on }
-            }
-        })
-    }
-
-    /// Which policies the positions are under by now.
-    pub(crate) fn on_policies(&mut self, policy_of: impl Fn(PositionId) -> PolicyId) {
-        for holding in &mut self.holdings {
-            holding.spec.policy = policy_of(holding.id);
-        }
-    }
-
     fn mute(&mut self) -> Event {
         let span = Nanos::from_millis(self.rng.within(50, 4000) as u64);
         let at = self.rng.next() as usize % self.sources.len();
@@ -375,7 +348,17 @@ impl Market {
         let stamp = self.stamp(home, 0);
         let tick = self.world.instruments[usize::from(id.0)].spec().tick;
         let off = self.rng.within(-2, spread + 2);
-        let price = Price::new((bid + off).max(1) * tick).expect("a small price");
+        let mut price = (bid + off).max(1) * tick;
+        if self.rng.one_in(2)
+            && let Some(at) = self.liquidation_price(id).filter(|_| kind == Other::Mark)
+        {
+            price = at;
+        } else if self.rng.one_in(3)
+            && let Some((_, at)) = self.threshold_price(id)
+        {
+            price = at;
+        }
+        let price = Price::new(price).expect("a small price");
         let rng = &mut self.rng;
         Event::Tick(match kind {
             Other::Refused => Tick::refused(id, stamp, rng.pick(&Refusal::ALL)),
@@ -402,7 +385,7 @@ impl Market {
         let policy = &self.world.policies[usize::from(self.holdings[at].spec.policy.0)];
         let (rate, settles) = super::funding::prediction(&mut self.rng, &leg, policy, self.now);
         let stamp = self.stamp(self.tickers[usize::from(leg.instrument.0)].home, 0);
-        Event::Tick(match self.rng.one_in(2) {
+        Event::Tick(match !self.rng.one_in(3) {
             true => Tick::mark(leg.instrument, stamp, leg.entry),
             false => Tick::funding(leg.instrument, stamp, rate, settles),
         })
@@ -410,7 +393,9 @@ impl Market {
 
     fn quote(&mut self) -> Event {
         let mut id = self.any_instrument();
-        if self.rng.one_in(2) {
+        if let Some((falls, ..)) = self.fall_next {
+            id = falls;
+        } else if self.rng.one_in(2) {
             let held: Vec<InstrumentId> = self
                 .holdings
                 .iter()
@@ -424,6 +409,7 @@ impl Market {
             source = SourceId(self.rng.within(0, self.sources.len() as i64 - 1) as u8);
         }
         if self.sources[usize::from(source.0)].muted_until > self.now {
+            self.fall_next = None;
             return Event::Timer;
         }
         let with_ids = self.sources[usize::from(source.0)].with_ids;
@@ -470,10 +456,13 @@ impl Market {
     fn new_quote(&mut self, id: InstrumentId) -> Quote {
         let index = usize::from(id.0);
         let tick = self.world.instruments[index].spec().tick;
-        if self.rng.one_in(6)
-            && let Some(exit) = self.threshold_price(id)
-        {
-            let (side, price) = exit;
+        let falls = self.fall_next.take().filter(|(falls, ..)| *falls == id);
+        let exit = match falls {
+            Some((_, side, price)) => Some((side, price)),
+            None if self.rng.one_in(4) => self.threshold_price(id),
+            None => None,
+        };
+        if let Some((side, price)) = exit {
             let spread = self.tickers[index].spread * tick;
             let (bid, ask) = match side {
                 Side::Long => (price, price + spread),
@@ -603,7 +592,7 @@ impl Market {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Other {
     Refused,
     Trade,
@@ -633,7 +622,8 @@ pub(crate) fn position_of(event: &Event) -> Option<PositionId> {
             Command::Close { which: Which::Position(position), .. }
             | Command::Policy { which: Which::Position(position), .. }
             | Command::Rule { which: Which::Position(position), .. }
-            | Command::Amounts { position, .. },
+            | Command::Amounts { position, .. }
+            | Command::Liquidation { position, .. },
         ) => Some(position),
         _ => None,
     }

@@ -20,15 +20,18 @@ pub(crate) mod market;
 pub(crate) mod player;
 mod policy_line;
 pub(crate) mod portfolio;
+mod portfolio_close;
 mod portfolio_line;
 mod portfolio_world;
 pub(crate) mod rng;
 pub(crate) mod rules;
 pub(crate) mod scenario;
 mod session;
+pub(crate) mod sight;
 pub(crate) mod signals;
 pub(crate) mod switching;
 pub(crate) mod target;
+mod times;
 pub(crate) mod world;
 
 use std::cmp::Reverse;
@@ -39,7 +42,7 @@ use reap_core::event::{Command, Event, GateSettings, Report, TradingState, Which
 use reap_core::instrument::Instrument;
 use reap_core::intent::{Reason, Urgency};
 use reap_core::note::Lost;
-use reap_core::policy::{Policy, PolicyId};
+use reap_core::policy::{Policy, PolicyId, TriggerSource};
 use reap_core::portfolio::PortfolioSettings;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState};
 use reap_core::units::{Nanos, Qty};
@@ -57,12 +60,13 @@ use switching::Switched;
 /// The rule's index of an operator's close.
 const OPERATOR: u8 = 255;
 
-/// SPEC §6, the order of reasons.
-const ORDER: [&[Reason]; 19] = [
+/// SPEC §6, the order of reasons; blindness behind what is known to be wrong.
+const ORDER: [&[Reason]; 20] = [
     &[Reason::Operator],
     &[Reason::Liquidation],
     &[Reason::LegLost],
     &[Reason::Imbalance],
+    &[Reason::Blind],
     &[Reason::DrawdownBreaker],
     &[Reason::PortfolioLoss],
     &[Reason::StopLoss],
@@ -109,6 +113,8 @@ pub(crate) struct Tally {
     pub(crate) fired: BTreeMap<&'static str, u64>,
     /// Of those, by equality with the threshold.
     pub(crate) boundary: BTreeMap<&'static str, u64>,
+    /// Of those, by a price that stood in for the one that the rule wants.
+    pub(crate) stood_in: BTreeMap<&'static str, u64>,
     /// Fired on several legs.
     pub(crate) several: BTreeMap<&'static str, u64>,
     /// Rules that lost, by why.
@@ -122,6 +128,7 @@ impl Tally {
         let name = if tight { "tightened" } else { firing.reason.name() };
         *self.fired.entry(name).or_default() += 1;
         *self.boundary.entry(name).or_default() += u64::from(firing.boundary);
+        *self.stood_in.entry(name).or_default() += u64::from(firing.stands_in);
         *self.several.entry(name).or_default() += u64::from(legs > 1);
     }
 }
@@ -250,7 +257,7 @@ impl Reference {
 
     /// The next time at which something may happen without another event.
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
-        let lives = self.lives.values().filter_map(|life| life.next_timer(self.now));
+        let lives = self.lives.values().filter_map(|life| life.next_timer(self.now, &self.gates));
         let portfolio = self.portfolio.as_ref().and_then(|all| all.next_timer(self.now));
         let others = self.signals.next_timer().into_iter().chain(portfolio);
         lives.chain(self.gates.next_timer()).chain(others).min()
@@ -366,6 +373,7 @@ impl Reference {
                     boundary: false,
                     order: 0,
                     part_of_open: None,
+                    stands_in: false,
                 };
                 for (&id, life) in &self.lives {
                     if life.is_live() && meant(which, id, life) {
@@ -378,6 +386,12 @@ impl Reference {
                     .lives
                     .get_mut(&position)
                     .is_some_and(|life| life.is_live() && life.on_amounts(leg, fees_paid, funding));
+                self.inconsistent |= !fits;
+            }
+            Command::Liquidation { position, leg, price } => {
+                let life = self.lives.get_mut(&position);
+                let fits =
+                    life.is_some_and(|life| life.is_live() && life.on_liquidation(leg, price));
                 self.inconsistent |= !fits;
             }
             Command::ConfirmJump(instrument) => self.gates.confirm(now, instrument),
@@ -403,12 +417,13 @@ impl Reference {
 
     fn evaluate(&mut self, now: Nanos, fired: &mut Vec<(PositionId, Firing)>) {
         let accepted = self.gates.take_accepted();
-        for &instrument in &accepted {
+        let quotes = accepted.iter().filter(|(_, source)| *source == TriggerSource::Bbo);
+        for &(instrument, _) in quotes {
             self.followed.on_accepted(now, instrument, &self.gates);
         }
         for (&id, life) in &mut self.lives {
-            for &instrument in &accepted {
-                life.on_accepted(instrument);
+            for &(instrument, source) in &accepted {
+                life.on_accepted(instrument, source);
             }
             life.see_signs(&self.tapes);
             life.see_leaders(now, &self.followed, &self.gates);

@@ -33,6 +33,8 @@ pub(crate) struct Holding {
     pub(crate) spec: PositionSpec,
     /// Open quantity of each leg.
     pub(crate) open: Vec<i64>,
+    /// Liquidation price of each leg, as the engine was told.
+    pub(crate) liquidations: Vec<Option<i64>>,
     plan: Option<Plan>,
     pub(crate) closed: bool,
     /// What is gone of each leg without an order, unknown to the books, and the last read.
@@ -55,7 +57,9 @@ impl Holding {
     pub(crate) fn new(id: PositionId, spec: PositionSpec) -> Self {
         let open: Vec<i64> = spec.legs.iter().map(|leg| leg.qty.raw()).collect();
         let (missing, read) = (vec![0; spec.legs.len()], Clone::clone(&open));
-        Self { id, spec, open, plan: None, closed: false, missing, read, lost: Vec::new() }
+        let liquidations = vec![None; spec.legs.len()];
+        let (plan, closed, lost) = (None, false, Vec::new());
+        Self { id, spec, open, liquidations, plan, closed, missing, read, lost }
     }
 
     pub(crate) fn has_plan(&self) -> bool {

@@ -1,8 +1,9 @@
-//! Policies of cases as text: `P fees=gross buffer=1.1 reserve=0.01%: rule; off rule`.
+//! Policies of cases as text: `P fees=gross buffer=1.1 reserve=0.01%: rule by mark; off rule`.
 
 use reap_core::instrument::{InstrumentId, InstrumentSpec, SourceId};
 use reap_core::policy::{
-    AssetClass, Base, DecayStep, Distance, FeeMode, Policy, Remedy, Rule, Threshold, Tier,
+    AssetClass, Base, Blind, DecayStep, Distance, FeeMode, Policy, Remedy, Rule, RuleSpec,
+    Threshold, Tier, TriggerSource,
 };
 use reap_core::units::Nanos;
 
@@ -17,14 +18,21 @@ pub(super) fn policy(
     let (head, rules) = text.split_once(':').expect("a colon before the rules");
     let mut words = head.split_whitespace();
     let name = words.next().expect("a name").to_owned();
-    let rules = rules.split(';').map(str::trim);
-    let is_off = |text: &str| text.starts_with("off ");
-    let mut policy = Policy::of(
-        rules.clone().map(|text| rule(text.strip_prefix("off ").unwrap_or(text), instruments)),
-    );
-    for (said, text) in policy.rules.iter_mut().zip(rules) {
-        said.on = !is_off(text);
-    }
+    let said = |text: &str| {
+        let text = text.trim();
+        let (on, text) = match text.strip_prefix("off ") {
+            Some(text) => (false, text),
+            None => (true, text),
+        };
+        let (text, source) = match text.rsplit_once(" by ") {
+            Some((text, "last")) => (text, TriggerSource::Last),
+            Some((text, "mark")) => (text, TriggerSource::Mark),
+            _ => (text, TriggerSource::Bbo),
+        };
+        RuleSpec { source, on, ..RuleSpec::from(rule(text, instruments)) }
+    };
+    let mut policy = Policy::of([]);
+    policy.rules = rules.split(';').map(said).collect();
     for setting in words {
         match setting.split_once('=').expect("key=value") {
             ("fees", "gross") => policy.fees = FeeMode::Gross,
@@ -35,6 +43,7 @@ pub(super) fn policy(
                 policy.fee_buffer_ppb = ppb as u32;
             }
             ("class", "meme") => policy.class = AssetClass::Meme,
+            ("blind", value) => policy.blind = Blind::MarketAfter(span(value)),
             ("reserve", value) => policy.slippage_reserve = rate(value),
             (key, _) => panic!("{key}: no such setting"),
         }
@@ -101,6 +110,7 @@ fn rule(text: &str, instruments: &[(String, InstrumentSpec, SourceId)]) -> Rule 
             Rule::Imbalance { share: rate(words[1]), hold: span(words[2]), then: remedy(words[3]) }
         }
         "reversal" => Rule::Reversal { at: rate(words[1]), base: base(2), enter: false },
+        "liquidation" => Rule::Liquidation { threshold: rate(words[1]) },
         "deadline" => Rule::Deadline {
             max_age: Some(span(words[1])),
             at: None,

@@ -3,14 +3,13 @@
 //! Figures are whole numbers of 10^-18: the total is a sum of figures that are each rounded down to
 //! that. In most worlds nothing is finer, and the sum is exact.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_traits::{Signed, Zero};
 use reap_core::event::{Command, Latch, Outcome, TradingState};
 use reap_core::instrument::InstrumentId;
-use reap_core::intent::{Reason, Urgency};
+use reap_core::intent::Reason;
 use reap_core::policy::Policy;
 use reap_core::portfolio::{Breakers, ClosingFee, DrawdownFrom, PortfolioSettings};
 use reap_core::position::{PositionId, Side};
@@ -23,7 +22,7 @@ use super::health::{Health, Tight};
 use super::life::{Firing, Life, part_of};
 use super::session::{Session, floor, next_reset};
 
-type Lives = BTreeMap<PositionId, Life>;
+pub(super) type Lives = BTreeMap<PositionId, Life>;
 pub(super) type Firings = Vec<(PositionId, Firing)>;
 
 /// What wants a position closed until it is.
@@ -40,17 +39,17 @@ pub(super) enum Cause {
 pub(super) struct Record {
     banked: Exact,
     pub(super) dust: bool,
-    causes: Vec<Cause>,
-    in_run: bool,
+    pub(super) causes: Vec<Cause>,
+    pub(super) in_run: bool,
     /// Its plan ended short of being closed.
     again: bool,
     age_due: Option<Nanos>,
 }
 
 #[derive(Clone, Debug)]
-struct Run {
+pub(super) struct Run {
     late_at: Option<Nanos>,
-    late: bool,
+    pub(super) late: bool,
 }
 
 /// The rules' state.
@@ -63,7 +62,7 @@ pub(crate) struct Portfolio {
     last_total: BigInt,
     base: Option<BigInt>,
     partial_done: bool,
-    run: Option<Run>,
+    pub(super) run: Option<Run>,
     lifted_at: Option<Nanos>,
     session: Option<Session>,
     /// Stated before the first event.
@@ -394,62 +393,6 @@ impl Portfolio {
     ) -> impl Iterator<Item = PositionId> + 'a {
         let ids = self.records.keys().copied();
         ids.filter(|id| lives[id].is_live() && !lives[id].is_flat())
-    }
-
-    /// In the order in which they are closed together.
-    pub(super) fn ordered(
-        &self,
-        ids: Vec<PositionId>,
-        lives: &Lives,
-        gates: &Gates,
-    ) -> Vec<PositionId> {
-        let mut ids = ids;
-        ids.sort_by_key(|id| {
-            let life = &lives[id];
-            let exposure = |leg: &Leg| {
-                let quote = gates.quote(leg.spec.instrument);
-                let price = quote.map_or(leg.spec.entry.raw(), |quote| match leg.spec.side {
-                    Side::Long => quote.bid.raw(),
-                    Side::Short => quote.ask.raw(),
-                });
-                leg.side(&leg.price(price) * &leg.size(leg.open)).atto_floor()
-            };
-            let unhedged = life.legs.iter().map(exposure).sum::<BigInt>().abs();
-            (Reverse(unhedged), self.net(*id, life, gates), id.slot())
-        });
-        ids
-    }
-
-    pub(super) fn close(
-        &mut self,
-        ids: Vec<PositionId>,
-        cause: Cause,
-        in_run: bool,
-        boundary: bool,
-        fired: &mut Firings,
-    ) {
-        for (at, id) in ids.into_iter().enumerate() {
-            let record = self.records.get_mut(&id).expect("it is open");
-            record.causes.retain(|held| {
-                !matches!((held, cause), (Cause::Breaker(_), Cause::Breaker(_))) && *held != cause
-            });
-            record.causes.push(cause);
-            record.in_run |= in_run;
-            fired.push((id, self.firing(cause, at as u32 + 1, boundary)));
-        }
-    }
-
-    fn firing(&self, cause: Cause, order: u32, boundary: bool) -> Firing {
-        let late = self.run.as_ref().is_some_and(|run| run.late);
-        let normal = if late { Urgency::Protective } else { Urgency::Normal };
-        let (rule, part, reason, urgency) = match cause {
-            Cause::Profit => (254, 0, Reason::PortfolioProfit, normal),
-            Cause::Loss => (254, 0, Reason::PortfolioLoss, Urgency::Protective),
-            Cause::Breaker(level) => (252, level, Reason::DrawdownBreaker, Urgency::Protective),
-            Cause::Age => (249, 0, Reason::Deadline, Urgency::Normal),
-            Cause::Health => (248, 0, Reason::Health, Urgency::Normal),
-        };
-        Firing { rule, part, reason, urgency, boundary, order, part_of_open: None }
     }
 
     fn ensure_session(&mut self, now: Nanos, total: &BigInt) {

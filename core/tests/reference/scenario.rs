@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `sources 2` | number of connections; 1 when left out |
 //! | `instrument A price=2 qty=3 taker=0.05% …` | scales; then `mult tick lot min_fee age jump jump_ticks source peer` |
-//! | `policy P fees=net: stop_loss 25%; tiers 0.2%:50% 0.5%:100%` | rules in order |
+//! | `policy P fees=net blind=30s: stop_loss 25% by mark; tiers 0.2%:50% 0.5%:100%` | rules in order |
 //! | `open p P: long A 1 @ 100.5 paid 0.1 funding 0; short B …` | registers a position |
-//! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5 [0.3 buy|sell [back=2s]]`, `mark A 1.5`, `refused A` | market data |
+//! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5 [0.3 buy|sell [back=2s]] [source=1]`, `mark A 1.5`, `refused A` | market data |
 //! | `funding A 0.01% in=8h`, `funding A 0.01% gap=4h` | a predicted rate, and when it settles: from now, or from the last settlement that was named |
 //! | `alive 0`, `lost 0`, `connected 0` | sources |
 //! | `fill p 0 0.5 [@ 101] [fee 0.05]`, `ended p done`, `read p 0 0.5`, `lost p 0 0.5` | the executor |
@@ -17,6 +17,7 @@
 //! | `total`, `notes` | prints total net and what may be done; what the engine said |
 //! | `switch p Q`, `switch all Q`, `commit P Q` | policies; P is what is registered, Q what it gets |
 //! | `rule p P 0 off`, `rule all P 0 on` | rules; one that a policy writes as `off stop_loss 2%` begins so |
+//! | `liquidation p 0 41000`, `liquidation p 0 none` | where the venue liquidates a leg |
 //! | `wait 60s` | time passes, timers run |
 //! | `repeat 100` … `end` | the lines between, so often |
 //! | `state p` | prints where the position stands |
@@ -270,7 +271,11 @@ impl Scenario {
             "quote" => self.quote(&words),
             "trade" | "mark" | "refused" => {
                 let id = self.instrument(words[0]);
-                let stamp = self.stamp(self.instruments[usize::from(id.0)].2, 0);
+                let (named, words): (Vec<_>, Vec<_>) =
+                    words.into_iter().partition(|word| word.starts_with("source="));
+                let named = named.first().and_then(|word| word.strip_prefix("source="));
+                let from = named.map_or(self.instruments[usize::from(id.0)].2, source);
+                let stamp = self.stamp(from, 0);
                 let price = words.get(1).map(|price| self.price(id, decimal(price)));
                 Event::Tick(match (word, price) {
                     ("trade", Some(price)) => {
@@ -366,6 +371,14 @@ impl Scenario {
                 rule: words[2].parse().expect("the index of a rule"),
                 on: words[3] == "on",
             }),
+            "liquidation" => {
+                let (position, spec) = &self.positions[words[0]];
+                let leg: u8 = words[1].parse().expect("a leg");
+                let instrument = spec.legs[usize::from(leg)].instrument;
+                let price = Some(words[2]).filter(|&word| word != "none");
+                let price = price.map(|word| self.price(instrument, decimal(word)));
+                Event::Command(Command::Liquidation { position: *position, leg, price })
+            }
             "confirm" => Event::Command(Command::ConfirmJump(self.instrument(words[0]))),
             _ => panic!("{word}: no such line"),
         }

@@ -3,14 +3,15 @@
 use reap_core::event::TradingState;
 use reap_core::instrument::InstrumentId;
 use reap_core::note::{EngineNote, SignalDrop, SignalRefusal};
-use reap_core::policy::Rule;
+use reap_core::policy::{Rule, TriggerSource};
 use reap_core::position::{PositionId, PositionState, Side};
 use reap_core::units::Nanos;
 
 use super::Reference;
 use super::exact::Exact;
 use super::formulas;
-use super::life::{Firing, Life, Market};
+use super::life::{Firing, Life};
+use super::sight::Market;
 
 const TTL: Nanos = Nanos::from_secs(5);
 
@@ -74,7 +75,7 @@ impl Reference {
             if life.state == PositionState::Exiting {
                 continue;
             }
-            let market = Market::of(life, now, &self.gates);
+            let market = Market::own(life, now, &self.gates, TriggerSource::Bbo);
             match reverses(life, market.as_ref()) {
                 Ok((rule, boundary)) => {
                     let firing = life.fire(rule, 0, boundary);

@@ -1,12 +1,14 @@
 //! Policies and rules that are switched while positions are held.
 
-use reap_core::event::Command;
+use reap_core::event::{Command, Event, Which};
+use reap_core::instrument::VenueId;
 use reap_core::policy::{Policy, PolicyId, RuleSpec};
 use reap_core::position::PositionId;
 use reap_core::units::Nanos;
 
 use super::hedge::Hedge;
 use super::life::{Life, RuleState};
+use super::market::Market;
 use super::{Reference, meant};
 
 /// What was switched: proof that a run tested something.
@@ -125,5 +127,38 @@ impl Life {
         self.hedge = Hedge::new(&legs);
         self.balance(now);
         kept
+    }
+}
+
+impl Market {
+    /// A position goes over to another policy, a rule is switched, a version is committed.
+    pub(super) fn switch(&mut self) -> Event {
+        let one = self.rng.next() as usize % self.holdings.len();
+        let (id, own) = (self.holdings[one].id, self.holdings[one].spec.policy);
+        let which = match self.rng.within(0, 9) {
+            0 => Which::Venue(VenueId(self.rng.within(0, 2) as u8)),
+            1 => Which::Tag(self.rng.within(1, 3) as u32),
+            2 => Which::All,
+            _ => Which::Position(id),
+        };
+        let like = self.world.policies_like(own);
+        let policy = self.rng.pick(&like);
+        let rules = self.world.policies[usize::from(own.0)].rules.len() as i64;
+        Event::Command(match self.rng.within(0, 7) {
+            0 => Command::Commit { of: own, policy },
+            1..=4 => Command::Policy { which, policy },
+            _ => {
+                let rule = self.rng.within(0, rules - 1) as u8;
+                let on = self.rng.one_in(2);
+                Command::Rule { which, policy: own, rule, on }
+            }
+        })
+    }
+
+    /// Which policies the positions are under by now.
+    pub(crate) fn on_policies(&mut self, policy_of: impl Fn(PositionId) -> PolicyId) {
+        for holding in &mut self.holdings {
+            holding.spec.policy = policy_of(holding.id);
+        }
     }
 }

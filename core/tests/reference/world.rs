@@ -5,7 +5,8 @@ use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, VenueId,
 };
 use reap_core::policy::{
-    AssetClass, Base, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, RuleSpec, Threshold, Tier,
+    AssetClass, Base, Blind, Distance, FeeMode, Policy, PolicyId, Remedy, Rule, RuleSpec,
+    Threshold, Tier, TriggerSource,
 };
 use reap_core::portfolio::PortfolioSettings;
 use reap_core::position::{LegSpec, PositionSpec, Side};
@@ -13,7 +14,8 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 use super::portfolio_world;
 use super::rng::Rng;
-use super::rules::{break_even, decay, erosion};
+use super::rules::{break_even, decay, erosion, liquidation};
+use super::sight::protects;
 use super::{correlation, dump, funding};
 
 /// Round rates, so that prices on a coarse grid meet thresholds exactly.
@@ -240,6 +242,15 @@ impl World {
         let count = rng.within(1, 5);
         let rules: Vec<Rule> = (0..count).map(|_| self.rule(rng, legs, start)).collect();
         let mut policy = Policy::of(rules);
+        if legs == 1 {
+            for said in policy.rules.iter_mut().filter(|said| protects(&said.rule)) {
+                use TriggerSource::{Bbo, Last, Mark};
+                said.source = rng.pick(&[Bbo, Bbo, Bbo, Last, Mark]);
+            }
+        }
+        if rng.one_in(8) {
+            policy.blind = Blind::MarketAfter(Nanos::from_millis(rng.pick(&[0, 200, 400, 3000])));
+        }
         policy.version = rng.within(1, 9) as u32;
         policy.fees = rng.pick(&[FeeMode::Net, FeeMode::Net, FeeMode::EntryOnly, FeeMode::Gross]);
         policy.fee_buffer_ppb =
@@ -258,9 +269,9 @@ impl World {
         if self.follows && legs == 1 && rng.one_in(3) {
             return correlation::rule(rng, self.instruments.len());
         }
-        match rng.within(0, 23) {
-            18..=21 if legs == 1 => dump::rule(rng, &self.instruments[0], small),
-            18..=23 => funding::rule(rng, base),
+        match rng.within(0, 25) {
+            20..=23 if legs == 1 => dump::rule(rng, &self.instruments[0], small),
+            20..=25 => funding::rule(rng, base),
             15 if legs > 1 => Rule::Imbalance {
                 share: rate(rng.pick(&[1, 5_000_000, 250_000_000])),
                 hold: Nanos::from_millis(rng.pick(&[0, 30, 2000])),
@@ -271,8 +282,9 @@ impl World {
                 then: rng.pick(&[Remedy::Close, Remedy::Repair]),
             },
             17 => Rule::Reversal { at: rate(rng.pick(&RATES[..4])), base, enter: false },
+            18 | 19 => liquidation::random(rng),
             0 => Rule::TakeProfit { threshold: self.threshold(rng) },
-            1 if legs == 2 => Rule::Basis { threshold: self.threshold(rng) },
+            1 | 14 if legs == 2 => Rule::Basis { threshold: self.threshold(rng) },
             1 | 2 => tiers(rng, base),
             3 => Rule::StopLoss { distance: small, base },
             4 | 5 => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::limits::{AMOUNT_MAX, QTY_MAX};
-use reap_core::policy::{Base, Distance, Rule, Threshold};
+use reap_core::policy::{Base, Distance, Rule, RuleSpec, Threshold, TriggerSource};
 use reap_core::position::Side;
 use reap_core::units::Decimal;
 
@@ -76,7 +76,7 @@ pub(super) fn suits(
         fine = false;
     }
     for said in &policy.policy.rules {
-        if let Some((what, remedy)) = misfit(&said.rule, legs, &instruments) {
+        if let Some((what, remedy)) = misfit(said, legs, &instruments) {
             table.problem(format!("{of}policy {}: {what}", policy.name), remedy);
             fine = false;
         }
@@ -108,7 +108,7 @@ fn weights_fit(values: &[Value<'_>], legs: &[LegConfig], instruments: &[&NamedIn
 
 /// Why a rule cannot be used on these legs, and what to do.
 pub(super) fn misfit(
-    rule: &Rule,
+    said: &RuleSpec,
     legs: &[LegConfig],
     instruments: &[&NamedInstrument],
 ) -> Option<(String, String)> {
@@ -125,7 +125,17 @@ pub(super) fn misfit(
         Threshold::Rate { base, .. } => of_base(base),
         Threshold::Amount(amount) => of_amount(amount, instruments),
     };
-    match rule {
+    if several && said.source != TriggerSource::Bbo {
+        return Some((
+            format!("a rule looks at the {} price, which needs one leg", said.source.name()),
+            "leave source out: several legs are judged by their quotes".to_owned(),
+        ));
+    }
+    match &said.rule {
+        Rule::Liquidation { .. } if legs.iter().all(|leg| leg.liquidation.is_none()) => Some((
+            "it has the rule liquidation, and no leg names a liquidation price".to_owned(),
+            "give a leg its price, such as liquidation = \"41000\"".to_owned(),
+        )),
         Rule::TakeProfit { threshold } => of_threshold(*threshold),
         Rule::Basis { .. } if legs.len() != 2 => Some((
             format!("basis needs exactly two legs, the position has {}", legs.len()),

@@ -4,6 +4,7 @@
 //! refused as a whole with every mistake that it contains: line, key, value, bound and remedy.
 //! Percentages, amounts and times always carry a unit. Unknown keys are mistakes.
 
+mod blind;
 mod connection;
 mod exit;
 mod fit;
@@ -365,6 +366,7 @@ fn inputs(
         each(root, "read", |value| heard::read(value, known)),
         each(root, "task_command", |value| heard::task_command(value, around.tasks)),
         each(root, "switch", |value| switch::switch(value, venues, positions, around.tasks, known)),
+        each(root, "liquidation", |value| timed::liquidation(value, positions, known.instruments)),
     ];
     all.extend(
         operator::KINDS.map(|(kind, read)| {

@@ -10,6 +10,7 @@ use reap_core::policy::{AssetClass, FeeMode, Policy, Rule};
 use reap_core::units::Rate;
 use toml::de::DeValue;
 
+use super::blind;
 use super::exit::exit_settings;
 use super::instrument::NamedInstrument;
 use super::names::{Currencies, Lookup};
@@ -110,6 +111,10 @@ pub(super) fn policy(
         Some(value) => value.rate(RateBounds::FLOOR),
         None => Some(Rate::ZERO),
     };
+    let blind = match table.get("blind") {
+        Some(value) => blind::blind(&value),
+        None => Some(Default::default()),
+    };
     let exit = match table.get("exit") {
         Some(value) => exit_settings(&value, &mut money),
         None => Some(Default::default()),
@@ -127,6 +132,7 @@ pub(super) fn policy(
     policy.fees = fees?;
     policy.fee_buffer_ppb = fee_buffer?;
     policy.slippage_reserve = slippage_reserve?;
+    policy.blind = blind?;
     policy.exit = exit?;
     policy.class = class?;
     let currency = money.currency();

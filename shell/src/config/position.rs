@@ -61,6 +61,8 @@ pub struct LegConfig {
     pub funding: Decimal,
     /// Margin that backs it.
     pub margin: Option<Decimal>,
+    /// Where the venue liquidates it, as far as it is known.
+    pub liquidation: Option<Price>,
 }
 
 /// Entry price of a leg.
@@ -97,6 +99,7 @@ impl PositionConfig {
             fees_paid: FeesPaid::Amount(leg.fees_paid),
             funding: leg.funding,
             margin: leg.margin,
+            liquidation: None,
         };
         let legs = spec.legs.iter().map(leg).collect();
         let opened = Opened::At(spec.opened);
@@ -275,6 +278,10 @@ fn leg_of(value: &Value<'_>, known: &mut Known<'_>) -> Option<LegConfig> {
         Some(value) => margin_of(&value, own, known.currencies).map(Some),
         None => Some(None),
     };
+    let liquidation = match table.get("liquidation") {
+        Some(value) => price_of(&value, own).map(Some),
+        None => Some(None),
+    };
     table.finish();
     let (id, own) = (instrument?.0, own?);
     let account = known.account(own.spec().venue, account?, &table);
@@ -287,6 +294,7 @@ fn leg_of(value: &Value<'_>, known: &mut Known<'_>) -> Option<LegConfig> {
         fees_paid: fees_paid?,
         funding: funding?,
         margin: margin?,
+        liquidation: liquidation?,
     })
 }
 
@@ -303,8 +311,13 @@ fn entry_of(value: &Value<'_>, own: Option<&NamedInstrument>) -> Option<Entry> {
         value.problem("is neither a price nor \"first quote\"", remedy);
         return None;
     }
+    price_of(value, own).map(Entry::At)
+}
+
+/// A price that is exact at the instrument's scale.
+pub(super) fn price_of(value: &Value<'_>, own: Option<&NamedInstrument>) -> Option<Price> {
     let price = mantissa(value, value.positive()?, own?.spec().price_scale, PRICE_MAX)?;
-    Price::new(price).ok().map(Entry::At)
+    Price::new(price).ok()
 }
 
 fn qty_of(value: &Value<'_>, own: Option<&NamedInstrument>) -> Option<Qty> {

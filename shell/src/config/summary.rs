@@ -1,7 +1,7 @@
 //! What was understood of a configuration, and what its thresholds come to in prices and amounts.
 
 use reap_core::limits::{PPB, PPB_DIGITS};
-use reap_core::policy::{Base, Distance, Rule, Threshold};
+use reap_core::policy::{Base, Blind, Distance, Rule, Threshold};
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Rate, div_ceil, div_floor};
 
@@ -97,6 +97,9 @@ impl Config {
         });
         lines.extend(rules.map(|line| format!("  {line}")));
         lines.push(format!("  {}", words::fees(&one.policy)));
+        if one.policy.blind != Blind::Hold {
+            lines.push(format!("  {}", words::blind(one.policy.blind)));
+        }
         lines.extend(
             words::exit(&one.policy.exit, currency).into_iter().map(|line| format!("  {line}")),
         );
@@ -144,6 +147,9 @@ impl Config {
         }
         if let Some(margin) = leg.margin {
             text += &format!(", margin {}", words::amount(margin, currency));
+        }
+        if let Some(at) = leg.liquidation {
+            text += &format!(", liquidation at {}", words::mantissa(at.raw(), spec.price_scale));
         }
         let account = &self.accounts[usize::from(leg.account.0)].name;
         if account != "main" {
@@ -220,6 +226,7 @@ impl<'c> Known<'c> {
                 }));
                 lines
             }
+            Rule::Liquidation { threshold } => self.liquidations(*threshold),
             Rule::BreakEven { activation, offset } => vec![format!(
                 "break_even from {} on, then {}",
                 self.favourable(*activation),
@@ -278,6 +285,22 @@ impl<'c> Known<'c> {
     fn favourable(&self, gain: Rate) -> String {
         let factor = |sign: i64| i128::from(PPB + sign * gain.raw());
         self.price(factor(1), factor(-1), true)
+    }
+
+    /// The mark prices at which the legs with a liquidation price are this near to it.
+    fn liquidations(&self, near: Rate) -> Vec<String> {
+        let line = |leg: &LegConfig| {
+            let own = &self.config.instruments[usize::from(leg.instrument.0)];
+            let at = i128::from(leg.liquidation?.raw()) * i128::from(PPB);
+            let (cmp, price) = match leg.side {
+                Side::Long => ("≤", div_floor(at, i128::from(PPB - near.raw()))),
+                Side::Short => ("≥", div_ceil(at, i128::from(PPB + near.raw()))),
+            };
+            let price = Decimal { mantissa: price, scale: own.spec().price_scale };
+            let price = words::amount(price, self.currency);
+            Some(format!("liquidation at a mark price of {} {cmp} {price}", own.name))
+        };
+        self.position.legs.iter().filter_map(line).collect()
     }
 
     /// Entry times a factor in parts per billion, by side, at the first price that satisfies it.

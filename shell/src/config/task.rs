@@ -90,6 +90,7 @@ pub(super) fn legs(spot: TaskLeg, futures: TaskLeg) -> [LegConfig; 2] {
         fees_paid: FeesPaid::Taker,
         funding: Decimal { mantissa: 0, scale: 0 },
         margin: None,
+        liquidation: None,
     })
 }
 
@@ -161,7 +162,7 @@ fn task(
     let mut fits = fit(&table, &legs, &instruments, positions);
     if let Some(named) = known.policies.get(policy) {
         for said in &named.policy.rules {
-            if let Some((what, remedy)) = misfit(&said.rule, &legs, &instruments) {
+            if let Some((what, remedy)) = misfit(said, &legs, &instruments) {
                 table.problem(format!("policy {}: {what}", named.name), remedy);
                 fits = false;
             }

@@ -9,10 +9,12 @@ use reap_core::instrument::{AccountId, InstrumentId, VenueId};
 use reap_core::intent::Urgency;
 use reap_core::policy::PolicyId;
 use reap_core::position::Side;
-use reap_core::units::{Decimal, Nanos};
+use reap_core::units::{Decimal, Nanos, Price};
+use toml::de::DeValue;
 
+use super::instrument::NamedInstrument;
 use super::names::Lookup;
-use super::position::PositionConfig;
+use super::position::{PositionConfig, price_of};
 use super::rules::point_in_time;
 use super::value::SpanBounds;
 use super::venue::Venue;
@@ -115,9 +117,28 @@ pub enum Input {
         /// What they get.
         policy: PolicyId,
     },
+    /// A leg's liquidation price becomes known or changes.
+    Liquidation {
+        /// The position, by its index among the configured ones.
+        position: usize,
+        /// Index of the leg.
+        leg: u8,
+        /// The price; `None`: it has none any more.
+        price: Option<Price>,
+    },
 }
 
 impl TimedInput {
+    /// What is known of the liquidation prices of a position that has just been opened.
+    pub fn liquidations(at: usize, position: &PositionConfig) -> impl Iterator<Item = Self> + '_ {
+        let known = position.legs.iter().enumerate();
+        known.filter_map(move |(leg, of)| {
+            let input =
+                Input::Liquidation { position: at, leg: leg as u8, price: Some(of.liquidation?) };
+            Some(Self { when: When::After(Nanos(0)), input })
+        })
+    }
+
     /// When it is due in a run that begins then.
     #[must_use]
     pub const fn due(&self, begins: Nanos) -> Nanos {
@@ -142,6 +163,7 @@ impl TimedInput {
             | Input::Reset(_)
             | Input::Equity(_)
             | Input::Transfer(_) => None,
+            Input::Liquidation { position, .. } => Some(Target::Position(position)),
         }
     }
 
@@ -160,6 +182,10 @@ impl TimedInput {
             Input::Policy { policy, .. } => Command::Policy { which, policy },
             Input::Rule { policy, rule, on, .. } => Command::Rule { which, policy, rule, on },
             Input::Commit { of, policy } => Command::Commit { of, policy },
+            Input::Liquidation { leg, price, .. } => {
+                let Which::Position(position) = which else { return None };
+                Command::Liquidation { position, leg, price }
+            }
             Input::Read { .. } => return None,
         }))
     }
@@ -189,6 +215,47 @@ pub(super) fn close(
     let target = target(&table, venues, positions, tags);
     table.finish();
     let input = Input::Close { target: target?, urgency: urgency? };
+    Some(TimedInput { when: when?, input })
+}
+
+/// `[[liquidation]]`: a venue moves the liquidation price of a leg.
+pub(super) fn liquidation(
+    value: &Value<'_>,
+    positions: &[PositionConfig],
+    instruments: &Lookup<NamedInstrument>,
+) -> Option<TimedInput> {
+    let table = value.table("write it as [[liquidation]]")?;
+    let when = when(&table);
+    let said = table.require("position", "write the name of a [[position]]");
+    let said = said.and_then(|value| position(&value, positions));
+    let named = table.get("instrument");
+    let price = table.require("price", "write the price, such as price = \"41000\", or \"none\"");
+    table.finish();
+    let Some(Target::Position(at)) = said else { return None };
+    let legs = &positions[at].legs;
+    let leg = match &named {
+        Some(value) => {
+            let (id, _) = instruments.find(value, "instrument")?;
+            let leg = legs.iter().position(|leg| usize::from(leg.instrument.0) == id);
+            if leg.is_none() {
+                value.problem(
+                    "the position has no leg there",
+                    "name the instrument of one of its legs",
+                );
+            }
+            leg?
+        }
+        None if legs.len() == 1 => 0,
+        None => {
+            table.missing("instrument", "name the instrument of the leg that is meant");
+            return None;
+        }
+    };
+    let price = price?;
+    let none = matches!(price.node(), DeValue::String(text) if text.trim() == "none");
+    let own = instruments.get(usize::from(legs[leg].instrument.0));
+    let price = if none { None } else { Some(price_of(&price, own)?) };
+    let input = Input::Liquidation { position: at, leg: leg as u8, price };
     Some(TimedInput { when: when?, input })
 }
 

@@ -3,8 +3,10 @@
 use reap_core::instrument::InstrumentSpec;
 use reap_core::limits::PPB_DIGITS;
 use reap_core::policy::{
-    Base, Distance, ExitSettings, FeeMode, Policy, Remedy, Rule, RuleSpec, Threshold,
+    Base, Blind, Distance, ExitSettings, FeeMode, Policy, Remedy, Rule, RuleSpec, Threshold,
+    TriggerSource,
 };
+use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos, Rate};
 
 use super::time::{format_instant, format_time_of_day};
@@ -99,10 +101,14 @@ const fn remedy(remedy: Remedy) -> &'static str {
     }
 }
 
-/// A rule in words with the preset that gave its parameters; `currency` is that of its amounts.
+/// A rule in words with the price that it looks at, where that is not the quote, and the preset that
+/// gave its parameters; `currency` is that of its amounts.
 #[must_use]
 pub fn said(said: &RuleSpec, currency: &str) -> String {
     let mut text = rule(&said.rule, currency);
+    if said.source != TriggerSource::Bbo {
+        text += &format!(", by the {}", price_name(said.source));
+    }
     if let Some(preset) = said.preset {
         text += &format!(" (preset {} v{})", preset.name, preset.version);
     }
@@ -233,6 +239,37 @@ pub fn rule(rule: &Rule, currency: &str) -> String {
             base(*of, currency),
             if *enter { ", then enters the same quantity on that side" } else { "" }
         ),
+    }
+}
+
+/// One of an instrument's prices.
+#[must_use]
+pub const fn price_name(source: TriggerSource) -> &'static str {
+    match source {
+        TriggerSource::Bbo => "quote",
+        TriggerSource::Last => "last trade",
+        TriggerSource::Mark => "mark price",
+    }
+}
+
+/// The price at which a leg of this side could be closed, by one of its instrument's prices.
+#[must_use]
+pub const fn exit_price_name(source: TriggerSource, side: Side) -> &'static str {
+    match (source, side) {
+        (TriggerSource::Bbo, Side::Long) => "bid",
+        (TriggerSource::Bbo, Side::Short) => "ask",
+        (other, _) => price_name(other),
+    }
+}
+
+/// What is done without any price, in words.
+#[must_use]
+pub fn blind(blind: Blind) -> String {
+    match blind {
+        Blind::Hold => "without any price left it is held".into(),
+        Blind::MarketAfter(after) => {
+            format!("without any price left for {} it closes at the market", span(after))
+        }
     }
 }
 

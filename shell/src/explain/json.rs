@@ -5,8 +5,9 @@
 
 use reap_core::intent::Intent;
 use reap_core::net::{Cmp, Compiled};
-use reap_core::note::Overruled;
+use reap_core::note::{Overruled, SeenBy};
 use reap_core::order::{OrderChange, RejectClass};
+use reap_core::policy::TriggerSource;
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
 use serde_json::{Value, json};
@@ -45,12 +46,13 @@ pub fn exit(report: &Report<'_>, number: usize, plan: &PlanRecord) -> Value {
 pub fn near_miss(report: &Report<'_>, near: &NearRecord) -> Value {
     let of = Of { report, position: near.position };
     let miss = &near.miss;
+    let looks_at = super::looks_at(report, miss, near.position);
     json!({
         "position": of.name(),
         "policy": of.policy(miss.policy_version),
         "reason": miss.reason.name(),
         "rule": of.rule(miss.rule, miss.part),
-        "trigger": of.trigger(&miss.trigger, &miss.exits.map(Some)),
+        "trigger": of.trigger(looks_at, &miss.trigger, &miss.exits.map(Some)),
         "progress": progress(miss.progress),
         "prices": of.prices(&miss.exits),
         "reached_ns": miss.reached.0,
@@ -152,8 +154,9 @@ impl Of<'_> {
             "reason": intent.reason.name(),
             "urgency": intent.urgency.name(),
             "rule": self.rule(intent.rule, intent.part),
-            "trigger": self.trigger(&intent.compiled, &exits),
+            "trigger": self.trigger_of(plan, intent, &exits),
             "inputs": self.inputs(intent),
+            "held_by": plan.seen_by(intent).map(|seen| self.seen(seen)).collect::<Vec<_>>(),
             "keep": keep.collect::<Vec<_>>(),
             "overruled": lost.map(|(at, of)| self.overruled(*at, of)).collect::<Vec<_>>(),
             "latency": {
@@ -202,19 +205,46 @@ impl Of<'_> {
                 "price": words::mantissa(exits[leg], named.spec().price_scale),
             })
         };
-        (0..legs).map(price).collect()
+        (0..legs).filter(|&leg| exits[leg] != 0).map(price).collect()
     }
 
-    /// What had to hold: a price also in ticks, the first that satisfies it; of several legs the
-    /// net and how far it is beyond. Null for what needs no price.
-    fn trigger(&self, compiled: &Compiled, exits: &[Option<i64>]) -> Value {
+    /// A price that raised an intent and is no best bid or ask.
+    fn seen(&self, seen: &SeenBy) -> Value {
+        let named = self.instrument(seen.leg.into());
+        json!({
+            "leg": seen.leg,
+            "instrument": named.name,
+            "source": seen.source.name(),
+            "price": words::mantissa(seen.price.raw(), named.spec().price_scale),
+            "age_ns": seen.age.0,
+        })
+    }
+
+    fn trigger_of(&self, plan: &PlanRecord, intent: &Intent, exits: &[Option<i64>]) -> Value {
+        let limit = |seen: &SeenBy| {
+            let (cmp, limit) = seen.limit?;
+            let compiled = Compiled::Price { cmp, limit };
+            Some(self.trigger((seen.source, seen.leg.into()), &compiled, exits))
+        };
+        let seen = plan.seen_by(intent).find_map(limit);
+        seen.unwrap_or_else(|| self.trigger((TriggerSource::Bbo, 0), &intent.compiled, exits))
+    }
+
+    /// What had to hold: a price of a leg also in ticks, the first that satisfies it; of several legs
+    /// the net and how far it is beyond. Null for what needs no price.
+    fn trigger(
+        &self,
+        (source, leg): (TriggerSource, usize),
+        compiled: &Compiled,
+        exits: &[Option<i64>],
+    ) -> Value {
         match *compiled {
             Compiled::Price { cmp, limit } => {
-                let named = self.instrument(0);
+                let named = self.instrument(leg);
                 let spec = named.spec();
                 json!({
                     "instrument": named.name,
-                    "price_of": if self.side(0) == Side::Long { "bid" } else { "ask" },
+                    "price_of": words::exit_price_name(source, self.side(leg)),
                     "compare": compare(cmp),
                     "price": words::mantissa(limit, spec.price_scale),
                     "ticks": ticks(cmp, limit, spec.tick),

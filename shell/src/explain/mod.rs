@@ -3,13 +3,15 @@
 
 pub mod json;
 
+use reap_core::follower::NearMiss;
+use reap_core::intent::Reason;
 use reap_core::net::{Cmp, Compiled};
 use reap_core::order::OrderChange;
-use reap_core::policy::Rule;
+use reap_core::policy::{Rule, TriggerSource};
 use reap_core::portfolio::PART_TIGHT;
 use reap_core::position::Side;
 use reap_core::units::{Decimal, Nanos};
-use reap_core::{RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_PORTFOLIO};
+use reap_core::{RULE_BLIND, RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_PORTFOLIO};
 
 use crate::config::words;
 use crate::pipeline::span;
@@ -41,11 +43,11 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
     }
     for intent in &plan.intents {
         let version = intent.policy_version;
-        let rule = policy.policy.rules.get(usize::from(intent.rule));
-        let rule = rule.map_or_else(
-            || of_no_policy(intent.rule, intent.part),
-            |said| words::said(said, currency) + tightened(&said.rule, intent.part),
-        );
+        let rule = match policy.policy.rules.get(usize::from(intent.rule)) {
+            Some(said) => words::said(said, currency) + tightened(&said.rule, intent.part),
+            None if intent.rule == RULE_BLIND => words::blind(policy.policy.blind),
+            None => of_no_policy(intent.rule, intent.part),
+        };
         lines.push(format!(
             "  {}  {} holds, {}: {rule} (policy {} version {version})",
             time_of_day(intent.at),
@@ -53,8 +55,15 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
             intent.urgency.name(),
             policy.name,
         ));
-        let ticks = in_ticks(report, plan.position, &intent.compiled);
-        lines.push(format!("            trigger {}{ticks}", report.trigger(plan.position, intent)));
+        let seen = plan.seen_by(intent).find_map(|seen| Some((seen.leg, seen.limit?)));
+        let ticks = match (intent.compiled, seen) {
+            (Compiled::Price { cmp, limit }, _) => in_ticks(report, plan.position, 0, cmp, limit),
+            (_, Some((leg, (cmp, limit)))) => {
+                in_ticks(report, plan.position, leg.into(), cmp, limit)
+            }
+            _ => String::new(),
+        };
+        lines.push(format!("            trigger {}{ticks}", report.trigger(plan, intent)));
         for (input, leg) in intent.inputs.iter().flatten().zip(&position.legs) {
             let named = &config.instruments[usize::from(input.instrument.0)];
             let Some(quote) = input.quote else {
@@ -70,6 +79,20 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
                 named.name,
                 input.age.0 / 1_000_000,
                 input.update_id,
+            ));
+        }
+        for seen in plan.seen_by(intent) {
+            let leg = position.legs.get(usize::from(seen.leg));
+            let Some(named) = leg.map(|leg| &config.instruments[usize::from(leg.instrument.0)])
+            else {
+                continue;
+            };
+            lines.push(format!(
+                "            held by the {} of {}, {}, {} ms old",
+                words::price_name(seen.source),
+                named.name,
+                words::mantissa(seen.price.raw(), named.spec().price_scale),
+                seen.age.0 / 1_000_000,
             ));
         }
         for (at, of) in plan.overruled.iter().filter(|(_, of)| of.intent == intent.seq) {
@@ -157,16 +180,16 @@ fn of_no_policy(rule: u8, part: u8) -> String {
         (RULE_PORTFOLIO, _) => "the portfolio's rule, for a share of everything".into(),
         (RULE_BREAKER, level) => format!("breaker {level} of the session"),
         (RULE_HEALTH, _) => "one of the worst at a low score of health".into(),
+        (RULE_BLIND, _) => "no price of a leg was left".into(),
         (RULE_MAX_AGE, _) => "the portfolio's maximum age of a position".into(),
         _ => "an operator asked".into(),
     }
 }
 
-/// A price trigger in ticks, with a bracket before and behind; nothing for what is no price.
-fn in_ticks(report: &Report<'_>, position: usize, compiled: &Compiled) -> String {
-    let Compiled::Price { cmp, limit } = *compiled else { return String::new() };
+/// A price trigger of a leg in ticks, with a bracket before and behind.
+fn in_ticks(report: &Report<'_>, position: usize, leg: usize, cmp: Cmp, limit: i64) -> String {
     let config = report.story().config();
-    let id = config.positions[position].legs[0].instrument;
+    let id = config.positions[position].legs[leg].instrument;
     let tick = config.instruments[usize::from(id.0)].spec().tick;
     format!(" ({} ticks)", json::ticks(cmp, limit, tick))
 }
@@ -175,6 +198,21 @@ fn in_ticks(report: &Report<'_>, position: usize, compiled: &Compiled) -> String
 #[must_use]
 pub fn progress(ppb: i64) -> String {
     money(Decimal { mantissa: i128::from(ppb), scale: 9 }, 4)
+}
+
+/// The price that a rule which came near looks at, and the leg that a trigger on one price is about.
+pub(super) fn looks_at(
+    report: &Report<'_>,
+    miss: &NearMiss,
+    position: usize,
+) -> (TriggerSource, usize) {
+    if miss.reason == Reason::Liquidation {
+        return (TriggerSource::Mark, miss.part.into());
+    }
+    let config = report.story().config();
+    let policy = config.positions[position].policy;
+    let said = config.policies[usize::from(policy.0)].policy.rules.get(usize::from(miss.rule));
+    (said.map_or(TriggerSource::Bbo, |said| said.source), 0)
 }
 
 /// The story of one near miss.
@@ -188,20 +226,19 @@ pub fn near_miss(report: &Report<'_>, near: &NearRecord) -> Vec<String> {
     let rule = policy.policy.rules.get(usize::from(miss.rule));
     let rule =
         rule.map_or_else(|| of_no_policy(miss.rule, miss.part), |said| words::said(said, currency));
-    let prices = position.legs.iter().zip(miss.exits).map(|(leg, exit)| {
+    let (source, leg) = looks_at(report, miss, near.position);
+    let seen = position.legs.iter().zip(miss.exits).filter(|(_, exit)| *exit != 0);
+    let prices = seen.map(|(leg, exit)| {
         let named = &config.instruments[usize::from(leg.instrument.0)];
-        let price = if leg.side == Side::Long { "bid" } else { "ask" };
+        let price = words::exit_price_name(source, leg.side);
         let exit = words::mantissa(exit, named.spec().price_scale);
         format!("{price} {exit} of {}", named.name)
     });
     let prices = prices.collect::<Vec<_>>().join(", ");
     let wanted = match miss.trigger {
         Compiled::Price { cmp, limit } => {
-            let named = &config.instruments[usize::from(position.legs[0].instrument.0)];
-            let price = if position.legs[0].side == Side::Long { "bid" } else { "ask" };
-            let sign = if cmp == Cmp::AtLeast { "≥" } else { "≤" };
-            let limit = words::mantissa(limit, named.spec().price_scale);
-            format!("{price} {sign} {limit}{}", in_ticks(report, near.position, &miss.trigger))
+            let wanted = report.price_trigger(near.position, leg, source, cmp, limit);
+            format!("{wanted}{}", in_ticks(report, near.position, leg, cmp, limit))
         }
         Compiled::Net(form) => {
             let value = form.value(&miss.exits);

@@ -168,7 +168,7 @@ impl Watch {
         if self.waiting.is_empty() {
             return;
         }
-        let mut left = Vec::new();
+        let (mut left, mut known) = (Vec::new(), Vec::new());
         for (asked, at) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
             let config = self.story.config();
             let position = &config.positions[at];
@@ -189,11 +189,16 @@ impl Watch {
                     run.ends.bell.ring();
                     self.story.resolved(at, (*spec).clone());
                     self.asked.push(spec);
+                    known.extend(TimedInput::liquidations(at, &self.story.config().positions[at]));
                 }
                 None => left.push(at),
             }
         }
         self.waiting = left;
+        // They wait for the position to be open, as a close would.
+        for input in known.into_iter().rev() {
+            self.inputs.push_front((now, input));
+        }
     }
 
     fn input_due(&mut self, now: Nanos, run: &mut Run) {

@@ -310,9 +310,7 @@ impl Pipeline {
             while let Some(miss) = self.engine.poll_near_miss() {
                 self.story.on_note(self.now, &Note::NearMiss(miss), watch);
             }
-            if let Some(entered) = self.engine.poll_entered() {
-                self.on_entered(entered, watch);
-            } else if let Some(intent) = self.engine.poll_intent() {
+            if let Some(intent) = self.engine.poll_intent() {
                 self.story.on_note(self.now, &Note::Intent(intent), watch);
                 self.executor.on_intent(self.now, &intent, &Believed(&self.engine));
             } else if let Some(entry) = self.engine.poll_entry() {
@@ -327,8 +325,11 @@ impl Pipeline {
         }
     }
 
-    /// What the engine has said of the last event.
+    /// What the engine has said of the last event: of a position after the position itself.
     fn tell(&mut self, watch: Watcher<'_>) {
+        while let Some(entered) = self.engine.poll_entered() {
+            self.on_entered(entered, watch);
+        }
         while let Some(note) = self.engine.poll_note() {
             self.story.on_note(self.now, &Note::Engine(note), watch);
         }

@@ -85,7 +85,16 @@ impl Pipeline {
         }
         self.story.resolved(at, spec);
         match registered {
-            Ok(id) => self.story.on_note(self.now, &Note::Opened { at, id }, watch),
+            Ok(id) => {
+                self.story.on_note(self.now, &Note::Opened { at, id }, watch);
+                let config = &self.story.config().positions[at];
+                let known = TimedInput::liquidations(at, config);
+                let known = known.filter_map(|known| known.event(Which::Position(id)));
+                for event in known.collect::<Vec<_>>() {
+                    self.pump(watch);
+                    self.engine.on_event(self.now, &event);
+                }
+            }
             Err(why) => self.story.refused(self.now, at, why, watch),
         }
         self.pump(watch);

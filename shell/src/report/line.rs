@@ -136,7 +136,7 @@ pub fn time_of_day(at: Nanos) -> String {
     format!("{hours:02}:{minutes:02}:{:02}.{millis:03}", seconds % 60)
 }
 
-/// A note of the engine in words; `None` for what another line tells.
+/// A note of the engine in words; `None` for what another line tells, or only the details.
 fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
     let wanted = |instrument: InstrumentId, side| {
         let instrument = &config.instruments[usize::from(instrument.0)].name;
@@ -144,6 +144,7 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
     };
     let policy = |id: PolicyId| &config.policies[usize::from(id.0)];
     Some(match *note {
+        EngineNote::SeenBy(_) => return None,
         EngineNote::Stray { what, .. } => format!("{name}: not expected, and left aside: {what}"),
         EngineNote::Dump { by_volumes, .. } => {
             let by = if by_volumes { "both signs of the volumes" } else { "volumes and price" };
@@ -186,6 +187,20 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
             format!("{}, dropped: {}", wanted(instrument, side), why.name())
         }
         EngineNote::Portfolio(ref note) => portfolio::said(config, name, note),
+        EngineNote::Rung { instrument, own, counts } => {
+            let instrument = &config.instruments[usize::from(instrument.0)].name;
+            let wanted = words::price_name(own);
+            match counts {
+                Some(counts) if counts == own => format!("{instrument}: the {wanted} counts again"),
+                Some(counts) => {
+                    let other = words::price_name(counts);
+                    format!("{instrument}: the {other} stands in for the {wanted}")
+                }
+                None => format!("{instrument}: no price is left"),
+            }
+        }
+        EngineNote::Blind { on: true, .. } => format!("{name}: blind, no price of a leg is left"),
+        EngineNote::Blind { on: false, .. } => format!("{name}: not blind any more"),
     })
 }
 

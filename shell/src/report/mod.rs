@@ -11,7 +11,9 @@ use reap_core::instrument::{AccountId, Instrument, InstrumentId};
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
 use reap_core::net::{Cmp, Compiled};
+use reap_core::note::SeenBy;
 use reap_core::plan::PlanView;
+use reap_core::policy::TriggerSource;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::task::TaskView;
 use reap_core::tick::Quote;
@@ -148,7 +150,7 @@ impl<'p> Report<'p> {
             "at_ns": plan.intents[0].at.0,
             "ended_ns": plan.ended.map(|(at, _)| at.0),
             "outcome": plan.ended.map_or("live", |(_, outcome)| outcome_name(outcome)),
-            "trigger": self.trigger(plan.position, intent),
+            "trigger": self.trigger(plan, intent),
             "prices": prices,
             "legs": legs,
             "orders": plan.orders.len(),
@@ -197,7 +199,7 @@ impl<'p> Report<'p> {
                     (at + 1).to_string(),
                     self.name(plan.position).into(),
                     plan.reason().name().into(),
-                    self.trigger(plan.position, plan.intent()),
+                    self.trigger(plan, plan.intent()),
                     self.fills(plan),
                     slippage,
                     format!("{} {currency}", money(plan.net, 2)),
@@ -243,22 +245,20 @@ impl<'p> Report<'p> {
         scales.max().unwrap_or_default()
     }
 
-    /// A trigger in readable numbers.
+    /// The trigger of one of a plan's intents in readable numbers.
     #[must_use]
-    pub fn trigger(&self, position: usize, intent: &Intent) -> String {
-        let config = self.story.config();
-        let first = &config.positions[position].legs[0];
-        let named = &config.instruments[usize::from(first.instrument.0)];
+    pub fn trigger(&self, plan: &PlanRecord, intent: &Intent) -> String {
+        let position = plan.position;
         match intent.compiled {
             Compiled::Price { cmp, limit } => {
-                let price = if first.side == Side::Long { "bid" } else { "ask" };
-                let limit = words::mantissa(limit, named.spec().price_scale);
-                format!("{price} {} {limit}", sign(cmp))
+                self.price_trigger(position, 0, TriggerSource::Bbo, cmp, limit)
             }
             Compiled::Net(form) => {
                 let mut exits = [0; LEGS_MAX];
-                for ((exit, input), leg) in
-                    exits.iter_mut().zip(intent.inputs).zip(&config.positions[position].legs)
+                for ((exit, input), leg) in exits
+                    .iter_mut()
+                    .zip(intent.inputs)
+                    .zip(&self.story.config().positions[position].legs)
                 {
                     let Some(quote) = input.and_then(|input| input.quote) else { continue };
                     *exit = exit_price(leg.side, quote.bid, quote.ask).raw();
@@ -274,8 +274,36 @@ impl<'p> Report<'p> {
                     }
                 }
             }
-            Compiled::Unconditional => "-".into(),
+            Compiled::Unconditional => {
+                let limit = |seen: &SeenBy| {
+                    let (cmp, limit) = seen.limit?;
+                    Some(self.price_trigger(position, seen.leg.into(), seen.source, cmp, limit))
+                };
+                let mut seen = plan.seen_by(intent).peekable();
+                match seen.peek() {
+                    Some(SeenBy { limit: None, .. }) => "net, by the prices that held".into(),
+                    _ => seen.find_map(limit).unwrap_or_else(|| "-".into()),
+                }
+            }
         }
+    }
+
+    /// A limit of one price of a leg in readable numbers.
+    #[must_use]
+    pub fn price_trigger(
+        &self,
+        position: usize,
+        leg: usize,
+        source: TriggerSource,
+        cmp: Cmp,
+        limit: i64,
+    ) -> String {
+        let config = self.story.config();
+        let leg = &config.positions[position].legs[leg];
+        let named = &config.instruments[usize::from(leg.instrument.0)];
+        let price = words::exit_price_name(source, leg.side);
+        let limit = words::mantissa(limit, named.spec().price_scale);
+        format!("{price} {} {limit}", sign(cmp))
     }
 }
 

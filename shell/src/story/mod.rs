@@ -14,7 +14,7 @@ use reap_core::event::{Outcome, Report};
 use reap_core::instrument::{Instrument, InstrumentId};
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
-use reap_core::note::{EngineNote, Overruled};
+use reap_core::note::{EngineNote, Overruled, SeenBy};
 use reap_core::order::{ClientOrderId, Order, OrderEvent};
 use reap_core::policy::PolicyId;
 use reap_core::position::{PositionId, PositionSpec, Side};
@@ -123,6 +123,9 @@ impl Story {
                     }
                     _ => {}
                 }
+                if let EngineNote::SeenBy(seen) = note {
+                    self.on_seen(*seen);
+                }
                 let at = note.position().and_then(|id| self.by_id.get(&id)).copied();
                 watch(now, at.unwrap_or(self.standings.len()), Happening::Said(note));
             }
@@ -214,6 +217,14 @@ impl Story {
         let of = |plan: &&mut PlanRecord| plan.intents.iter().any(|of| of.seq == spent.intent);
         if let Some(plan) = self.plans.iter_mut().rev().find(of) {
             plan.spent.push(spent);
+        }
+    }
+
+    /// Kept with the plan of its intent, which went ahead.
+    fn on_seen(&mut self, seen: SeenBy) {
+        let Some(&at) = self.by_id.get(&seen.position) else { return };
+        if let Some(plan) = self.live[at] {
+            self.plans[plan].seen.push(seen);
         }
     }
 

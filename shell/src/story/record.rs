@@ -6,7 +6,7 @@ use reap_core::instrument::Instrument;
 use reap_core::intent::{Intent, Reason, Urgency};
 use reap_core::limits::LEGS_MAX;
 use reap_core::net::Compiled;
-use reap_core::note::Overruled;
+use reap_core::note::{Overruled, SeenBy};
 use reap_core::order::{ClientOrderId, Order, OrderChange};
 use reap_core::policy::PolicyId;
 use reap_core::position::{PositionSpec, Side};
@@ -73,6 +73,8 @@ pub struct PlanRecord {
     pub overruled: Vec<(Nanos, Overruled)>,
     /// What its intents took, of those that a message brought.
     pub spent: Vec<Spent>,
+    /// Prices that raised the intents and are no best bid or ask.
+    pub seen: Vec<SeenBy>,
     /// Its orders, in the order of sending.
     pub orders: Vec<OrderRecord>,
     /// Its fills, in the order of the reports.
@@ -93,6 +95,7 @@ impl PlanRecord {
             intents: vec![intent],
             overruled: Vec::new(),
             spent: Vec::new(),
+            seen: Vec::new(),
             orders: Vec::new(),
             fills: Vec::new(),
             ended: None,
@@ -136,6 +139,12 @@ impl PlanRecord {
         (!passed).then_some(order.sent_at.since(intent.at))
     }
 
+    /// Prices that raised an intent and stand nowhere in it.
+    pub fn seen_by(&self, intent: &Intent) -> impl Iterator<Item = &SeenBy> {
+        let seq = intent.seq;
+        self.seen.iter().filter(move |seen| seen.intent == seq)
+    }
+
     /// An order of this plan.
     #[must_use]
     pub fn order(&self, id: ClientOrderId) -> Option<&OrderRecord> {
@@ -162,8 +171,8 @@ impl PlanRecord {
     }
 
     /// What the fills brought beyond the reference, at the position's nano scale; negative is a
-    /// loss against it. The reference of a one-leg price rule is its trigger, of everything else
-    /// the prices that the decision saw. `None` when a leg was not quoted at the decision.
+    /// loss against it. The reference of a rule on one price is its trigger, of everything else the
+    /// prices that the decision saw. `None` when it saw none of a leg.
     #[must_use]
     pub fn slippage(&self, spec: &PositionSpec, instruments: &[&Instrument]) -> Option<i128> {
         let intent = self.intent();
@@ -171,9 +180,12 @@ impl PlanRecord {
         let mut sum = 0;
         for fill in &self.fills {
             let leg = &spec.legs[fill.leg];
-            let reference = match intent.compiled {
-                Compiled::Price { limit, .. } => limit,
-                Compiled::Net(_) | Compiled::Unconditional => {
+            let seen = self.seen_by(intent).find(|seen| usize::from(seen.leg) == fill.leg);
+            let reference = match (intent.compiled, seen) {
+                (Compiled::Price { limit, .. }, _) => limit,
+                (_, Some(SeenBy { limit: Some((_, limit)), .. })) => *limit,
+                (_, Some(seen)) => seen.price.raw(),
+                (Compiled::Net(_) | Compiled::Unconditional, None) => {
                     let quote = intent.inputs[fill.leg]?.quote?;
                     match leg.side {
                         Side::Long => quote.bid.raw(),

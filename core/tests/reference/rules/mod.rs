@@ -3,3 +3,4 @@
 pub(crate) mod break_even;
 pub(crate) mod decay;
 pub(crate) mod erosion;
+pub(crate) mod liquidation;

@@ -6,6 +6,7 @@ mod decay;
 mod dump;
 mod erosion;
 mod funding;
+mod liquidation;
 mod presets;
 
 mod reads;
@@ -13,7 +14,7 @@ mod reversal;
 
 use arrayvec::ArrayVec;
 use reap_core::limits::{RULES_MAX, TIERS_MAX};
-use reap_core::policy::{Base, Distance, Preset, Rule, RuleSpec, Threshold, Tier};
+use reap_core::policy::{Base, Distance, Preset, Rule, RuleSpec, Threshold, Tier, TriggerSource};
 use reap_core::units::{Nanos, Rate};
 use toml::de::DeValue;
 
@@ -41,7 +42,7 @@ const BEFORE_BOUNDS: SpanBounds = SpanBounds::new(Nanos(0), Nanos::from_secs(23 
 
 /// The kinds of rules. A policy's shorthands are numbered in this order, risk first; what it writes
 /// as `[[policy.NAME.rule]]` follows in the order of the file.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "stop_loss",
     "trailing_stop",
     "trailing_profit",
@@ -49,6 +50,7 @@ const KINDS: [&str; 15] = [
     "tiers",
     "basis",
     "break_even",
+    "liquidation",
     "profit_erosion",
     "dump",
     "correlation",
@@ -121,16 +123,17 @@ fn rule(
     enabled: &mut bool,
 ) -> Option<RuleSpec> {
     let rule = match kind {
-        "stop_loss" => stop_loss(value, policy, money),
+        "stop_loss" => return stop_loss(value, policy, money),
         "trailing_stop" => return trailing_stop(value, policy, money),
-        "trailing_profit" => trailing_profit(value, policy, money),
+        "trailing_profit" => return trailing_profit(value, policy, money),
         "take_profit" => take_profit(value, policy, money, enabled),
         "tiers" => tiers(value, policy, money),
         "basis" => {
             let threshold = threshold(value, BASIS, policy, money, None);
             threshold.map(|threshold| Rule::Basis { threshold })
         }
-        "break_even" => break_even::break_even(value),
+        "break_even" => return break_even::break_even(value),
+        "liquidation" => liquidation::liquidation(value),
         "profit_erosion" => erosion::profit_erosion(value, policy, money),
         "leg_lost" => reads::leg_lost(value),
         "imbalance" => reads::imbalance(value),
@@ -173,6 +176,20 @@ fn take_profit(
     match &said.decay {
         Some(decay) => decay::decay(decay, threshold?, policy, money),
         None => threshold.map(|threshold| Rule::TakeProfit { threshold }),
+    }
+}
+
+/// A protective rule and which price it looks at first.
+fn sourced(rule: Rule, source: TriggerSource) -> RuleSpec {
+    RuleSpec { source, ..RuleSpec::from(rule) }
+}
+
+/// `source` of a protective rule: `"bbo"`, `"last"` or `"mark"`.
+fn source(table: &Table<'_>) -> Option<TriggerSource> {
+    let words = TriggerSource::ALL.map(|source| (source.name(), source));
+    match table.get("source") {
+        Some(value) => value.word(&words),
+        None => Some(TriggerSource::Bbo),
     }
 }
 
@@ -323,39 +340,44 @@ fn tier(value: &Value<'_>, example: &str) -> Option<Tier> {
     Some(Tier { at: at?, share: share? })
 }
 
-/// `"2%"` or `{ distance, base }`. There is no default: how much may be lost must be said.
-fn stop_loss(value: &Value<'_>, policy: &Table<'_>, money: &mut PolicyMoney<'_>) -> Option<Rule> {
+/// `"2%"` or `{ distance, base, source }`. There is no default: how much may be lost must be said.
+fn stop_loss(
+    value: &Value<'_>,
+    policy: &Table<'_>,
+    money: &mut PolicyMoney<'_>,
+) -> Option<RuleSpec> {
     if !value.is_table() {
         let distance = value.rate(RateBounds::SHARE)?;
-        return Some(Rule::StopLoss { distance, base: None });
+        return Some(Rule::StopLoss { distance, base: None }.into());
     }
     let table = value.table("")?;
     let distance = table.require("distance", "write how much may be lost, such as \"2%\"");
     let distance = distance.and_then(|value| value.rate(RateBounds::SHARE));
     let base = base(&table, policy, money);
+    let source = source(&table);
     table.finish();
-    Some(Rule::StopLoss { distance: distance?, base: base? })
+    Some(sourced(Rule::StopLoss { distance: distance?, base: base? }, source?))
 }
 
 /// `"0.5%"`, `"30 ticks"`, `"10 USDT"`, `"major"`, `"default"` or
-/// `{ distance | class, activation, base }`. The default is that of the policy's class.
+/// `{ distance | class, activation, base, source }`. The default is that of the policy's class.
 fn trailing_stop(
     value: &Value<'_>,
     policy: &Table<'_>,
     money: &mut PolicyMoney<'_>,
 ) -> Option<RuleSpec> {
-    let of = |(distance, preset), activation, base| {
+    let of = |(distance, preset), activation, base, source| {
         let rule = Rule::TrailingStop { distance, activation, base };
-        RuleSpec { preset, ..RuleSpec::from(rule) }
+        RuleSpec { preset, ..sourced(rule, source) }
     };
     if is_default(value) {
         let name = class_name(class(policy)?);
         let distance = presets::trailing().iter().find(|(known, _)| *known == name)?.1;
-        return Some(of(distance, None, None));
+        return Some(of(distance, None, None, TriggerSource::Bbo));
     }
     if !value.is_table() {
         let distance = distance(value, policy, money)?;
-        return Some(of(distance, None, None));
+        return Some(of(distance, None, None, TriggerSource::Bbo));
     }
     let table = value.table("")?;
     let given = (table.get("distance"), table.get("class"));
@@ -376,8 +398,9 @@ fn trailing_stop(
         None => Some(None),
     };
     let base = base(&table, policy, money);
+    let source = source(&table);
     table.finish();
-    Some(of(distance?, activation?, base?))
+    Some(of(distance?, activation?, base?, source?))
 }
 
 fn distance(
@@ -414,12 +437,12 @@ fn distance(
     distance.map(|distance| (distance, None))
 }
 
-/// `"default"` or `{ activation, distance, floor, step, base }`, each with its default.
+/// `"default"` or `{ activation, distance, floor, step, base, source }`, each with its default.
 fn trailing_profit(
     value: &Value<'_>,
     policy: &Table<'_>,
     money: &mut PolicyMoney<'_>,
-) -> Option<Rule> {
+) -> Option<RuleSpec> {
     let of = |activation, distance, floor, step, base| Rule::TrailingProfit {
         activation,
         distance,
@@ -428,7 +451,7 @@ fn trailing_profit(
         base,
     };
     if is_default(value) {
-        return Some(of(ACTIVATION, TRAIL, FLOOR, STEP, None));
+        return Some(of(ACTIVATION, TRAIL, FLOOR, STEP, None).into());
     }
     let table = value.table(
         r#"write "default" or { activation = "15%", distance = "10%", floor = "5%", step = "0.1%" }"#,
@@ -442,6 +465,7 @@ fn trailing_profit(
     let floor = rate("floor", FLOOR, RateBounds::FLOOR);
     let step = rate("step", STEP, RateBounds::FLOOR);
     let base = base(&table, policy, money);
+    let source = source(&table);
     table.finish();
     let (activation, floor) = (activation?, floor?);
     if floor >= activation {
@@ -453,7 +477,7 @@ fn trailing_profit(
         table.problem(what, "lower floor or raise activation");
         return None;
     }
-    Some(of(activation, distance?, floor, step?, base?))
+    Some(sourced(of(activation, distance?, floor, step?, base?), source?))
 }
 
 /// `max_age = "6h"`, the short form of a deadline.
