@@ -224,6 +224,28 @@ pub(super) fn oppositions(positions: &[(PositionConfig, Vec<Value<'_>>)]) {
     }
 }
 
+/// Whether a policy enters the other side of what it closes.
+fn turns(named: &NamedPolicy) -> bool {
+    let mut rules = named.policy.rules.iter();
+    rules.any(|said| matches!(said.rule, Rule::Reversal { enter: true, .. }))
+}
+
+fn is_spot(leg: &LegConfig, known: &Known<'_>, venues: &Lookup<Venue>) -> bool {
+    let instrument = known.instruments.get(usize::from(leg.instrument.0));
+    let venue = instrument.and_then(|own| venues.get(usize::from(own.spec().venue.0)));
+    venue.is_some_and(|venue| venue.kind.spot)
+}
+
+/// Whether a policy would enter a short of a spot market in place of these legs.
+pub(super) fn turns_on_spot(
+    named: &NamedPolicy,
+    legs: &[LegConfig],
+    known: &Known<'_>,
+    venues: &Lookup<Venue>,
+) -> bool {
+    turns(named) && legs.iter().any(|leg| is_spot(leg, known, venues))
+}
+
 /// Reports short legs of spot markets, and rules that would enter them: nothing can be held short
 /// there.
 pub(super) fn spot_shorts(
@@ -233,14 +255,9 @@ pub(super) fn spot_shorts(
 ) {
     for (position, values) in positions {
         let policy = known.policies.get(usize::from(position.policy.0));
-        let enters = policy.is_some_and(|named| {
-            let mut rules = named.policy.rules.iter();
-            rules.any(|said| matches!(said.rule, Rule::Reversal { enter: true, .. }))
-        });
+        let enters = policy.is_some_and(turns);
         for (leg, value) in position.legs.iter().zip(values) {
-            let instrument = known.instruments.get(usize::from(leg.instrument.0));
-            let venue = instrument.and_then(|own| venues.get(usize::from(own.spec().venue.0)));
-            if venue.is_none_or(|venue| !venue.kind.spot) {
+            if !is_spot(leg, known, venues) {
                 continue;
             }
             if leg.side == Side::Short {

@@ -35,7 +35,7 @@ pub(super) fn switch(
         (true, Some(policy), None, None) if on.is_none() => {
             let (policy, target) = (id_of(policy?)?, target?);
             let held = meant(target, positions, known);
-            all_suit(&table, &held, policy, known)
+            all_suit(&table, &held, policy, known, venues)
                 .then_some(Input::Policy { target, policy: policy.0 })
         }
         (true, None, of, Some(rule)) => {
@@ -59,7 +59,7 @@ pub(super) fn switch(
             let tasks = tasks.iter().filter(|one| one.spec.policy == of.0);
             // All that does not suit is reported.
             let tasks = tasks.filter(|one| !suits_task(&table, one, policy, known)).count() == 0;
-            (all_suit(&table, &named, policy, known) && tasks)
+            (all_suit(&table, &named, policy, known, venues) && tasks)
                 .then_some(Input::Commit { of: of.0, policy: policy.0 })
         }
         _ => {
@@ -142,9 +142,18 @@ fn all_suit(
     held: &[&PositionConfig],
     (_, policy): (PolicyId, &NamedPolicy),
     known: &Known<'_>,
+    venues: &Lookup<Venue>,
 ) -> bool {
     held.iter().all(|one| {
         let of = format!("position {}", one.name);
+        if fit::turns_on_spot(policy, &one.legs, known, venues) {
+            let what = format!(
+                "{of}: policy {}: its reversal can enter nothing short on a spot market",
+                policy.name
+            );
+            table.problem(what, "leave enter out of that reversal");
+            return false;
+        }
         let exits = same_exits(table, &of, one.policy, policy, known);
         exits && fit::suits(table, Some(&of), &one.legs, policy, known)
     })
