@@ -130,6 +130,24 @@ fn an_entry_is_on_record_before_its_orders_leave_and_becomes_a_position() {
     assert!(desk.alarms().is_empty());
 }
 
+/// The intent is of the event that registers the position: execution knows the position before it.
+#[test]
+fn a_rule_that_holds_at_once_closes_what_was_just_entered() {
+    let text = CONFIG.replace("take_profit = \"1%\"", "stop_loss = \"0.01%\"");
+    let config = Config::parse("entries.toml", &text).unwrap();
+    let mut desk = Desk::of(config, Rooms::default(), |_, _| {});
+    push(&mut desk, 0, 10_000);
+    push(&mut desk, 1, 10_000);
+    desk.settle();
+    let sides: Vec<_> = sent(&desk).iter().map(|order| order.side).collect();
+    use OrderSide::{Buy, Sell};
+    assert_eq!(sides[..4], [Buy, Sell, Sell, Buy]);
+    let records = desk.records();
+    let position = place(&records, |record| matches!(record, Record::Position { .. }));
+    let intent = place(&records, |record| matches!(record, Record::Intent(_)));
+    assert!(position < intent);
+}
+
 #[test]
 fn what_one_leg_alone_has_is_undone_and_the_task_tries_again_later() {
     let mut desk = entering(false);
