@@ -59,6 +59,8 @@ pub struct EngineLimits {
     pub trails: usize,
     /// Triggers with a time.
     pub timers: usize,
+    /// Positions whose rules look at reads of their legs: leg_lost, imbalance.
+    pub hedges: usize,
 }
 
 impl Default for EngineLimits {
@@ -173,7 +175,7 @@ impl Engine {
             hash: RunningHash::new(),
             counters: EngineCounters::default(),
             notes: Notes::with_capacity(NOTES_MAX),
-            hedges: Hedges::with_capacity(positions),
+            hedges: Hedges::with_capacity(limits.hedges),
             signals: Signals::with_capacity(instruments.len()),
             portfolio: Portfolio::off(),
             fundings: Fundings::new(instruments.len()),
@@ -553,8 +555,9 @@ impl Engine {
     /// Lists the crossed triggers once each, with none of their other entries left behind.
     pub(crate) fn take_due(&mut self) {
         for at in 0..self.due.len() {
-            let Due { trigger, from } = self.due[at];
-            match (from, self.triggers[trigger].place) {
+            let due = self.due[at];
+            let trigger = due.trigger;
+            match (due.from(), self.triggers[trigger].place) {
                 (From::Entry(entry), Place::Guards(guards)) => {
                     self.watch.guarded.entry_gone(guards, entry);
                 }

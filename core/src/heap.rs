@@ -37,6 +37,11 @@ pub(crate) struct NodeId(u32);
 impl NodeId {
     pub(crate) const NONE: Self = Self(NIL);
 
+    /// The entry of an index.
+    pub(crate) const fn at(index: u32) -> Self {
+        Self(index)
+    }
+
     /// Index in the slab: stable while the entry lives, below the slab's capacity.
     pub(crate) const fn index(self) -> usize {
         self.0 as usize

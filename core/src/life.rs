@@ -147,7 +147,7 @@ impl Engine {
         let notional = of(fill.price.raw());
         let gain = sign * (notional - of(leg.entry.raw())) - fee;
         position.note_reached();
-        position.backoff = Nanos(0);
+        position.misses = 0;
         self.portfolio_bank(slot, at, fill.price, qty, fee);
         self.portfolio_lay(slot);
         self.task_fill(slot, notional, gain);
@@ -212,7 +212,7 @@ impl Engine {
             }
             Outcome::Done => {
                 position.state = PositionState::Open;
-                position.backoff = Nanos(0);
+                position.misses = 0;
                 self.take_wanted(slot);
                 self.resume(slot, now, None);
                 self.portfolio_resumed(slot);
@@ -220,12 +220,11 @@ impl Engine {
             Outcome::Missed => {
                 position.state = PositionState::Open;
                 let exit = &self.policies[usize::from(position.policy)].exit;
-                position.backoff = if position.backoff == Nanos(0) {
-                    exit.rearm_first
-                } else {
-                    Nanos(position.backoff.0.saturating_mul(2)).min(exit.rearm_last)
-                };
-                let until = now.plus(position.backoff);
+                // Doubled with each in a row.
+                let doubled = 1u64 << position.misses.min(63);
+                let backoff = exit.rearm_first.0.saturating_mul(doubled).min(exit.rearm_last.0);
+                position.misses = position.misses.saturating_add(1);
+                let until = now.plus(Nanos(backoff));
                 self.take_wanted(slot);
                 self.resume(slot, now, Some(until));
                 self.portfolio_resumed(slot);

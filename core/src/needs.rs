@@ -25,6 +25,8 @@ pub(crate) struct Needs {
     pub(crate) trails: u32,
     /// Times of triggers.
     pub(crate) timers: u32,
+    /// A hedge ratio with what was read of the legs.
+    pub(crate) hedges: u32,
 }
 
 impl Needs {
@@ -36,7 +38,8 @@ impl Needs {
                 (Role::Sign | Role::Tight, _) => needs.value(trigger, legs),
                 (Role::Step, _) | (_, Reason::Deadline) => needs.timers += 1,
                 // Reads and signals raise these: they stand in no table.
-                (_, Reason::LegLost | Reason::Imbalance | Reason::Reversal) => {}
+                (_, Reason::LegLost | Reason::Imbalance) => needs.hedges = 1,
+                (_, Reason::Reversal) => {}
                 // What waits for a signal alone stands in that signal's list.
                 (_, Reason::FundingFlip | Reason::Correlation) | (Role::Fire, Reason::Dump) => {}
                 // What it sets off begins when it has ended, and takes its place.
@@ -79,6 +82,7 @@ impl Needs {
         self.nets += other.nets;
         self.trails += other.trails;
         self.timers += other.timers;
+        self.hedges += other.hedges;
     }
 
     pub(crate) fn remove(&mut self, other: &Self) {
@@ -87,6 +91,7 @@ impl Needs {
         self.nets -= other.nets;
         self.trails -= other.trails;
         self.timers -= other.timers;
+        self.hedges -= other.hedges;
     }
 
     /// As much as either, of each kind.
@@ -96,6 +101,7 @@ impl Needs {
         self.nets = self.nets.max(other.nets);
         self.trails = self.trails.max(other.trails);
         self.timers = self.timers.max(other.timers);
+        self.hedges = self.hedges.max(other.hedges);
     }
 
     /// Whether this fits into the limits.
@@ -106,6 +112,7 @@ impl Needs {
             ("triggers on the sum of several legs", self.nets, limits.nets),
             ("trailing stops of one leg", self.trails, limits.trails),
             ("triggers with a time", self.timers, limits.timers),
+            ("positions whose legs are read", self.hedges, limits.hedges),
         ];
         for (what, wanted, max) in tables {
             if wanted as usize > max {
@@ -128,6 +135,7 @@ impl EngineLimits {
         nets: 0,
         trails: 0,
         timers: 0,
+        hedges: 0,
     };
 
     /// Room for so many positions and triggers whatever they are: each position may have four legs,
@@ -145,6 +153,7 @@ impl EngineLimits {
             nets: triggers,
             trails: triggers,
             timers: triggers,
+            hedges: positions,
         }
     }
 
@@ -190,6 +199,7 @@ impl EngineLimits {
         self.nets += needs.nets as usize * count;
         self.trails += needs.trails as usize * count;
         self.timers += needs.timers as usize * count;
+        self.hedges += needs.hedges as usize * count;
     }
 }
 

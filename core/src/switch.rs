@@ -154,7 +154,7 @@ impl Engine {
             plan.iter().for_each(|trigger| self.watch_source(trigger, true, now));
             were.iter().for_each(|trigger| self.watch_source(trigger, false, now));
             let position = &mut self.positions[slot as usize];
-            position.backoff = Nanos(0);
+            position.misses = 0;
             // Reads of the venues count anew, for rules that may not have been there.
             self.hedges.release(&mut position.hedge);
             self.begin_hedge(slot);
@@ -188,12 +188,12 @@ impl Engine {
     fn needs_of(&self, slot: u32) -> Needs {
         let position = &self.positions[slot as usize];
         let legs = usize::from(position.count);
-        let (mut needs, mut id) = (Needs::default(), position.first);
+        let (mut all, mut id) = (Plan::new(), position.first);
         while id != TriggerId::NONE {
-            needs.add(&Needs::of(&[self.triggers[id]], legs));
+            all.push(self.triggers[id]);
             id = self.triggers[id].next;
         }
-        needs
+        Needs::of(&all, legs)
     }
 
     /// Gives a position without triggers a policy and these, compiled and watched nowhere. Refused

@@ -190,8 +190,8 @@ pub(crate) struct Tracked {
     /// The position's nano scale.
     pub(crate) scale: u8,
     pub(crate) plan: Option<LivePlan>,
-    /// The back-off of the last missed plan; nought after a fill.
-    pub(crate) backoff: Nanos,
+    /// Plans that missed in a row: each doubles the back-off. Nought after a fill.
+    pub(crate) misses: u8,
     pub(crate) rest_timer: NodeId,
     pub(crate) first: TriggerId,
     /// Place of its hedge ratio and reads, or [`crate::hedge::NO_HEDGE`].
@@ -221,7 +221,7 @@ impl Tracked {
             cost: 0,
             scale: 0,
             plan: None,
-            backoff: Nanos(0),
+            misses: 0,
             rest_timer: NodeId::NONE,
             first: TriggerId::NONE,
             hedge: crate::hedge::NO_HEDGE,

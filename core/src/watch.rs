@@ -68,11 +68,13 @@ pub(crate) struct Watch {
     timer_root: Root,
 }
 
-/// A trigger that a quote has crossed.
+/// A trigger that a quote has crossed, and where it came from: eight bytes, for every price entry has
+/// room for one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     pub(crate) trigger: TriggerId,
-    pub(crate) from: From,
+    /// A price entry's index, or a group's below the bit.
+    from: u32,
 }
 
 /// Where a crossed trigger came from.
@@ -82,6 +84,24 @@ pub(crate) enum From {
     Entry(NodeId),
     /// The trailing group that it was a member of. Its mark stands there until another is opened.
     Group(u32),
+}
+
+impl Due {
+    const fn of_entry(trigger: TriggerId, entry: NodeId) -> Self {
+        Self { trigger, from: entry.index() as u32 }
+    }
+
+    const fn of_group(trigger: TriggerId, group: u32) -> Self {
+        Self { trigger, from: GROUP | group }
+    }
+
+    pub(crate) const fn from(self) -> From {
+        if self.from & GROUP == 0 {
+            From::Entry(NodeId::at(self.from))
+        } else {
+            From::Group(self.from & !GROUP)
+        }
+    }
 }
 
 /// A pair class whose guard a quote has crossed.
@@ -302,7 +322,7 @@ impl Watch {
                     let (class, cmp) = class_of(item);
                     classes.push(DueClass { class, cmp, entry });
                 } else {
-                    due.push(Due { trigger: TriggerId(item), from: From::Entry(entry) });
+                    due.push(Due::of_entry(TriggerId(item), entry));
                 }
             }
         }
@@ -341,7 +361,7 @@ impl Watch {
         let Group { instrument, track, .. } = *self.groups.group(group);
         let track = self.boards[usize::from(instrument.0)].tracks[usize::from(track)];
         while let Some(member) = self.groups.pop_crossed(group, &track, price) {
-            due.push(Due { trigger: member, from: From::Group(group) });
+            due.push(Due::of_group(member, group));
         }
         if self.groups.is_empty(group) {
             self.drop_group(group);

@@ -16,7 +16,7 @@ use reap_core::instrument::{
     VenueId,
 };
 use reap_core::intent::Intent;
-use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::policy::{DecayStep, Distance, Policy, PolicyId, Remedy, Rule, Threshold, Tier};
 use reap_core::position::{LegSpec, PositionSpec, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
@@ -39,7 +39,7 @@ const THROUGHPUT: f64 = 5e6;
 /// Blocks that warm caches and branch predictors and are not counted.
 const WARM_UP: usize = 20;
 /// Room for triggers by position: those of `all_rules`.
-const TRIGGERS: usize = 9;
+const TRIGGERS: usize = 24;
 
 /// One market: its name, instruments, positions and quotes.
 struct Market {
@@ -92,7 +92,9 @@ fn throughput(work: u64, figures: &mut Figures) {
     for (at, mid) in mids.iter().enumerate() {
         engine.on_event(Nanos(1), &Event::Tick(tick(at, *mid, 1 + at as u64)));
     }
-    let policies = mix().map(|rules| engine.add_policy(Policy::of(rules)).expect("there is room"));
+    let rules = mix().into_iter().chain([all_rules(0)]);
+    let policies: Vec<_> =
+        rules.map(|rules| engine.add_policy(Policy::of(rules)).expect("there is room")).collect();
     for at in 0..POSITIONS {
         let side = if at % 2 == 0 { Side::Long } else { Side::Short };
         let entry = MID + random.between(-20_000, 20_000);
@@ -349,7 +351,7 @@ fn trailing_stop(bps: i64) -> Rule {
 }
 
 /// Every rule of one leg, its thresholds out of a calm market's reach and spread by `at` bps.
-pub(super) fn all_rules(at: i64) -> Vec<Rule> {
+pub(super) fn six_rules(at: i64) -> Vec<Rule> {
     let tiers = [100, 200]
         .map(|bps| Tier { at: Rate::from_bps(bps + at), share: Rate::from_bps(bps * 50) });
     vec![
@@ -368,19 +370,54 @@ pub(super) fn all_rules(at: i64) -> Vec<Rule> {
     ]
 }
 
+/// Every kind that a position of one leg may have, without those that need a mark price.
+pub(super) fn all_rules(at: i64) -> Vec<Rule> {
+    let mut rules = six_rules(at);
+    rules.extend([
+        Rule::BreakEven { activation: Rate::from_bps(320 + at), offset: Rate::from_bps(5) },
+        Rule::Decay {
+            threshold: threshold(350 + at),
+            steps: vec![DecayStep { age: NEVER, threshold: threshold(340 + at) }],
+        },
+        Rule::ProfitErosion { minimum: threshold(330 + at), fraction: Rate::from_bps(5_000) },
+        Rule::Dump {
+            min_volume: Decimal { mantissa: 1, scale: 0 },
+            drop: Rate::from_bps(400 + at),
+        },
+        Rule::Correlation {
+            leaders: [InstrumentId(1)].into_iter().collect(),
+            drop: Rate::from_bps(1_500),
+            rho: Rate::from_bps(7_000),
+            default_rho: Some(Rate::from_bps(7_500)),
+        },
+        Rule::FundingFlip { threshold: Rate::from_bps(10), samples: 1, base: None },
+        Rule::Reversal { at: Rate::from_bps(1_000), base: None, enter: false },
+        Rule::LegLost { reads: 3, then: Remedy::Close },
+    ]);
+    rules
+}
+
+/// A share in basis points of the position's default base.
+fn threshold(bps: i64) -> Threshold {
+    Threshold::Rate { rate: Rate::from_bps(bps), base: None }
+}
+
+/// An age that no position reaches.
+const NEVER: Nanos = Nanos::from_secs(100_000_000);
+
 fn deadline() -> Rule {
-    let max_age = Some(Nanos::from_secs(100_000_000));
+    let max_age = Some(NEVER);
     Rule::Deadline { max_age, at: None, session_close: None, close_before: Nanos(0) }
 }
 
 /// What desks run side by side: policies of two to six rules of one leg.
 pub(super) fn mix() -> [Vec<Rule>; 4] {
-    let trailing = all_rules(30).swap_remove(4);
+    let trailing = six_rules(30).swap_remove(4);
     [
         vec![stop_loss(200), take_profit(300)],
         vec![stop_loss(250), trailing_stop(150), deadline()],
         vec![stop_loss(150), take_profit(400), trailing, deadline()],
-        all_rules(0),
+        six_rules(0),
     ]
 }
 

@@ -19,7 +19,7 @@ use reap_core::event::{Command, Event, GateSettings, Outcome, Report, Which};
 use reap_core::instrument::Instrument;
 use reap_core::intent::Urgency;
 use reap_core::net::{Cmp, Compiled, LegForm, NetForm};
-use reap_core::policy::{Policy, PolicyId, Rule, Threshold};
+use reap_core::policy::{FeeMode, Policy, PolicyId, Rule, Threshold};
 use reap_core::position::{PositionSpec, Side};
 use reap_core::units::{Nanos, Rate};
 
@@ -107,7 +107,11 @@ struct Terms {
 
 impl Terms {
     fn of(case: &Case) -> Self {
-        let share = |ppb: i64| I64F64::from_num(ppb) / I64F64::from_num(PPB as i64);
+        // As a configuration gives it: the nearest fraction to a decimal.
+        let share = |ppb: i64| {
+            let decimal = format!("0.{ppb:09}");
+            I64F64::from_str(&decimal).expect("a decimal below one")
+        };
         Self { entry: I64F64::from_num(case.entry), fee: share(case.fee), rate: share(case.rate) }
     }
 
@@ -122,19 +126,29 @@ fn wrong(rate: i64, prices: u64) -> Wrong {
     let spec = instrument();
     let fee = spec.taker.raw();
     let mut engine = Engine::new(
-        EngineLimits::any(1, 1, 4),
+        EngineLimits::any(1, 2, 4),
         &[Instrument::new(spec).expect("a constant specification")],
         1,
         GateSettings::default(),
     );
     let wanted = Rate::new(rate).expect("a rate");
     let rule = Rule::TakeProfit { threshold: Threshold::Rate { rate: wanted, base: None } };
-    let policy = engine.add_policy(Policy::of([rule])).expect("there is room");
+    let [net, gross] = [FeeMode::Net, FeeMode::Gross].map(|fees| {
+        let policy = Policy { fees, ..Policy::of([rule.clone()]) };
+        engine.add_policy(policy).expect("there is room")
+    });
+    // Entries at which a gain of exactly the rate is a whole price.
+    let whole = PPB as i64 / gcd(PPB as i64, rate);
     let mut random = Random(rate as u64);
     let mut found = Wrong { asked: 0, ours: 0, theirs: 0 };
     let mut clock = 0;
-    for _ in 0..prices {
-        let case = Case { entry: random.between(1_000, 100_000_000), fee, rate };
+    for at in 0..prices {
+        // Every other one without a fee, where the threshold is met exactly.
+        let entry = random.between(1_000, 100_000_000);
+        let (case, policy) = match at % 2 {
+            0 => (Case { entry, fee, rate }, net),
+            _ => (Case { entry: entry / whole * whole + whole, fee: 0, rate }, gross),
+        };
         let threshold = case.threshold();
         for x in [threshold - 1, threshold, threshold + 1] {
             clock += 1_000_000;
@@ -145,6 +159,11 @@ fn wrong(rate: i64, prices: u64) -> Wrong {
         }
     }
     found
+}
+
+/// Greatest common divisor.
+const fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// Whether a long position that is entered now fires at this bid.

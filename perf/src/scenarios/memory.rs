@@ -27,8 +27,9 @@ pub(crate) fn run(work: u64) -> Result<Figures, ScenarioError> {
     let stops = Policy::of([stop_loss(200), take_profit(300)]);
     let basis = [Rule::Basis { threshold: super::engine::share(58) }, stop_loss(300)];
     let pair = Policy::of(basis);
-    let worlds: [(&str, Vec<(Policy, usize)>); 4] = [
+    let worlds: [(&str, Vec<(Policy, usize)>); 5] = [
         ("stop and take profit on one leg", vec![(stops, 1)]),
+        ("six rules on one leg", vec![(Policy::of(super::engine::six_rules(0)), 1)]),
         ("all rules on one leg", vec![(Policy::of(super::engine::all_rules(0)), 1)]),
         ("basis and stop on two legs", vec![(pair.clone(), 2)]),
         (
