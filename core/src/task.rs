@@ -17,12 +17,15 @@ use crate::entry::{
 };
 use crate::event::{EntryOutcome, TaskCommand, TradingState};
 use crate::instrument::{AccountId, Instrument, InstrumentId};
-use crate::limits::{ENTRIES_MAX, PPB, QTY_MAX, TASK_RETRY, TASKS_MAX};
+use crate::limits::{ENTRIES_MAX, PPB, PRICE_MAX, QTY_MAX, TASK_RETRY, TASKS_MAX};
 use crate::note::{EngineNote, TaskNote};
 use crate::policy::PolicyId;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError, Side};
 use crate::tick::Quote;
 use crate::units::{Decimal, Nanos, Qty, Rate};
+
+/// Index of the leg that a task sells.
+const FUTURES: usize = 1;
 
 /// What a task trades, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,9 @@ pub struct TaskSpec {
     pub cycles_max: u32,
     /// What is done when convergence of the two prices would not reach the policy's target.
     pub unreachable: Unreachable,
+    /// How far above its entry price the venue liquidates the futures leg, until it says more;
+    /// `None`: nobody knows.
+    pub liquidation: Option<Rate>,
 }
 
 /// What is done about an entry whose target cannot be reached by convergence.
@@ -206,6 +212,10 @@ impl Engine {
         let policy = |field, value, bound| Err(RegisterError::Policy { field, value, bound });
         if !(-PPB..PPB).contains(&spec.max_cost.raw()) {
             return policy("max_cost (ppb)", i128::from(spec.max_cost.raw()), "within ±100 %");
+        }
+        if let Some(above) = spec.liquidation.filter(|above| !(1..=PPB).contains(&above.raw())) {
+            let bound = "more than 0 % and at most 100 %";
+            return policy("liquidation (ppb)", i128::from(above.raw()), bound);
         }
         let scale = instruments[0].nano_scale().max(instruments[1].nano_scale());
         let align = [0, 1].map(|at| 10i128.pow(u32::from(scale - instruments[at].nano_scale())));
@@ -527,7 +537,7 @@ impl Engine {
             let instrument = self.books.instrument(leg.instrument).expect("it was checked");
             legs.push(task.books[at].leg(leg, instrument));
         }
-        let TaskSpec { policy, tag, .. } = task.spec;
+        let TaskSpec { policy, tag, liquidation, .. } = task.spec;
         let opened = task.filled_at.unwrap_or(now);
         let spec = PositionSpec { policy, opened, tag, legs };
         match self.register(now, &spec) {
@@ -539,6 +549,9 @@ impl Engine {
                 let what = TaskNote::Entered { position };
                 self.notes.push(EngineNote::Task { task: id, what });
                 self.tasks.entered.push_back(Entered { task: id, of: None, id: position, spec });
+                if let Some(above) = liquidation {
+                    self.know_liquidation(now, position.slot() as u32, above);
+                }
                 self.close_late_entry(position.slot() as u32, entry.at);
             }
             Err(_) => {
@@ -546,6 +559,15 @@ impl Engine {
                 self.rest_task(id, TaskState::Failed);
             }
         }
+    }
+
+    /// The liquidation price of the futures that a task has sold, rounded towards their entry.
+    fn know_liquidation(&mut self, now: Nanos, slot: u32, above: Rate) {
+        let position = &mut self.positions[slot as usize];
+        let entry = i128::from(position.legs[FUTURES].entry.raw());
+        let at = entry * i128::from(PPB + above.raw()) / i128::from(PPB);
+        position.liquidations[FUTURES] = at.min(i128::from(PRICE_MAX)) as i64;
+        self.refresh(slot, now);
     }
 
     /// An exit's fill of a task's position: `gain` is its trading result less its fee, at the

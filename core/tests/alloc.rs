@@ -433,6 +433,7 @@ fn tasks_do_not_allocate_after_start_up() {
             losing_max: 0,
             cycles_max: 0,
             unreachable: Unreachable::Warn,
+            liquidation: None,
         };
         engine.add_task(task).unwrap();
     }

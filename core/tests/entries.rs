@@ -63,6 +63,7 @@ fn task(size: i128) -> TaskSpec {
         losing_max: 3,
         cycles_max: 0,
         unreachable: Unreachable::Warn,
+        liquidation: None,
     }
 }
 

@@ -238,6 +238,7 @@ fn task(random: &mut Random, instruments: &[Instrument]) -> TaskSpec {
         losing_max: 0,
         cycles_max: 0,
         unreachable: random.of(&[Unreachable::Warn, Unreachable::Allow]),
+        liquidation: random.of(&[None, Some(1), Some(PPB)]).map(|ppb| Rate::new(ppb).unwrap()),
     }
 }
 

@@ -195,6 +195,7 @@ impl World {
             losing_max: 3,
             cycles_max: 0,
             unreachable: Unreachable::Allow,
+            liquidation: None,
         };
         engine.add_task(task).unwrap();
         let mut world =

@@ -133,6 +133,7 @@ fn task((spot, futures): (usize, usize)) -> TaskSpec {
         losing_max: 0,
         cycles_max: 0,
         unreachable: Unreachable::Allow,
+        liquidation: None,
     }
 }
 

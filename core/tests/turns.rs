@@ -226,6 +226,7 @@ fn task_of(futures: TaskLeg) -> TaskSpec {
         losing_max: 0,
         cycles_max: 0,
         unreachable: Unreachable::Allow,
+        liquidation: None,
     }
 }
 

@@ -7,9 +7,10 @@ use crate::arbiter::{Candidate, RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_PO
 use crate::engine::Engine;
 use crate::intent::{Reason, Urgency};
 use crate::limits::{LEGS_MAX, PPB};
+use crate::policy::TriggerSource;
 use crate::position::PositionId;
 use crate::trigger::TriggerId;
-use crate::units::{Nanos, Qty, Rate, mul_div_floor};
+use crate::units::{Nanos, Qty, Rate, div_floor, mul_div_floor};
 
 use super::money::Money;
 use super::note::PortfolioNote;
@@ -64,6 +65,9 @@ pub(crate) struct Ranked {
     pub(super) slot: u32,
     net: Money,
     unhedged: Money,
+    /// Of the leg that is nearest to its liquidation price, in ppb of the mark price, rounded down;
+    /// `i128::MAX` where none is known.
+    distance: i128,
 }
 
 impl Engine {
@@ -73,7 +77,8 @@ impl Engine {
         for slot in 0..self.positions.len() as u32 {
             if self.is_closable(slot) {
                 let (net, unhedged) = (self.position_net(slot), self.unhedged(slot));
-                self.portfolio.ranked.push(Ranked { slot, net, unhedged });
+                let distance = self.distance(slot);
+                self.portfolio.ranked.push(Ranked { slot, net, unhedged, distance });
             }
         }
     }
@@ -111,8 +116,24 @@ impl Engine {
         sum.abs()
     }
 
-    /// Asks for every listed position in the order of a coordinated close: unhedged notional, worst
-    /// net, slot. Returns how many.
+    /// How near the legs are to their liquidation prices, see [`Ranked`].
+    fn distance(&self, slot: u32) -> i128 {
+        let position = &self.positions[slot as usize];
+        let legs = position.legs().iter().zip(position.liquidations);
+        let near = legs.filter_map(|(leg, known)| {
+            if known == 0 || leg.open == Qty::ZERO {
+                return None;
+            }
+            let sight = self.books.sight(leg.instrument, TriggerSource::Mark, self.now);
+            let mark = leg.exit(&sight.quote?);
+            let beyond = leg.side.sign() * (i128::from(mark) - i128::from(known));
+            Some(div_floor(beyond * i128::from(PPB), i128::from(mark)))
+        });
+        near.min().unwrap_or(i128::MAX)
+    }
+
+    /// Asks for every listed position in the order of a coordinated close: liquidation distance,
+    /// unhedged notional, worst net, slot. Returns how many.
     pub(super) fn close_ranked(&mut self, cause: Cause, level: u8, in_run: bool) -> u32 {
         self.order_ranked();
         for at in 0..self.portfolio.ranked.len() {
@@ -156,7 +177,7 @@ impl Engine {
 
     fn order_ranked(&mut self) {
         let ranked = &mut self.portfolio.ranked;
-        ranked.sort_unstable_by_key(|one| (Reverse(one.unhedged), one.net, one.slot));
+        ranked.sort_unstable_by_key(|one| (one.distance, Reverse(one.unhedged), one.net, one.slot));
     }
 
     /// What stays open of each leg when a candidate of the portfolio's profit is followed.

@@ -243,7 +243,7 @@ impl Portfolio {
             let mut ids: Vec<PositionId> = self.closable(lives).filter(free).collect();
             ids.sort_by_key(|id| (self.net(*id, &lives[id], gates), id.slot()));
             ids.truncate(2);
-            let ids = self.ordered(ids, lives, gates);
+            let ids = self.ordered(ids, lives, gates, now);
             self.close(ids, Cause::Health, false, asked.boundary, fired);
         }
     }

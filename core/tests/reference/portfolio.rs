@@ -482,7 +482,7 @@ impl Portfolio {
         }
         self.reducing |= level >= 2;
         self.halted |= level == 3;
-        let ids = self.ordered(ids, lives, gates);
+        let ids = self.ordered(ids, lives, gates, now);
         self.close(ids, Cause::Breaker(level), false, boundary, fired);
     }
 
@@ -506,7 +506,7 @@ impl Portfolio {
             } else if !run.late && run.late_at.is_some_and(|at| at <= now) {
                 run.late = true;
                 let left = self.closable(lives).filter(|id| members.contains(id)).collect();
-                let left = self.ordered(left, lives, gates);
+                let left = self.ordered(left, lives, gates, now);
                 self.close(left, Cause::Profit, true, false, fired);
             }
         }
@@ -521,7 +521,7 @@ impl Portfolio {
             self.loss_latched = true;
             self.lifted_at = self.settings.cooldown.map(|span| now.plus(span));
             self.run = Some(Run { late_at: None, late: false });
-            let ids = self.ordered(self.closable(lives).collect(), lives, gates);
+            let ids = self.ordered(self.closable(lives).collect(), lives, gates, now);
             self.close(ids, Cause::Loss, true, net == loss, fired);
             return;
         }
@@ -538,7 +538,7 @@ impl Portfolio {
         if !legs.clone().all(|leg| gates.usable(leg, now)) || !gates.in_step(legs) {
             return;
         }
-        let ids = self.ordered(self.closable(lives).collect(), lives, gates);
+        let ids = self.ordered(self.closable(lives).collect(), lives, gates, now);
         if let Some(at) = full {
             if ids.is_empty() {
                 self.base = Some(total.clone());

@@ -6,6 +6,7 @@ use num_bigint::BigInt;
 use num_traits::Signed;
 use reap_core::intent::{Reason, Urgency};
 use reap_core::position::{PositionId, Side};
+use reap_core::units::Nanos;
 
 use super::formulas::Leg;
 use super::gates::Gates;
@@ -19,6 +20,7 @@ impl Portfolio {
         ids: Vec<PositionId>,
         lives: &Lives,
         gates: &Gates,
+        now: Nanos,
     ) -> Vec<PositionId> {
         let mut ids = ids;
         ids.sort_by_key(|id| {
@@ -32,7 +34,7 @@ impl Portfolio {
                 leg.side(&leg.price(price) * &leg.size(leg.open)).atto_floor()
             };
             let unhedged = life.legs.iter().map(exposure).sum::<BigInt>().abs();
-            (Reverse(unhedged), self.net(*id, life, gates), id.slot())
+            (life.distance(gates, now), Reverse(unhedged), self.net(*id, life, gates), id.slot())
         });
         ids
     }

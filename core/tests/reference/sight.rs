@@ -1,5 +1,6 @@
 //! What a position sees of the market: the prices that a rule may look at, and the net they make.
 
+use num_bigint::BigInt;
 use reap_core::intent::Reason;
 use reap_core::policy::{Base, Blind, Rule, RuleSpec, TriggerSource};
 use reap_core::position::Side;
@@ -10,6 +11,7 @@ use super::exact::Exact;
 use super::formulas::{self, Leg, Seen};
 use super::gates::{Gates, Usable};
 use super::life::{Firing, Life};
+use super::session::floor;
 
 /// The prices of every leg, once there is one of each.
 #[derive(Clone, Debug)]
@@ -181,5 +183,27 @@ fn exit_price(leg: &Leg, quote: Quote) -> i64 {
     match leg.spec.side {
         Side::Long => quote.bid.raw(),
         Side::Short => quote.ask.raw(),
+    }
+}
+
+impl Life {
+    /// How near a leg is to its liquidation price, as a share of the mark price in parts per billion;
+    /// the largest number where nothing is known.
+    pub(super) fn distance(&self, gates: &Gates, now: Nanos) -> BigInt {
+        let near = self.legs.iter().zip(&self.liquidations).filter_map(|(leg, at)| {
+            let at = leg.price(at.filter(|_| leg.open > 0)?.raw());
+            let id = leg.spec.instrument;
+            let left = gates.left(id, TriggerSource::Mark, now).map(|(kind, _)| kind);
+            let ladder = [TriggerSource::Mark, TriggerSource::Bbo, TriggerSource::Last];
+            let known = |&kind: &TriggerSource| gates.price(id, kind).is_some();
+            let kind = left.or_else(|| ladder.into_iter().find(known))?;
+            let mark = leg.price(exit_price(leg, gates.price(id, kind)?));
+            let beyond = match leg.spec.side {
+                Side::Long => &mark - &at,
+                Side::Short => &at - &mark,
+            };
+            Some(floor((&beyond * &Exact::int(1_000_000_000)).atto_floor(), &mark.atto_floor()))
+        });
+        near.min().unwrap_or_else(|| BigInt::from(u128::MAX))
     }
 }

@@ -134,7 +134,9 @@ pub(super) fn misfit(
     match &said.rule {
         Rule::Liquidation { .. } if legs.iter().all(|leg| leg.liquidation.is_none()) => Some((
             "it has the rule liquidation, and no leg names a liquidation price".to_owned(),
-            "give a leg its price, such as liquidation = \"41000\"".to_owned(),
+            "give a leg its price, such as liquidation = \"41000\", or a task its distance, such as \
+             liquidation = \"45%\""
+                .to_owned(),
         )),
         Rule::TakeProfit { threshold } => of_threshold(*threshold),
         Rule::Basis { .. } if legs.len() != 2 => Some((

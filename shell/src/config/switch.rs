@@ -167,7 +167,7 @@ fn suits_task(
     known: &Known<'_>,
 ) -> bool {
     let of = format!("task {}", task.name);
-    let legs = task::legs(task.spec.spot, task.spec.futures);
+    let legs = task::legs(task.spec.spot, task.spec.futures, task.spec.liquidation);
     let exits = same_exits(table, &of, task.spec.policy, policy, known);
     exits && fit::suits(table, Some(&of), &legs, policy, known)
 }

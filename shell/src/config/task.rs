@@ -5,7 +5,7 @@ use reap_core::limits::{POLICIES_MAX, TASKS_MAX};
 use reap_core::policy::{Policy, PolicyId, Rule, RuleSpec, Threshold};
 use reap_core::position::Side;
 use reap_core::task::{TaskLeg, TaskSpec, Unreachable};
-use reap_core::units::{Decimal, Nanos, Qty, Rate};
+use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 
 use super::fit::misfit;
 use super::instrument::NamedInstrument;
@@ -15,6 +15,7 @@ use super::position::{Entry, FeesPaid, Known, LegConfig, PositionConfig};
 use super::value::{RateBounds, SpanBounds};
 use super::venue::Venue;
 use super::walk::{Table, Value};
+use super::words;
 
 /// A task with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +80,9 @@ pub(super) fn tasks(
     (all.len() == count).then_some((all, policies))
 }
 
-/// The legs of what a task opens, before anything of them is known.
-pub(super) fn legs(spot: TaskLeg, futures: TaskLeg) -> [LegConfig; 2] {
+/// The legs of what a task opens, before anything of them is known but whether the futures will have
+/// a liquidation price: it follows from their entry.
+pub(super) fn legs(spot: TaskLeg, futures: TaskLeg, liquidation: Option<Rate>) -> [LegConfig; 2] {
     [(spot, Side::Long), (futures, Side::Short)].map(|(leg, side)| LegConfig {
         account: leg.account,
         instrument: leg.instrument,
@@ -90,7 +92,7 @@ pub(super) fn legs(spot: TaskLeg, futures: TaskLeg) -> [LegConfig; 2] {
         fees_paid: FeesPaid::Taker,
         funding: Decimal { mantissa: 0, scale: 0 },
         margin: None,
-        liquidation: None,
+        liquidation: liquidation.filter(|_| side == Side::Short).map(|_| Price::ONE),
     })
 }
 
@@ -152,9 +154,14 @@ fn task(
         Some(value) => value.flag(),
         None => Some(false),
     };
+    let liquidation = match table.get("liquidation") {
+        Some(value) => value.rate(RateBounds::SHARE).map(Some),
+        None => Some(None),
+    };
     table.finish();
     let (spot, futures, preset, policy) = (spot?, futures?, preset?, policy?);
-    let legs = legs(spot, futures);
+    let liquidation = liquidation?;
+    let legs = legs(spot, futures, liquidation);
     let instruments: Vec<&NamedInstrument> = legs
         .iter()
         .filter_map(|leg| known.instruments.get(usize::from(leg.instrument.0)))
@@ -162,7 +169,8 @@ fn task(
     let mut fits = fit(&table, &legs, &instruments, positions);
     if let Some(named) = known.policies.get(policy) {
         for said in &named.policy.rules {
-            if let Some((what, remedy)) = misfit(said, &legs, &instruments) {
+            let misfit = misfit(said, &legs, &instruments);
+            if let Some((what, remedy)) = misfit.or_else(|| at_once(&said.rule, liquidation)) {
                 table.problem(format!("policy {}: {what}", named.name), remedy);
                 fits = false;
             }
@@ -196,8 +204,21 @@ fn task(
         losing_max: losing_max?,
         cycles_max: cycles_max?,
         unreachable: if allowed? { Unreachable::Allow } else { Unreachable::Warn },
+        liquidation,
     };
     fits.then(|| (NamedTask { name: name.into(), spec }, own))
+}
+
+/// Why a rule would close what a task has just opened, and what to do.
+fn at_once(rule: &Rule, liquidation: Option<Rate>) -> Option<(String, String)> {
+    let Rule::Liquidation { threshold } = rule else { return None };
+    let above = liquidation.filter(|above| above <= threshold)?;
+    let what = format!(
+        "liquidation within {} holds at the entry, {} from its price",
+        words::rate(*threshold),
+        words::rate(above)
+    );
+    Some((what, "lower the rule's threshold, or sell with less leverage".to_owned()))
 }
 
 fn leg(

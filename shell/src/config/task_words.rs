@@ -46,6 +46,10 @@ impl Config {
                 "  warns when its target cannot be reached; a live run does not enter then".into()
             }
         });
+        if let Some(above) = spec.liquidation {
+            let above = words::rate(above);
+            lines.push(format!("  {} is liquidated {above} above its entry", futures.name));
+        }
         let below = |least: Decimal| {
             let scale = least.scale.max(spec.size.scale);
             Some(spec.size.at_scale(scale)? < least.at_scale(scale)?)
