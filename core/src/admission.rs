@@ -52,6 +52,20 @@ pub enum AdmitError {
         /// The bound, in words.
         bound: &'static str,
     },
+    /// A leg opposes what the same account holds of the same instrument: a one-way account nets the
+    /// two, so that closing the one would open the other.
+    #[error(
+        "leg {leg}: it opposes what account {account} holds of instrument {instrument}; a one-way \
+         account nets the two: hold one of them in another account"
+    )]
+    Opposite {
+        /// Index of the leg.
+        leg: usize,
+        /// The account.
+        account: u8,
+        /// The instrument.
+        instrument: u16,
+    },
     /// An exit setting is out of bounds.
     #[error("{field} must be {bound}")]
     Setting {

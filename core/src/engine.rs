@@ -121,6 +121,10 @@ pub struct Engine {
     pub(crate) fundings: Fundings,
     pub(crate) dumps: Dumps,
     pub(crate) leaders: Leaders,
+    /// See [`GateSettings::entry_factor`].
+    pub(crate) entry_factor: u32,
+    /// By instrument: it has had a price.
+    pub(crate) priced: Vec<bool>,
     pub(crate) tasks: Tasks,
     pub(crate) turns: Turns,
 }
@@ -181,6 +185,8 @@ impl Engine {
             fundings: Fundings::new(instruments.len()),
             dumps: Dumps::new(instruments.len()),
             leaders: Leaders::new(instruments.len()),
+            entry_factor: gates.entry_factor,
+            priced: alloc::vec![false; instruments.len()],
             tasks: Tasks::default(),
             turns: Turns::default(),
         }
@@ -216,6 +222,17 @@ impl Engine {
     /// # Errors
     /// The first thing that contradicts itself or exceeds a bound; nothing is kept then.
     pub fn register(
+        &mut self,
+        now: Nanos,
+        spec: &PositionSpec,
+    ) -> Result<PositionId, RegisterError> {
+        self.begin(now);
+        self.refuse_far(self.now, spec)?;
+        self.take_in(now, spec)
+    }
+
+    /// As [`Self::register`], of a position whose entries are fills: they are prices.
+    pub(crate) fn take_in(
         &mut self,
         now: Nanos,
         spec: &PositionSpec,
@@ -517,6 +534,10 @@ impl Engine {
         let quote = self.books.quote(id).expect("it was accepted");
         let quotes = usize::from(id.0) < self.books.len();
         if quotes {
+            if !self.priced[usize::from(id.0)] {
+                self.priced[usize::from(id.0)] = true;
+                self.on_first_price(id, &quote);
+            }
             self.portfolio_price(id);
         }
         if quotes && self.leaders.follows() {

@@ -295,6 +295,9 @@ pub struct GateSettings {
     pub max_leg_skew: Nanos,
     /// How long a jump is held aside, 250 ms.
     pub jump_hold: Nanos,
+    /// A registration is refused when an entry is more than so many times the live price, or less
+    /// than one so-many-th of it: 5. Nought takes any entry.
+    pub entry_factor: u32,
 }
 
 impl Default for GateSettings {
@@ -303,6 +306,7 @@ impl Default for GateSettings {
             liveness: Nanos::from_secs(3),
             max_leg_skew: Nanos::from_millis(250),
             jump_hold: Nanos::from_millis(250),
+            entry_factor: 5,
         }
     }
 }

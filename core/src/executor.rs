@@ -31,7 +31,7 @@ use crate::limits::{ENTRIES_MAX, LEGS_MAX, POSITIONS_MAX};
 use crate::order::{ClientOrderId, Order, OrderEvent, OrderState};
 use crate::plan::PlanView;
 use crate::policy::ExitSettings;
-use crate::position::{PositionId, PositionSpec};
+use crate::position::{LegSpec, PositionId, PositionSpec, Side};
 use crate::pricing::Quotes;
 use crate::units::{Decimal, Nanos, Qty};
 use crate::wake::Wakes;
@@ -105,6 +105,22 @@ impl Executor {
         terms(spec, exit, &self.desk.instruments)?;
         if spec.legs.len() > self.legs_free {
             return Err(AdmitError::Full { what: "live orders", max: self.orders_max });
+        }
+        for (at, leg) in spec.legs.iter().enumerate() {
+            let side = match leg.side {
+                Side::Long => Side::Short,
+                Side::Short => Side::Long,
+            };
+            let (account, instrument) = (leg.account, leg.instrument);
+            let key = HoldingKey { account, instrument, side };
+            let is_other = |other: &LegSpec| {
+                (other.account, other.instrument, other.side) == (account, instrument, side)
+            };
+            let holds = self.desk.holdings.get(key).is_some_and(|holding| holding.open > 0);
+            if holds || spec.legs[..at].iter().any(is_other) {
+                let (account, instrument) = (account.0, instrument.0);
+                return Err(AdmitError::Opposite { leg: at, account, instrument });
+            }
         }
         Ok(())
     }

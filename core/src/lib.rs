@@ -45,6 +45,7 @@ pub mod entry;
 pub mod event;
 pub mod executor;
 mod exit;
+mod far;
 pub mod follower;
 mod funding;
 mod guard;

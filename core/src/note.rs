@@ -99,6 +99,18 @@ pub enum EngineNote {
         /// On or off.
         on: bool,
     },
+    /// An instrument's first price is far off the entry of a position that was registered before it:
+    /// is it the right symbol, scale and multiplier?
+    FarEntry {
+        /// The position.
+        position: PositionId,
+        /// What its leg is of.
+        instrument: InstrumentId,
+        /// The leg's entry.
+        entry: Price,
+        /// The bid or ask that it is too far from.
+        live: Price,
+    },
     /// A leader moved against a position that goes with it: its `correlation` rule fires.
     CorrelatedDump {
         /// Which position.
@@ -321,7 +333,8 @@ impl EngineNote {
             Self::Committed { .. } => None,
             Self::Policy { position, .. }
             | Self::PolicyRefused { position, .. }
-            | Self::Rule { position, .. } => Some(position),
+            | Self::Rule { position, .. }
+            | Self::FarEntry { position, .. } => Some(position),
             Self::Rung { .. } => None,
             Self::Blind { position, .. } | Self::SeenBy(SeenBy { position, .. }) => Some(position),
         }

@@ -129,6 +129,25 @@ pub enum RegisterError {
         /// The bound, in words.
         bound: &'static str,
     },
+    /// An entry is far off the live price.
+    #[error(
+        "leg {leg}: entry price is {}, must be within {factor} times the live price of {}; give it \
+         the right symbol, price scale and multiplier, or raise the entry factor",
+        shown(.entry, .scale),
+        shown(.live, .scale)
+    )]
+    FarEntry {
+        /// Index of the leg.
+        leg: usize,
+        /// The entry price.
+        entry: Price,
+        /// The bid or ask that it is too far from.
+        live: Price,
+        /// Decimals of both.
+        scale: u8,
+        /// The factor, see [`crate::event::GateSettings::entry_factor`].
+        factor: u32,
+    },
     /// Two legs contradict each other.
     #[error("legs {a} and {b}: {why}")]
     Legs {
@@ -161,6 +180,10 @@ pub enum RegisterError {
         /// The bound, in words.
         bound: &'static str,
     },
+}
+
+fn shown(price: &Price, scale: &u8) -> Decimal {
+    Decimal { mantissa: i128::from(price.raw()), scale: *scale }
 }
 
 impl RegisterError {

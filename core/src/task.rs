@@ -540,7 +540,7 @@ impl Engine {
         let TaskSpec { policy, tag, liquidation, .. } = task.spec;
         let opened = task.filled_at.unwrap_or(now);
         let spec = PositionSpec { policy, opened, tag, legs };
-        match self.register(now, &spec) {
+        match self.take_in(now, &spec) {
             Ok(position) => {
                 let task = &mut self.tasks.all[usize::from(id.0)];
                 task.state = TaskState::Open;

@@ -310,7 +310,7 @@ impl Engine {
         let legs = [turn.book.leg(&said, instrument)].into_iter().collect();
         let Turn { policy, tag, .. } = turn;
         let spec = PositionSpec { policy, opened: turn.filled_at.unwrap_or(now), tag, legs };
-        match self.register(now, &spec) {
+        match self.take_in(now, &spec) {
             Ok(position) => {
                 let entered = Entered { task: id, of: Some(turn.of), id: position, spec };
                 self.tasks.entered.push_back(entered);

@@ -274,7 +274,9 @@ impl World {
             instruments.extend(instrument(&mut random, scales));
         }
         let limits = EngineLimits::any(16, 64, 8192);
-        let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
+        // Any price may follow any other.
+        let gates = GateSettings { entry_factor: 0, ..GateSettings::default() };
+        let mut engine = Engine::new(limits, &instruments, 1, gates);
         let executor = Executor::new(ExecutorLimits::default(), &instruments, 1);
         let policies: Vec<Policy> = (0..POLICIES).map(|_| policy(&mut random)).collect();
         for policy in &policies {

@@ -183,6 +183,11 @@ fn nothing_enters_before_trading_is_active_again() {
 }
 
 #[test]
+fn entries_far_off_the_live_price_are_refused_or_told() {
+    check_cases("cases/far.txt", told);
+}
+
+#[test]
 fn reads_and_signals_are_acted_upon() {
     check_cases("cases/reads.txt", |case| {
         let output = common::replay(&case.config, &case.recordings, &["--json"]);

@@ -94,6 +94,7 @@ impl World {
             liveness: Nanos::from_millis(rng.pick(&[120, 500, 3000])),
             max_leg_skew: Nanos::from_millis(rng.pick(&[5, 40, 250])),
             jump_hold: Nanos::from_millis(rng.pick(&[25, 100, 250])),
+            ..GateSettings::default()
         };
         let mut world = Self {
             plain,

@@ -64,10 +64,12 @@ impl Config {
         section(
             "gates",
             vec![format!(
-                "a source is live for {} after its last frame; legs may be {} apart; a jump waits {}",
+                "a source is live for {} after its last frame; legs may be {} apart; a jump waits {}; \
+                 an entry may be {} times off the live price",
                 words::span(self.gates.liveness),
                 words::span(self.gates.max_leg_skew),
-                words::span(self.gates.jump_hold)
+                words::span(self.gates.jump_hold),
+                self.gates.entry_factor
             )],
         );
         lines

@@ -141,6 +141,15 @@ pub(super) fn gates(value: &Value<'_>) -> Option<GateSettings> {
     let liveness = span("liveness", default.liveness, silence);
     let max_leg_skew = span("max_leg_skew", default.max_leg_skew, wait);
     let jump_hold = span("jump_hold", default.jump_hold, wait);
+    let entry_factor = match table.get("entry_factor") {
+        Some(value) => value.integer(2, 1_000_000),
+        None => Some(default.entry_factor),
+    };
     table.finish();
-    Some(GateSettings { liveness: liveness?, max_leg_skew: max_leg_skew?, jump_hold: jump_hold? })
+    Some(GateSettings {
+        liveness: liveness?,
+        max_leg_skew: max_leg_skew?,
+        jump_hold: jump_hold?,
+        entry_factor: entry_factor?,
+    })
 }

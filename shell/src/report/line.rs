@@ -7,7 +7,7 @@ use reap_core::note::{EngineNote, Lost, TaskNote};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::policy::PolicyId;
 use reap_core::position::Side;
-use reap_core::units::{Decimal, Nanos};
+use reap_core::units::{Decimal, Nanos, Price};
 
 use super::{Report, portfolio};
 use crate::config::{Config, kind_of, words};
@@ -153,6 +153,18 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
         EngineNote::CorrelatedDump { leader, .. } => {
             let leader = &config.instruments[usize::from(leader.0)].name;
             format!("{name}: a correlated dump is detected, led by {leader}")
+        }
+        EngineNote::FarEntry { instrument, entry, live, .. } => {
+            let named = &config.instruments[usize::from(instrument.0)];
+            let price = |price: Price| words::mantissa(price.raw(), named.spec().price_scale);
+            format!(
+                "{name}: WARNING: its entry of {} in {} is more than {} times off the first live \
+                 price, {}: is it the right symbol, scale and multiplier?",
+                price(entry),
+                named.name,
+                config.gates.entry_factor,
+                price(live)
+            )
         }
         EngineNote::Task { task, what } => return of_task(config, task, what),
         EngineNote::Committed { of, policy: to } => {
