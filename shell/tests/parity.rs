@@ -237,6 +237,40 @@ fn funding_is_settled_alike() {
     assert_eq!(fates["too-late"].funding[0], 0);
 }
 
+/// Mark prices and trades reach the engine of a run as they reach that of a replay: stops that look at
+/// them fire, and what is near to its liquidation price is closed, while quotes stay where they are.
+#[test]
+fn stops_by_other_prices_are_closed_alike() {
+    let scratch = Scratch::new();
+    let mut tape = Tape::default();
+    for step in 0..200u64 {
+        let at = step * 100;
+        let price = if step < 50 { "60000.0" } else { "59400.0" };
+        if step % 10 == 0 {
+            tape.mark(at, "btc-usdm", price, "0.00010000", 28_800_000);
+        }
+        if step % 10 == 5 {
+            let (time, id) = (START / 1_000_000 + at, step + 1);
+            // As a run is subscribed to trades.
+            let trade = format!(
+                r#"{{"stream":"btcusdt@aggTrade","data":{{"e":"aggTrade","E":{time},"s":"BTCUSDT","a":{id},"p":"{price}","q":"0.1","f":{id},"l":{id},"T":{time},"m":false}}}}"#
+            );
+            tape.raw(at, "btc-usdm", trade);
+        }
+        tape.quote(at + 1, "btc-usdm", ("59999.9", "9"), ("60000.0", &format!("{}", 9 + step % 2)));
+    }
+    let fates = both("parity-marks.toml", &tape.save(&scratch), 10, &scratch);
+    for (name, reason) in
+        [("by-mark", "stop_loss"), ("by-trade", "stop_loss"), ("near", "liquidation")]
+    {
+        assert_eq!(reasons(&fates, name), [reason], "{name}");
+        assert!(fates[name].closed, "{name}");
+    }
+    for name in ["by-quote", "far"] {
+        assert!(fates[name].opened && fates[name].exits.is_empty(), "{name}");
+    }
+}
+
 /// Bybit's best prices of a spot symbol.
 fn spot(at: u64, update: u64, symbol: &str, bid: &str, ask: &str) -> String {
     let time = START / 1_000_000 + at;

@@ -248,9 +248,21 @@ pub(super) fn turns_on_spot(
     turns(named) && legs.iter().any(|leg| is_spot(leg, known, venues))
 }
 
-/// Reports short legs of spot markets, and rules that would enter them: nothing can be held short
-/// there.
-pub(super) fn spot_shorts(
+/// Whether a rule of a policy would look for the mark price of a spot market: no feed gives one.
+pub(super) fn marks_on_spot(
+    named: &NamedPolicy,
+    legs: &[LegConfig],
+    known: &Known<'_>,
+    venues: &Lookup<Venue>,
+) -> bool {
+    let mut rules = named.policy.rules.iter();
+    rules.any(|said| said.source == TriggerSource::Mark)
+        && legs.iter().any(|leg| is_spot(leg, known, venues))
+}
+
+/// Reports what no spot market has: short legs and rules that would enter them, mark prices and rules
+/// that look at them, liquidation prices.
+pub(super) fn not_on_spot(
     positions: &[(PositionConfig, Vec<Value<'_>>)],
     known: &Known<'_>,
     venues: &Lookup<Venue>,
@@ -258,6 +270,7 @@ pub(super) fn spot_shorts(
     for (position, values) in positions {
         let policy = known.policies.get(usize::from(position.policy.0));
         let enters = policy.is_some_and(turns);
+        let marks = policy.is_some_and(|one| marks_on_spot(one, &position.legs, known, venues));
         for (leg, value) in position.legs.iter().zip(values) {
             if !is_spot(leg, known, venues) {
                 continue;
@@ -268,6 +281,15 @@ pub(super) fn spot_shorts(
             } else if enters {
                 let what = "is on a spot market, where its reversal can enter nothing short";
                 value.problem(what, "leave enter out of its policy's reversal");
+            }
+            if leg.liquidation.is_some() {
+                let what =
+                    "names a liquidation price on a spot market, where nothing is liquidated";
+                value.problem(what, "leave liquidation out of the leg");
+            }
+            if marks {
+                let what = "is on a spot market, which has no mark price for its policy's rules";
+                value.problem(what, "write source = \"last\" there, or leave source out");
             }
         }
     }

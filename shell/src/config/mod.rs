@@ -418,7 +418,7 @@ fn positions(
         all.extend(position::position(&value, known));
     }
     fit::oppositions(&all);
-    fit::spot_shorts(&all, known, venues);
+    fit::not_on_spot(&all, known, venues);
     let complete = all.len() == count;
     complete.then(|| all.into_iter().map(|(position, _)| position).collect())
 }

@@ -154,6 +154,11 @@ fn all_suit(
             table.problem(what, "leave enter out of that reversal");
             return false;
         }
+        if fit::marks_on_spot(policy, &one.legs, known, venues) {
+            let what = format!("{of}: policy {}: a spot market has no mark price", policy.name);
+            table.problem(what, "write source = \"last\" in that policy, or leave source out");
+            return false;
+        }
         let exits = same_exits(table, &of, one.policy, policy, known);
         exits && fit::suits(table, Some(&of), &one.legs, policy, known)
     })
