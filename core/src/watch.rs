@@ -211,9 +211,10 @@ impl Watch {
             pairs: Pairs::with_capacity(limits.nets, instruments),
             guarded: GuardSlab::with_capacity(limits.nets),
             // Of each instrument the holds of three prices, a lapse, a signal, a settlement and a
-            // candle, of each position a back-off, its age and its blindness, and two of all together.
+            // candle, of each position a back-off and its blindness, and two of all together. Ages are
+            // the portfolio's, which makes room for them.
             timers: Heaps::with_capacity(
-                limits.timers + 7 * instruments + 3 * limits.positions + 2,
+                limits.timers + 7 * instruments + 2 * limits.positions + 2,
             ),
             timer_root: Root::EMPTY,
         }

@@ -528,8 +528,10 @@ fn drifting(step: u64, random: &mut Random, mids: &mut [i64]) -> usize {
 /// 10,000 positions (or one) on the first symbol, one on each other symbol.
 fn spread(engine: &mut Engine, count: usize, random: &mut Random) {
     mixed(engine, count, random);
+    // Rules of a dump have room for 256 instruments and sides.
+    let others = engine.add_policy(Policy::of(six_rules(0))).expect("there is room");
     for at in 1..1000 {
-        register(engine, PolicyId(0), [leg(at, Side::Long, MID, 10)]);
+        register(engine, others, [leg(at, Side::Long, MID, 10)]);
     }
 }
 
