@@ -16,7 +16,9 @@ pub const RULE_BREAKER: u8 = 252;
 pub const RULE_MAX_AGE: u8 = 249;
 /// Index of health among the rules.
 pub const RULE_HEALTH: u8 = 248;
-const _: () = assert!(crate::limits::RULES_MAX < RULE_HEALTH as usize);
+/// Index among the rules of what listens to funding for them: it decides nothing.
+pub(crate) const RULE_FUNDING: u8 = 247;
+const _: () = assert!(crate::limits::RULES_MAX < RULE_FUNDING as usize);
 /// Index among the rules of the close of a position of which no price is left.
 pub const RULE_BLIND: u8 = 251;
 

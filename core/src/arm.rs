@@ -213,9 +213,12 @@ impl Engine {
     fn hold(&mut self, id: TriggerId, now: Nanos) {
         let trigger = self.triggers[id];
         match trigger.role {
-            Role::Sample => unreachable!("what it waits for is never on"),
+            Role::Sample | Role::Listen => unreachable!("what it waits for is never on"),
             Role::Sign => self.flip_sign(id, now),
             Role::Fire | Role::Trail | Role::Tight => {
+                if self.waits_for_funding(id, now) {
+                    return;
+                }
                 self.triggers[id].stage = Stage::Fired;
                 self.note_signal(&trigger);
                 self.candidates.push(Candidate {
@@ -353,10 +356,10 @@ impl Engine {
         }
     }
 
-    /// Computes a trigger's condition anew; it must be queued nowhere.
+    /// Computes a trigger's condition anew; it must be queued nowhere, or wait for a settlement.
     pub(crate) fn recompile(&mut self, id: TriggerId) {
         let trigger = self.triggers[id];
-        debug_assert!(trigger.place == Place::None);
+        debug_assert!(matches!(trigger.place, Place::None | Place::Held));
         let position = &self.positions[trigger.position as usize];
         let condition = if position.is_flat() {
             Condition::Never
@@ -409,6 +412,7 @@ impl Engine {
             }
             Place::Timer(node) => self.watch.remove_timer(node),
             Place::Waiting(gate) => self.triggers.stop_waiting(id, gate),
+            Place::Held => self.fundings.held -= 1,
         }
         self.triggers[id].place = Place::None;
     }

@@ -83,7 +83,7 @@ pub(crate) fn condition(
         Rule::TrailingProfit { activation, distance, floor, step, base: of } => {
             match (trigger.role, several) {
                 (Role::Activate, _) => begin(position, *activation, base(position, *of)),
-                (Role::Sample | Role::Step | Role::Sign | Role::Tight, _) => {
+                (Role::Sample | Role::Listen | Role::Step | Role::Sign | Role::Tight, _) => {
                     unreachable!("no part of a trail")
                 }
                 (Role::Mark, _) => {

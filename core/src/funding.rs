@@ -6,9 +6,12 @@
 
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
+
 use crate::book::Books;
 use crate::heap::NodeId;
 use crate::instrument::InstrumentId;
+use crate::limits::{FUNDING_GRACE, LEGS_MAX};
 use crate::tracked::Tracked;
 use crate::units::{Nanos, Rate, mul_div_floor};
 
@@ -20,14 +23,19 @@ const INTERVAL: u64 = 8 * 3_600_000_000_000;
 struct Prediction {
     rate: Rate,
     settles: Nanos,
-    /// The settlement before it, where one was seen.
-    before: Option<Nanos>,
+    /// The settlement before it, where one was seen, and the rate that was predicted last for it.
+    before: Option<(Nanos, Rate)>,
     sampled: bool,
 }
 
 impl Prediction {
+    /// What was named last, and what passed before it.
+    fn settlements(&self) -> impl Iterator<Item = (Nanos, Rate)> {
+        self.before.into_iter().chain([(self.settles, self.rate)])
+    }
+
     fn interval(&self) -> u64 {
-        let seen = self.before.map(|before| self.settles.since(before).0);
+        let seen = self.before.map(|(before, _)| self.settles.since(before).0);
         seen.filter(|span| (1..=INTERVAL).contains(span)).unwrap_or(INTERVAL)
     }
 }
@@ -39,43 +47,49 @@ struct Of {
     users: u32,
     /// The timer of its next settlement, and that time.
     timer: Option<(NodeId, Nanos)>,
+    /// Triggers that listen for those that wait for a settlement.
+    listeners: u32,
+    /// The timer at which nobody waits for one any longer, and that time.
+    end: Option<(NodeId, Nanos)>,
 }
 
 /// Every instrument's predictions.
 #[derive(Debug)]
 pub(crate) struct Fundings {
     of: Vec<Of>,
+    /// Triggers of all positions that wait for a settlement now.
+    pub(crate) held: u32,
 }
 
 impl Fundings {
     pub(crate) fn new(instruments: usize) -> Self {
-        let none = Of { last: None, users: 0, timer: None };
-        Self { of: alloc::vec![none; instruments] }
+        let none = Of { last: None, users: 0, timer: None, listeners: 0, end: None };
+        Self { of: alloc::vec![none; instruments], held: 0 }
     }
 
-    /// A prediction; one for a time that has passed says nothing.
+    /// A prediction; one for a time that has passed says nothing. Whether it says something new.
     pub(crate) fn on_prediction(
         &mut self,
         now: Nanos,
         id: InstrumentId,
         rate: Rate,
         settles: Nanos,
-    ) {
+    ) -> bool {
         let last = &mut self.of[usize::from(id.0)].last;
         if settles <= now {
-            return;
+            return false;
         }
         let before = match last {
             Some(last) if last.settles == settles => {
-                last.rate = rate;
-                return;
+                return core::mem::replace(&mut last.rate, rate) != rate;
             }
             // What was moved before its time has settled nothing.
             Some(last) if last.settles > now => last.before,
-            Some(last) => Some(last.settles),
+            Some(last) => Some((last.settles, last.rate)),
             None => None,
         };
         *last = Some(Prediction { rate, settles, before, sampled: false });
+        true
     }
 
     /// So many more, or fewer, triggers wait for an instrument's settlements.
@@ -87,6 +101,48 @@ impl Fundings {
     /// The timer of an instrument's next settlement.
     pub(crate) fn timer(&mut self, id: InstrumentId) -> &mut Option<(NodeId, Nanos)> {
         &mut self.of[usize::from(id.0)].timer
+    }
+
+    /// So many more, or fewer, triggers listen to an instrument's predictions.
+    pub(crate) fn listeners(&mut self, id: InstrumentId, by: i32) {
+        let listeners = &mut self.of[usize::from(id.0)].listeners;
+        *listeners = listeners.checked_add_signed(by).expect("what is closed was opened");
+    }
+
+    /// The timer at which nobody waits for a settlement of an instrument any longer.
+    pub(crate) fn end_timer(&mut self, id: InstrumentId) -> &mut Option<(NodeId, Nanos)> {
+        &mut self.of[usize::from(id.0)].end
+    }
+
+    /// Where somebody listens: the next time at which a settlement of the instrument is so long ago
+    /// that nobody waits for it.
+    pub(crate) fn next_end(&self, now: Nanos, id: InstrumentId) -> Option<Nanos> {
+        let of = &self.of[usize::from(id.0)];
+        let last = of.last?;
+        let ends = last.settlements().map(|(settles, _)| settles.plus(FUNDING_GRACE));
+        ends.filter(|&end| of.listeners > 0 && end > now).min()
+    }
+
+    /// The first settlement that is near, or not long past, and brings the position more than it
+    /// takes: of the legs that settle then, Σ −side · rate · entry · open quantity is above nought.
+    pub(crate) fn in_favour(&self, position: &Tracked, near: Nanos, now: Nanos) -> Option<Nanos> {
+        let mut sums: ArrayVec<(Nanos, i128), { 2 * LEGS_MAX }> = ArrayVec::new();
+        for leg in position.legs() {
+            let Some(last) = self.of[usize::from(leg.instrument.0)].last else { continue };
+            for (settles, rate) in last.settlements() {
+                if now >= settles.plus(FUNDING_GRACE) || settles > now.plus(near) {
+                    continue;
+                }
+                // Below 2^30 · 2^48 · 2^46 each.
+                let worth = i128::from(leg.entry.raw()) * i128::from(leg.weight());
+                let received = -leg.side.sign() * i128::from(rate.raw()) * worth;
+                match sums.iter_mut().find(|(at, _)| *at == settles) {
+                    Some((_, sum)) => *sum += received,
+                    None => sums.push((settles, received)),
+                }
+            }
+        }
+        sums.into_iter().filter(|&(_, sum)| sum > 0).map(|(settles, _)| settles).min()
     }
 
     /// When somebody waits for a settlement that is still to come: its time.

@@ -48,6 +48,7 @@ mod exit;
 mod far;
 pub mod follower;
 mod funding;
+mod funding_hold;
 mod guard;
 pub mod hash;
 mod heap;

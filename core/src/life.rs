@@ -62,6 +62,10 @@ impl Engine {
 
     /// Arms a trigger anew, with its condition as of now.
     pub(crate) fn rearm(&mut self, id: TriggerId, now: Nanos) {
+        if self.still_waits(id, now) {
+            self.recompile(id);
+            return;
+        }
         self.take(id);
         self.triggers[id].stage = Stage::Armed;
         self.recompile(id);
@@ -347,8 +351,8 @@ impl Engine {
             match trigger.role {
                 Role::Activate | Role::Mark => engine.take(id),
                 Role::Trail if engine.trails_alone(&trigger) => engine.rearm(id, now),
-                Role::Trail | Role::Fire | Role::Step | Role::Sample | Role::Sign | Role::Tight => {
-                }
+                Role::Trail | Role::Fire | Role::Step => {}
+                Role::Sample | Role::Listen | Role::Sign | Role::Tight => {}
             }
         });
         debug_assert!(self.candidates.is_empty(), "nothing new holds at an unchanged price");

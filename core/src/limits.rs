@@ -29,6 +29,11 @@ pub const TIERS_MAX: usize = 8;
 pub const DECAY_MAX: usize = 8;
 /// Triggers that one position's rules compile to: a tier is one, a trailing rule up to four.
 pub const TRIGGERS_MAX: usize = 128;
+/// Longest time before a settlement of funding for which an exit waits: settlements are an hour apart
+/// at least, so that nothing waits from one to the next.
+pub const FUNDING_HOLD_MAX: Nanos = Nanos::from_secs(30 * 60);
+/// How long after a settlement of funding an exit still waits: the venue has paid by then.
+pub const FUNDING_GRACE: Nanos = Nanos::from_secs(15);
 /// Rungs of a protective exit's collar ladder before the market rung.
 pub const COLLARS_MAX: usize = 4;
 

@@ -182,9 +182,7 @@ impl EngineLimits {
         let mut needs = Needs::default();
         for policy in policies {
             // One of more rules or parts than there may be is refused with its first position.
-            let wanted: usize =
-                policy.rules.iter().map(|said| rules::parts_of(&said.rule, &position)).sum();
-            if wanted <= TRIGGERS_MAX {
+            if rules::parts_of_all(policy, &position) <= TRIGGERS_MAX {
                 needs.raise(&Needs::of(&register::triggers(policy, &position, 0), legs));
             }
         }
@@ -219,6 +217,23 @@ mod tests {
     use super::*;
     use crate::policy::{Rule, Threshold};
     use crate::units::Rate;
+
+    #[test]
+    fn a_hold_for_funding_takes_a_trigger_a_leg_and_nothing_else() {
+        let plain = Policy::of([Rule::StopLoss { distance: Rate::from_bps(100), base: None }]);
+        let near = Some(crate::limits::FUNDING_HOLD_MAX);
+        let holds = Policy { hold_for_funding: near, ..plain.clone() };
+        for legs in 1..=4 {
+            let of = |policy| {
+                let mut limits = EngineLimits::NONE;
+                limits.add(policy, legs, 10);
+                limits
+            };
+            let mut wanted = of(&plain);
+            wanted.triggers += 10 * legs;
+            assert_eq!(of(&holds), wanted);
+        }
+    }
 
     #[test]
     fn a_table_is_full_by_its_own_kind() {

@@ -134,6 +134,19 @@ pub enum EngineNote {
         /// Whether it is blind now.
         on: bool,
     },
+    /// A rule holds and waits for a settlement of funding in the position's favour, as its policy
+    /// wants.
+    HeldForFunding {
+        /// The position.
+        position: PositionId,
+        /// Index of the rule in its policy.
+        rule: u8,
+        /// What it would close for.
+        reason: Reason,
+        /// The settlement's time. It waits [`crate::limits::FUNDING_GRACE`] longer, and less when what
+        /// is known of the funding changes.
+        settles: Nanos,
+    },
     /// An intent was raised by a price that is no best bid or ask.
     SeenBy(SeenBy),
 }
@@ -336,7 +349,9 @@ impl EngineNote {
             | Self::Rule { position, .. }
             | Self::FarEntry { position, .. } => Some(position),
             Self::Rung { .. } => None,
-            Self::Blind { position, .. } | Self::SeenBy(SeenBy { position, .. }) => Some(position),
+            Self::Blind { position, .. }
+            | Self::HeldForFunding { position, .. }
+            | Self::SeenBy(SeenBy { position, .. }) => Some(position),
         }
     }
 }

@@ -366,6 +366,10 @@ pub struct Policy {
     pub class: AssetClass,
     /// What is done without any price.
     pub blind: Blind,
+    /// How long before a settlement of funding in the position's favour its take_profit, tiers, basis,
+    /// decay, deadline and funding_flip begin to wait for it; at most
+    /// [`crate::limits::FUNDING_HOLD_MAX`]. `None`: they never do.
+    pub hold_for_funding: Option<Nanos>,
 }
 
 impl Policy {
@@ -382,6 +386,7 @@ impl Policy {
             exit: ExitSettings::default(),
             class: AssetClass::default(),
             blind: Blind::default(),
+            hold_for_funding: None,
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use arrayvec::ArrayVec;
 
+use crate::arbiter::RULE_FUNDING;
 use crate::book::Books;
 use crate::compile::{PART_ACTIVATION, PART_FLOOR, PART_MARK, PART_STOP};
 use crate::instrument::Instrument;
 use crate::intent::Reason;
 use crate::limits::{
-    AMOUNT_MAX, LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, RULES_MAX, TRIGGERS_MAX,
+    AMOUNT_MAX, FUNDING_HOLD_MAX, LEGS_MAX, PPB, PPB_DIGITS, PRICE_MAX, QTY_MAX, RULES_MAX,
+    TRIGGERS_MAX,
 };
 use crate::net::LegForm;
 use crate::per_leg::Spare;
@@ -18,7 +20,7 @@ use crate::rules;
 use crate::switch::RuleSet;
 use crate::tracked::{Leg, Tracked, exit_fee};
 use crate::trigger::{Role, Stage, Trigger};
-use crate::units::{Decimal, Rate, mul_div_ceil};
+use crate::units::{Decimal, Nanos, Rate, mul_div_ceil};
 
 /// The triggers that a policy needs for one position, before they have an id.
 pub(crate) type Plan = ArrayVec<Trigger, { TRIGGERS_MAX + HEALTH_PARTS }>;
@@ -73,8 +75,16 @@ pub(crate) fn suits(
         check_rule(at, &said.rule, position, instrument)?;
         check_source(at, said, position)?;
     }
-    let wanted: usize = policy.rules.iter().map(|said| rules::parts_of(&said.rule, position)).sum();
-    if wanted > TRIGGERS_MAX {
+    if let Some(near) = policy.hold_for_funding
+        && !(Nanos(1)..=FUNDING_HOLD_MAX).contains(&near)
+    {
+        return Err(RegisterError::Policy {
+            field: "hold_for_funding (ns)",
+            value: i128::from(near.0),
+            bound: "above 0 and at most 30 min",
+        });
+    }
+    if rules::parts_of_all(policy, position) > TRIGGERS_MAX {
         return Err(RegisterError::Full { what: "triggers of a position", max: TRIGGERS_MAX });
     }
     Ok(())
@@ -470,6 +480,14 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
             other => rules::parts(other, position, &mut |part, reason, role, stage| {
                 add(at, part, reason, role, stage);
             }),
+        }
+    }
+    if policy.hold_for_funding.is_some() {
+        for leg in 0..position.count {
+            let mut listener =
+                Trigger::new(slot, RULE_FUNDING, leg, Reason::FundingFlip, Role::Listen);
+            listener.stage = Stage::Armed;
+            plan.push(listener);
         }
     }
     plan

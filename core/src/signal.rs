@@ -14,7 +14,7 @@ use crate::rules;
 use crate::rules::funding::PART_SAMPLE;
 use crate::tick::{Quote, Tick, TickBody};
 use crate::trigger::{Gate, Role, Stage, Trigger, TriggerId};
-use crate::units::Nanos;
+use crate::units::{Nanos, Rate};
 use crate::watch::{SystemTimer, Timer};
 
 /// What a trigger can wait for beside a price and a time.
@@ -28,6 +28,8 @@ pub(crate) enum Signal {
     Correlated(u16),
     /// A settlement of the instrument's funding passes: never on, its list is walked then.
     Settled(InstrumentId),
+    /// What is known of the instrument's funding changes: never on, its list is walked then.
+    Predicted(InstrumentId),
 }
 
 const CORRELATED: usize = 2 * DUMPS_MAX;
@@ -36,7 +38,7 @@ const _: () = assert!(dumps_max(INSTRUMENTS_MAX) <= DUMPS_MAX);
 
 /// Lists that an engine of so many instruments has.
 pub(crate) const fn signals_max(instruments: usize) -> usize {
-    SETTLED + instruments
+    SETTLED + 2 * instruments
 }
 
 impl Signal {
@@ -46,7 +48,8 @@ impl Signal {
             Self::DumpBoth(class) => 2 * class as usize,
             Self::DumpOne(class) => 2 * class as usize + 1,
             Self::Correlated(class) => CORRELATED + class as usize,
-            Self::Settled(id) => SETTLED + id.0 as usize,
+            Self::Settled(id) => SETTLED + 2 * id.0 as usize,
+            Self::Predicted(id) => SETTLED + 2 * id.0 as usize + 1,
         }
     }
 }
@@ -58,7 +61,7 @@ impl Engine {
             Signal::DumpBoth(class) => self.dumps.both(class),
             Signal::DumpOne(class) => self.dumps.one(class),
             Signal::Correlated(class) => self.leaders.is_hit(now, class),
-            Signal::Settled(_) => false,
+            Signal::Settled(_) | Signal::Predicted(_) => false,
         }
     }
 
@@ -83,6 +86,10 @@ impl Engine {
                 let position = &self.positions[trigger.position as usize];
                 let leg = &position.legs[usize::from(trigger.part - PART_SAMPLE)];
                 Some(Signal::Settled(leg.instrument))
+            }
+            Reason::FundingFlip if trigger.role == Role::Listen => {
+                let position = &self.positions[trigger.position as usize];
+                Some(Signal::Predicted(position.legs[usize::from(trigger.part)].instrument))
             }
             _ => None,
         }
@@ -153,9 +160,18 @@ impl Engine {
             let class = self.leaders.open(now, of)?;
             self.triggers[id].mark = i64::from(class);
             self.await_minute(now);
-        } else if let Some(Signal::Settled(id)) = self.signal_of(trigger) {
-            self.fundings.users(id, 1);
-            self.await_settlement(now, id);
+        } else {
+            match self.signal_of(trigger) {
+                Some(Signal::Settled(id)) => {
+                    self.fundings.users(id, 1);
+                    self.await_settlement(now, id);
+                }
+                Some(Signal::Predicted(id)) => {
+                    self.fundings.listeners(id, 1);
+                    self.await_end_of_hold(now, id);
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -170,6 +186,7 @@ impl Engine {
             }
             match self.signal_of(&trigger) {
                 Some(Signal::Settled(id)) => self.fundings.users(id, -1),
+                Some(Signal::Predicted(id)) => self.fundings.listeners(id, -1),
                 Some(Signal::Correlated(class)) => self.leaders.close(class),
                 _ => {}
             }
@@ -188,11 +205,17 @@ impl Engine {
                     self.judge_dumps(id);
                 }
             }
-            TickBody::Funding { rate, settles } => {
-                self.fundings.on_prediction(now, id, rate, settles);
-                self.await_settlement(now, id);
-            }
+            TickBody::Funding { rate, settles } => self.on_prediction(now, id, rate, settles),
             _ => {}
+        }
+    }
+
+    /// A prediction of funding: what is asked of it changes only where it says something new.
+    fn on_prediction(&mut self, now: Nanos, id: InstrumentId, rate: Rate, settles: Nanos) {
+        if self.fundings.on_prediction(now, id, rate, settles) {
+            self.await_settlement(now, id);
+            self.await_end_of_hold(now, id);
+            self.end_holds(now, id);
         }
     }
 
@@ -321,6 +344,7 @@ impl Engine {
             SystemTimer::Health => self.on_health_timer(index),
             SystemTimer::Lapse => self.on_lapse(now, id),
             SystemTimer::Blind => self.on_blind_timer(now, index),
+            SystemTimer::Held => self.on_end_of_hold(now, id),
         }
     }
 

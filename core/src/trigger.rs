@@ -36,6 +36,8 @@ pub(crate) enum Role {
     Sample,
     /// The position's net changes its sign: health counts it, whatever its gates are.
     Sign,
+    /// Hears of a leg's funding for those of the position that wait for a settlement.
+    Listen,
     /// A stop that health has put closer than the rule's own: fires.
     Tight,
 }
@@ -107,6 +109,9 @@ pub(crate) enum Place {
     Timer(NodeId),
     /// On a gate's waiting list.
     Waiting(Gate),
+    /// Its condition held with every gate open; it waits for a settlement of funding. The listeners
+    /// of its position find it.
+    Held,
 }
 
 /// A gate that keeps a true condition from firing. It opens only with an event of its own.
@@ -270,6 +275,20 @@ impl Triggers {
             self[wait_after].wait_before = wait_before;
         }
         self[id].place = Place::None;
+    }
+
+    /// The first on a gate's waiting list.
+    pub(crate) fn first_waiting(&self, gate: Gate) -> TriggerId {
+        match gate {
+            Gate::Instrument(id) => self.by_instrument[usize::from(id.0)],
+            Gate::Source(id) => self.by_source[usize::from(id.0)],
+            Gate::Signal(signal) => self.by_signal[signal.index()],
+        }
+    }
+
+    /// Who stands behind a trigger on its waiting list.
+    pub(crate) fn next_waiting(&self, id: TriggerId) -> TriggerId {
+        self[id].wait_after
     }
 
     /// Moves a gate's whole waiting list into `out`.

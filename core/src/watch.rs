@@ -152,11 +152,13 @@ pub(crate) enum SystemTimer {
     Lapse,
     /// A position that is blind.
     Blind,
+    /// Nobody waits for a settlement of an instrument's funding any longer.
+    Held,
 }
 
 impl SystemTimer {
     /// In the order of their numbers.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Signal,
         Self::Portfolio,
         Self::Age,
@@ -166,6 +168,7 @@ impl SystemTimer {
         Self::Health,
         Self::Lapse,
         Self::Blind,
+        Self::Held,
     ];
 }
 
@@ -210,11 +213,11 @@ impl Watch {
             groups: Groups::with_capacity(limits.trails),
             pairs: Pairs::with_capacity(limits.nets, instruments),
             guarded: GuardSlab::with_capacity(limits.nets),
-            // Of each instrument the holds of three prices, a lapse, a signal, a settlement and a
-            // candle, of each position a back-off and its blindness, and two of all together. Ages are
-            // the portfolio's, which makes room for them.
+            // Of each instrument the holds of three prices, a lapse, a signal, a settlement, the end of
+            // those that wait for it and a candle, of each position a back-off and its blindness, and
+            // two of all together. Ages are the portfolio's, which makes room for them.
             timers: Heaps::with_capacity(
-                limits.timers + 7 * instruments + 2 * limits.positions + 2,
+                limits.timers + 8 * instruments + 2 * limits.positions + 2,
             ),
             timer_root: Root::EMPTY,
         }

@@ -122,7 +122,9 @@ fn policy_of(legs: usize) -> Policy {
         default_rho: Some(Rate::from_bps(7_500)),
     };
     let alone = [Rule::Dump { min_volume, drop }, correlation];
-    Policy::of(rules().into_iter().chain(alone.into_iter().filter(|_| legs == 1)))
+    let rules = rules().into_iter().chain(alone.into_iter().filter(|_| legs == 1));
+    let hold_for_funding = (legs > 1).then_some(Nanos::from_secs(10));
+    Policy { hold_for_funding, ..Policy::of(rules) }
 }
 
 fn leg(at: u64, instrument: u16, side: Side) -> LegSpec {
@@ -184,7 +186,7 @@ fn the_engine_does_not_allocate_after_start_up() {
         open(&mut engine, now, at).unwrap();
     }
     let (mut intents, mut together, mut led, mut opened) = (0u64, 0u64, 0u64, 300);
-    let (mut moved, mut refused) = (0u64, 0u64);
+    let (mut moved, mut refused, mut held) = (0u64, 0u64, 0u64);
     let mut last = None;
     let mut mids = [100_000i64; 3];
     let counted = allocation_counter::measure(|| {
@@ -256,6 +258,7 @@ fn the_engine_does_not_allocate_after_start_up() {
             while let Some(note) = engine.poll_note() {
                 moved += u64::from(matches!(note, EngineNote::Policy { waits: false, .. }));
                 refused += u64::from(matches!(note, EngineNote::PolicyRefused { .. }));
+                held += u64::from(matches!(note, EngineNote::HeldForFunding { .. }));
             }
             for &position in &exits {
                 let outcome = [Outcome::Missed, Outcome::Done, Outcome::Closed, Outcome::Dust]
@@ -282,6 +285,7 @@ fn the_engine_does_not_allocate_after_start_up() {
     assert_eq!(counted.count_total, 0, "after {intents} intents");
     assert!(intents > 300 && opened > 400, "{intents} intents, {opened} positions");
     assert!(led > 20, "{led} by leaders");
+    assert!(held > 50, "{held} waited for funding");
     assert!(together > 100, "{together} of rules over all positions");
     // What suits one leg alone is refused to several: that allocates nothing either.
     assert!(moved > 700 && refused < 100, "{moved} switched, {refused} refused");

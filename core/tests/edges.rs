@@ -10,7 +10,9 @@ use reap_core::engine::{Engine, EngineLimits};
 use reap_core::event::{Command, Event, GateSettings, Outcome, Report, Which};
 use reap_core::instrument::{AccountId, Instrument, InstrumentId, InstrumentSpec, SourceId};
 use reap_core::intent::{Intent, Reason, Urgency};
-use reap_core::limits::{LEGS_MAX, PPB, PRICE_MAX, QTY_MAX, TRACKS_MAX};
+use reap_core::limits::{
+    FUNDING_HOLD_MAX, LEGS_MAX, PPB, PRICE_MAX, QTY_MAX, RATE_MAX, TRACKS_MAX,
+};
 use reap_core::policy::{Base, Distance, Policy, PolicyId, Rule, Tier};
 use reap_core::position::{LegSpec, PositionSpec, PositionState, RegisterError, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
@@ -267,4 +269,66 @@ fn a_trailing_base_that_is_nothing_beside_the_legs_is_refused() {
         "a thousandth of 2,000 is 2: {refused:?}"
     );
     desk.engine.register(Nanos(1), &position(1, legs())).expect("two is a thousandth");
+}
+
+/// Beyond half an hour a position could be held from one settlement to the next.
+#[test]
+fn a_hold_for_funding_is_half_an_hour_at_most_and_not_nothing() {
+    let of = |nanos| Policy {
+        hold_for_funding: Some(Nanos(nanos)),
+        ..Policy::of([Rule::StopLoss { distance: Rate::from_bps(100), base: None }])
+    };
+    let policies = [of(0), of(FUNDING_HOLD_MAX.0 + 1), of(1), of(FUNDING_HOLD_MAX.0)];
+    let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], policies);
+    let mut register =
+        |policy| desk.engine.register(Nanos(1), &position(policy, [leg(0, Side::Long, 1_000, 1)]));
+    for policy in 0..2 {
+        let refused = register(policy);
+        assert!(matches!(refused, Err(RegisterError::Policy { .. })), "{refused:?}");
+    }
+    for policy in 2..4 {
+        register(policy).unwrap();
+    }
+}
+
+/// Four legs of the largest size at the largest rate: the sum is told from nought to the last unit.
+#[test]
+fn funding_at_the_bounds_is_in_favour_by_one_unit() {
+    let hour = Nanos::from_secs(3_600);
+    let due = Rule::Deadline {
+        max_age: None,
+        at: Some(hour),
+        session_close: None,
+        close_before: Nanos(0),
+    };
+    let hold_for_funding = Some(FUNDING_HOLD_MAX);
+    let policy = Policy { hold_for_funding, ..Policy::of([due]) };
+    for (missing, exits) in [(0, 1), (1, 0)] {
+        let instruments = [0; LEGS_MAX].map(|_| instrument(1, 1, 1, 0));
+        let mut desk = Desk::new(&instruments, [policy.clone()]);
+        let sides = [Side::Short, Side::Long, Side::Short, Side::Long];
+        let legs = sides.iter().enumerate().map(|(at, &side)| {
+            let entry = if at == 1 { PRICE_MAX - missing } else { PRICE_MAX };
+            leg(at as u16, side, entry, QTY_MAX)
+        });
+        desk.engine.register(Nanos(1), &position(0, legs)).unwrap();
+        desk.now = hour.0 - 100;
+        for at in 0..LEGS_MAX as u16 {
+            desk.quote(at, PRICE_MAX, PRICE_MAX);
+            let stamp = Stamp {
+                source: SourceId(0),
+                received: Nanos(desk.now),
+                update_id: 0,
+                venue_lag_us: 0,
+                reset: false,
+            };
+            let rate = Rate::new(RATE_MAX).unwrap();
+            let settles = hour.plus(Nanos::from_secs(60));
+            desk.on(&Event::Tick(Tick::funding(InstrumentId(at), stamp, rate, settles)));
+        }
+        desk.now = hour.0;
+        assert_eq!(desk.on(&Event::Timer).len(), exits, "{missing} missing");
+        desk.now = hour.0 + Nanos::from_secs(75).0;
+        assert_eq!(desk.on(&Event::Timer).len(), 1 - exits, "{missing} missing");
+    }
 }

@@ -30,7 +30,7 @@ fn engine_decides_as_the_formulas_say() {
     let begun = Instant::now();
     let mut compared = 0;
     let mut refused = 0;
-    let mut tallies = [const { BTreeMap::new() }; 5];
+    let mut tallies = [const { BTreeMap::new() }; 6];
     let mut switched = Switched::default();
     for seed in first..first + worlds {
         match duel::run(seed, WORLD.min(events)) {
@@ -39,8 +39,14 @@ fn engine_decides_as_the_formulas_say() {
                 refused += duel.refused;
                 switched.add(&duel.reference.switched);
                 let tally = duel.reference.tally;
-                let parts =
-                    [tally.fired, tally.boundary, tally.several, tally.lost, tally.stood_in];
+                let parts = [
+                    tally.fired,
+                    tally.boundary,
+                    tally.several,
+                    tally.lost,
+                    tally.stood_in,
+                    tally.held,
+                ];
                 for (sum, part) in tallies.iter_mut().zip(parts) {
                     for (name, count) in part {
                         *sum.entry(name).or_insert(0) += count;
@@ -55,7 +61,7 @@ fn engine_decides_as_the_formulas_say() {
     }
     let seconds = begun.elapsed().as_secs();
     println!("{compared} events in {seconds} s, {refused} registrations refused");
-    let [fired, boundary, several, lost, stood_in] = tallies;
+    let [fired, boundary, several, lost, stood_in, held] = tallies;
     for (name, count) in &fired {
         let [boundary, several, stood_in] =
             [&boundary, &several, &stood_in].map(|tally| tally.get(name).copied().unwrap_or(0));
@@ -64,7 +70,7 @@ fn engine_decides_as_the_formulas_say() {
              {stood_in} by another price"
         );
     }
-    println!("lost: {lost:?}\n{switched:?}");
+    println!("lost: {lost:?}\n{switched:?}\nfor funding: {held:?}");
     if events >= 1_000_000 {
         for why in ["lower_urgency", "later_in_order", "later_rule", "covered"] {
             assert!(lost[why] > 500, "{why} hardly happened");
@@ -95,6 +101,8 @@ fn engine_decides_as_the_formulas_say() {
         for name in degrade {
             assert!(stood_in[name] > 100, "{name} hardly fired by another price than its own");
         }
+        assert!(held["waited"] > 500, "hardly anything waited for funding");
+        assert!(held["fired late"] > 100, "little fired after it had waited");
         // A minute of trades is long beside a quote.
         assert!(fired["dump"] > 200 && boundary["dump"] > 10, "dump was hardly tested");
         assert!(fired["correlation"] > 200, "correlation was hardly tested");

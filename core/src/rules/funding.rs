@@ -41,6 +41,16 @@ pub(crate) fn parts(position: &Tracked, add: Add<'_>) {
     }
 }
 
+/// Whether a rule of this reason waits for a settlement in the position's favour, if the policy says
+/// so: what takes a profit or ends by the clock does, what guards does not, nor does a reversal, which
+/// somebody asks for.
+pub(crate) const fn waits(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TakeProfit | Reason::Tiers | Reason::Basis | Reason::Deadline | Reason::FundingFlip
+    )
+}
+
 pub(crate) fn condition(samples: u8, trigger: &Trigger) -> Condition {
     if trigger.mark >= i64::from(samples) { Condition::Always } else { Condition::Never }
 }

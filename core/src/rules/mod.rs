@@ -16,7 +16,7 @@ mod reversal;
 
 use crate::instrument::Instrument;
 use crate::intent::Reason;
-use crate::policy::Rule;
+use crate::policy::{Policy, Rule};
 use crate::position::RegisterError;
 use crate::tracked::Tracked;
 use crate::trigger::{Condition, Role, Stage, Trigger};
@@ -101,6 +101,13 @@ pub(crate) fn part_of(rule: &Rule, trigger: &Trigger) -> u8 {
         Rule::Decay { .. } => trigger.mark as u8,
         _ => trigger.part,
     }
+}
+
+/// How many triggers a position needs at most for its policy.
+pub(crate) fn parts_of_all(policy: &Policy, position: &Tracked) -> usize {
+    let listeners = policy.hold_for_funding.map_or(0, |_| usize::from(position.count));
+    let rules = policy.rules.iter().map(|said| parts_of(&said.rule, position));
+    rules.sum::<usize>() + listeners
 }
 
 /// How many triggers a rule needs at most, of any kind.

@@ -1,5 +1,7 @@
 //! Funding as the formulas say it: what was named for each instrument, and what it comes to a day.
 
+use std::collections::BTreeMap;
+
 use reap_core::instrument::InstrumentId;
 use reap_core::policy::{Base, Policy, Rule, RuleSpec};
 use reap_core::position::{LegSpec, Side};
@@ -13,6 +15,8 @@ use super::life::Life;
 use super::rng::Rng;
 
 const HOUR: u64 = 3_600_000_000_000;
+/// How long after a settlement somebody still waits for it.
+const GRACE: u64 = 15_000_000_000;
 
 /// A settlement that was named: its time and the rate that was predicted for it last.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +80,34 @@ impl Fundings {
             sum = &sum + &a_day.div_floor(&days(span), formulas::scale(legs));
         }
         Some(sum)
+    }
+
+    /// When the last two settlements that were named for a position's legs are so long past that
+    /// nobody waits for them.
+    pub(crate) fn ends(&self, legs: &[Leg]) -> Vec<Nanos> {
+        let of_leg = |leg: &Leg| {
+            let named = &self.named[usize::from(leg.spec.instrument.0)];
+            named.iter().rev().take(2).map(|one| Nanos(one.at.0 + GRACE)).collect::<Vec<_>>()
+        };
+        legs.iter().flat_map(of_leg).collect()
+    }
+
+    /// Whether a settlement among these is near, or not long past, and brings what is open of the
+    /// legs that settle then more than nought, at their entry prices.
+    pub(crate) fn holds(&self, legs: &[Leg], near: Nanos, now: Nanos) -> bool {
+        let mut brings: BTreeMap<Nanos, Exact> = BTreeMap::new();
+        for leg in legs {
+            let named = &self.named[usize::from(leg.spec.instrument.0)];
+            for one in named.iter().rev().take(2) {
+                let paid = &(&leg.entry() * &leg.size(leg.open)) * &Exact::ppb(one.rate.raw());
+                let sum = brings.entry(one.at).or_insert_with(Exact::zero);
+                *sum = if leg.spec.side == Side::Long { &*sum - &paid } else { &*sum + &paid };
+            }
+        }
+        brings.iter().any(|(at, sum)| {
+            let near = at.0 <= now.0 + near.0 && now.0 < at.0 + GRACE;
+            near && *sum > Exact::zero()
+        })
     }
 
     /// −threshold·base − funding of a day: not negative when the funding flips.
@@ -153,9 +185,23 @@ pub(crate) fn rule(rng: &mut Rng, base: Option<Base>) -> Rule {
     }
 }
 
-/// Whether a policy has such a rule.
+/// Whether a rule waits for a settlement, where its policy wants that.
+pub(super) fn waits(rule: &Rule) -> bool {
+    matches!(
+        rule,
+        Rule::TakeProfit { .. }
+            | Rule::Decay { .. }
+            | Rule::Tiers { .. }
+            | Rule::Basis { .. }
+            | Rule::Deadline { .. }
+            | Rule::FundingFlip { .. }
+    )
+}
+
+/// Whether a policy looks at funding.
 pub(crate) fn looks(policy: &Policy) -> bool {
-    policy.rules.iter().any(|said| matches!(said.rule, Rule::FundingFlip { .. }))
+    policy.hold_for_funding.is_some()
+        || policy.rules.iter().any(|said| matches!(said.rule, Rule::FundingFlip { .. }))
 }
 
 /// Rate and time of an instrument's next settlement, mostly such that the leg pays: at times exactly
@@ -177,8 +223,14 @@ pub(crate) fn prediction(
     let odd = rng.pick(&[met + 1, met - 1, third, 2 * met, 0]);
     let rate = if rng.one_in(4) { odd } else { met };
     let pays = if leg.side == Side::Long { rate } else { -rate };
-    let rate = if rng.one_in(8) { -pays } else { pays };
-    let gap = if rng.one_in(40) { 8 * HOUR } else { gap as u64 * 1_000_000 };
+    // What a rule of its own looks at is near that rule's threshold.
+    let waits = rules.hold_for_funding.is_some() && threshold.is_none();
+    let rate = if rng.one_in(if waits { 2 } else { 8 }) { -pays } else { pays };
+    let gap = match rng.within(0, 39) {
+        0 => 8 * HOUR,
+        1..=10 if waits => 20_000_000_000,
+        _ => gap as u64 * 1_000_000,
+    };
     let next = Nanos((now.0 / gap + 1) * gap);
     let settles = if rng.one_in(30) { now.minus(Nanos(rng.next() % 1_000)) } else { next };
     (Rate::new(rate).expect("a small rate"), settles)

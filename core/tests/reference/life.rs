@@ -1,6 +1,7 @@
 //! The life of one position: which parts of its rules are armed, its marks, its plan, its state.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use reap_core::event::Outcome;
 use reap_core::instrument::InstrumentId;
@@ -12,7 +13,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
 use super::dump::Signs;
 use super::exact::Exact;
 use super::formulas::{self, Leg};
-use super::funding::Samples;
+use super::funding::{self, Samples};
 use super::gates::Gates;
 use super::health::Tight;
 use super::hedge::Hedge;
@@ -130,6 +131,12 @@ pub(crate) struct Life {
     pub(super) blind_since: Option<Nanos>,
     /// Whether that has asked for a close in this plan.
     pub(super) blind_asked: bool,
+    /// Whether a settlement in its favour is near, and its policy waits for that.
+    pub(super) held: bool,
+    /// Rule and part of what has held meanwhile, and has not fired since; counted, of both.
+    put_off: BTreeSet<(usize, u8)>,
+    pub(super) waited: u64,
+    pub(super) fired_late: u64,
 }
 
 impl Life {
@@ -154,6 +161,10 @@ impl Life {
             liquidations,
             blind_since: None,
             blind_asked: false,
+            held: false,
+            put_off: BTreeSet::new(),
+            waited: 0,
+            fired_late: 0,
         };
         life.settle_tiers();
         life
@@ -335,6 +346,11 @@ impl Life {
                     boundary.map(|boundary| (boundary, stands_in))
                 };
                 if let Some((boundary, stands_in)) = held {
+                    if self.held && funding::waits(&self.policy.rules[rule].rule) {
+                        self.waited += u64::from(self.put_off.insert((rule, number)));
+                        continue;
+                    }
+                    self.fired_late += u64::from(self.put_off.remove(&(rule, number)));
                     self.rules[rule].parts[part].1 = Part::Fired { rearm: None };
                     let reason = reason(&self.policy.rules[rule].rule);
                     fired.push(Firing {

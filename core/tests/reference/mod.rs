@@ -117,6 +117,8 @@ pub(crate) struct Tally {
     pub(crate) stood_in: BTreeMap<&'static str, u64>,
     /// Fired on several legs.
     pub(crate) several: BTreeMap<&'static str, u64>,
+    /// Rules that waited for funding, and those that fired after that.
+    pub(crate) held: BTreeMap<&'static str, u64>,
     /// Rules that lost, by why.
     pub(crate) lost: BTreeMap<&'static str, u64>,
 }
@@ -259,7 +261,10 @@ impl Reference {
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
         let lives = self.lives.values().filter_map(|life| life.next_timer(self.now, &self.gates));
         let portfolio = self.portfolio.as_ref().and_then(|all| all.next_timer(self.now));
-        let others = self.signals.next_timer().into_iter().chain(portfolio);
+        let waits = self.lives.values().filter(|life| life.is_live() && life.held);
+        let ends = waits.flat_map(|life| self.fundings.ends(&life.legs));
+        let ends = ends.filter(|&end| end > self.now);
+        let others = self.signals.next_timer().into_iter().chain(portfolio).chain(ends);
         lives.chain(self.gates.next_timer()).chain(others).min()
     }
 
@@ -427,9 +432,16 @@ impl Reference {
             }
             life.see_signs(&self.tapes);
             life.see_leaders(now, &self.followed, &self.gates);
+            let near = life.policy.hold_for_funding;
+            life.held = near.is_some_and(|near| self.fundings.holds(&life.legs, near, now));
             for firing in life.evaluate(now, &self.gates) {
                 self.tally.note(&firing, life.legs.len());
                 fired.push((id, firing));
+            }
+            for (name, count) in
+                [("waited", &mut life.waited), ("fired late", &mut life.fired_late)]
+            {
+                *self.tally.held.entry(name).or_default() += std::mem::take(count);
             }
         }
     }

@@ -44,6 +44,7 @@ pub(super) fn policy(
             }
             ("class", "meme") => policy.class = AssetClass::Meme,
             ("blind", value) => policy.blind = Blind::MarketAfter(span(value)),
+            ("hold", value) => policy.hold_for_funding = Some(span(value)),
             ("reserve", value) => policy.slippage_reserve = rate(value),
             (key, _) => panic!("{key}: no such setting"),
         }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `sources 2` | number of connections; 1 when left out |
 //! | `instrument A price=2 qty=3 taker=0.05% …` | scales; then `mult tick lot min_fee age jump jump_ticks source peer` |
-//! | `policy P fees=net blind=30s: stop_loss 25% by mark; tiers 0.2%:50% 0.5%:100%` | rules in order |
+//! | `policy P fees=net blind=30s hold=10m: stop_loss 25% by mark; tiers 0.2%:50% 0.5%:100%` | rules in order |
 //! | `open p P: long A 1 @ 100.5 paid 0.1 funding 0; short B …` | registers a position |
 //! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5 [0.3 buy|sell [back=2s]] [source=1]`, `mark A 1.5`, `refused A` | market data |
 //! | `funding A 0.01% in=8h`, `funding A 0.01% gap=4h` | a predicted rate, and when it settles: from now, or from the last settlement that was named |

@@ -252,6 +252,10 @@ impl World {
         if rng.one_in(8) {
             policy.blind = Blind::MarketAfter(Nanos::from_millis(rng.pick(&[0, 200, 400, 3000])));
         }
+        if rng.one_in(5) {
+            let near = rng.pick(&[200, 2_000, 10_000, 1_800_000]);
+            policy.hold_for_funding = Some(Nanos::from_millis(near));
+        }
         policy.version = rng.within(1, 9) as u32;
         policy.fees = rng.pick(&[FeeMode::Net, FeeMode::Net, FeeMode::EntryOnly, FeeMode::Gross]);
         policy.fee_buffer_ppb =

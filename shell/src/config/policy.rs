@@ -5,9 +5,9 @@
 //! number of rules, several of a kind among them, stand as `[[policy.NAME.rule]]` with their `kind`.
 
 use reap_core::instrument::CurrencyId;
-use reap_core::limits::{PPB, PPB_DIGITS};
-use reap_core::policy::{AssetClass, FeeMode, Policy, Rule};
-use reap_core::units::Rate;
+use reap_core::limits::{FUNDING_HOLD_MAX, PPB, PPB_DIGITS};
+use reap_core::policy::{AssetClass, FeeMode, Policy, Rule, RuleSpec};
+use reap_core::units::{Nanos, Rate};
 use toml::de::DeValue;
 
 use super::blind;
@@ -16,7 +16,7 @@ use super::instrument::NamedInstrument;
 use super::names::{Currencies, Lookup};
 use super::rules;
 use super::units::{Amount, Measure};
-use super::value::RateBounds;
+use super::value::{RateBounds, SpanBounds};
 use super::walk::{Table, Value};
 
 /// A policy with its name.
@@ -82,6 +82,8 @@ pub(super) const CLASSES: [(&str, AssetClass); 4] = [
     ("meme", AssetClass::Meme),
     ("token", AssetClass::Token),
 ];
+/// How near a settlement of funding may have to be for an exit to wait for it.
+const FUNDING_HOLDS: SpanBounds = SpanBounds::new(Nanos::from_secs(1), FUNDING_HOLD_MAX);
 /// Largest `fee_buffer`: four times the fee.
 const FEE_BUFFER_MAX: i128 = 4 * PPB as i128;
 
@@ -115,6 +117,10 @@ pub(super) fn policy(
         Some(value) => blind::blind(&value),
         None => Some(Default::default()),
     };
+    let hold_for_funding = match table.get("hold_for_funding") {
+        Some(value) => hold_for_funding(&value, rules.as_deref()).map(Some),
+        None => Some(None),
+    };
     let exit = match table.get("exit") {
         Some(value) => exit_settings(&value, &mut money),
         None => Some(Default::default()),
@@ -133,10 +139,26 @@ pub(super) fn policy(
     policy.fee_buffer_ppb = fee_buffer?;
     policy.slippage_reserve = slippage_reserve?;
     policy.blind = blind?;
+    policy.hold_for_funding = hold_for_funding?;
     policy.exit = exit?;
     policy.class = class?;
     let currency = money.currency();
     Some(NamedPolicy { name: name.into(), policy, currency })
+}
+
+/// `hold_for_funding`: how near a settlement must be for the rules that wait; one of them is there.
+fn hold_for_funding(value: &Value<'_>, rules: Option<&[RuleSpec]>) -> Option<Nanos> {
+    let waits = |rule: &Rule| {
+        is_opportunistic(rule) || matches!(rule, Rule::Deadline { .. } | Rule::FundingFlip { .. })
+    };
+    if rules.is_some_and(|rules| !rules.iter().any(|said| waits(&said.rule))) {
+        value.problem(
+            "holds nothing: the policy has no rule that waits",
+            "add take_profit, tiers, basis, a deadline or funding_flip, or leave it out",
+        );
+        return None;
+    }
+    value.span(FUNDING_HOLDS)
 }
 
 /// `class`: the kind of asset that a policy is for.

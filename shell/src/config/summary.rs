@@ -102,6 +102,9 @@ impl Config {
         if one.policy.blind != Blind::Hold {
             lines.push(format!("  {}", words::blind(one.policy.blind)));
         }
+        if let Some(near) = one.policy.hold_for_funding {
+            lines.push(format!("  {}", words::hold_for_funding(near)));
+        }
         lines.extend(
             words::exit(&one.policy.exit, currency).into_iter().map(|line| format!("  {line}")),
         );

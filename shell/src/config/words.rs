@@ -1,7 +1,7 @@
 //! Settings in words and in the units that people read: what `reap check` prints.
 
 use reap_core::instrument::InstrumentSpec;
-use reap_core::limits::PPB_DIGITS;
+use reap_core::limits::{FUNDING_GRACE, PPB_DIGITS};
 use reap_core::policy::{
     Base, Blind, Distance, ExitSettings, FeeMode, Policy, Remedy, Rule, RuleSpec, Threshold,
     TriggerSource,
@@ -271,6 +271,17 @@ pub fn blind(blind: Blind) -> String {
             format!("without any price left for {} it closes at the market", span(after))
         }
     }
+}
+
+/// What waits for a settlement of funding that is so near, in words.
+#[must_use]
+pub fn hold_for_funding(near: Nanos) -> String {
+    format!(
+        "take_profit, tiers, basis, deadlines and funding_flip wait for funding in the position's \
+         favour from {} before its settlement until {} after it",
+        span(near),
+        span(FUNDING_GRACE)
+    )
 }
 
 /// What a policy's net counts.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::progress;
 use crate::config::words;
 use crate::report::{Report, money, order_side, outcome_name, side_name};
-use crate::story::{NearRecord, OrderRecord, PlanRecord};
+use crate::story::{NearRecord, OrderRecord, PlanRecord, Waited};
 
 /// An exit; `number` as `reap replay` numbers it, from 1.
 #[must_use]
@@ -32,6 +32,7 @@ pub fn exit(report: &Report<'_>, number: usize, plan: &PlanRecord) -> Value {
         "began_ns": plan.intents[0].at.0,
         "ended_ns": plan.ended.map(|(at, _)| at.0),
         "held": of.held(),
+        "waited": plan.waited.iter().map(|(at, waited)| of.waited(*at, *waited)).collect::<Vec<_>>(),
         "intents": plan.intents.iter().map(|intent| of.intent(plan, intent)).collect::<Vec<_>>(),
         "orders": plan.orders.iter().map(|order| of.order(order)).collect::<Vec<_>>(),
         "fills": plan.fills.iter().map(|fill| of.fill(fill)).collect::<Vec<_>>(),
@@ -174,6 +175,15 @@ impl Of<'_> {
             "urgency": of.urgency.name(),
             "rule": self.rule(of.rule, of.part),
             "why": of.why.name(),
+        })
+    }
+
+    fn waited(&self, at: Nanos, waited: Waited) -> Value {
+        json!({
+            "at_ns": at.0,
+            "reason": waited.reason.name(),
+            "rule": self.rule(waited.rule, 0),
+            "settles_ns": waited.settles.0,
         })
     }
 

@@ -15,7 +15,7 @@ use reap_core::{RULE_BLIND, RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_PORTFO
 
 use crate::config::words;
 use crate::pipeline::span;
-use crate::report::{Report, lost, money, outcome_name, side_name, time_of_day};
+use crate::report::{Report, lost, money, outcome_name, side_name, time_of_day, waits_for_funding};
 use crate::story::{NearRecord, PlanRecord};
 
 /// The story of one plan.
@@ -40,6 +40,9 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
                 named.name
             ));
         }
+    }
+    for (at, of) in &plan.waited {
+        lines.push(format!("  {}  {}", time_of_day(*at), waits_for_funding(of.reason, of.settles)));
     }
     for intent in &plan.intents {
         let version = intent.policy_version;

@@ -3,6 +3,7 @@
 use reap_core::entry::TaskId;
 use reap_core::event::Outcome;
 use reap_core::instrument::InstrumentId;
+use reap_core::intent::Reason;
 use reap_core::note::{EngineNote, Lost, TaskNote};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::policy::PolicyId;
@@ -211,9 +212,19 @@ fn said(config: &Config, name: &str, note: &EngineNote) -> Option<String> {
                 None => format!("{instrument}: no price is left"),
             }
         }
+        EngineNote::HeldForFunding { reason, settles, .. } => {
+            format!("{name}: {}", waits_for_funding(reason, settles))
+        }
         EngineNote::Blind { on: true, .. } => format!("{name}: blind, no price of a leg is left"),
         EngineNote::Blind { on: false, .. } => format!("{name}: not blind any more"),
     })
+}
+
+/// A rule that holds and waits for a settlement of funding, in words.
+#[must_use]
+pub fn waits_for_funding(reason: Reason, settles: Nanos) -> String {
+    let at = time_of_day(settles);
+    format!("{} holds, and waits for the funding of {at}", reason.name())
 }
 
 /// Why a rule lost, in words.

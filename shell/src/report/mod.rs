@@ -21,7 +21,9 @@ use reap_core::units::{Decimal, Price, sum_floor};
 use reap_feed::decoded::Counts;
 use serde_json::{Value, json};
 
-pub use self::line::{lost, money, order_side, outcome_name, side_name, time_of_day};
+pub use self::line::{
+    lost, money, order_side, outcome_name, side_name, time_of_day, waits_for_funding,
+};
 use crate::config::words;
 use crate::pipeline::Stages;
 use crate::story::{PlanRecord, Story};

@@ -23,7 +23,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty};
 
 pub use self::arrival::Arrival;
 pub use self::note::{Happening, Note, Watcher};
-pub use self::record::{FillRecord, NearRecord, OrderRecord, PlanRecord, Spent, Standing};
+pub use self::record::{FillRecord, NearRecord, OrderRecord, PlanRecord, Spent, Standing, Waited};
 use crate::config::{Config, PositionConfig};
 
 /// See the module.
@@ -43,6 +43,9 @@ pub struct Story {
     newest: u64,
     /// Rules that lost to intents which are still to come: the notes of an event may go ahead.
     early: Vec<(Nanos, Overruled)>,
+    /// By position, the rules that wait for a settlement of funding while no plan is live: the last
+    /// time of each.
+    waiting: Vec<(usize, Nanos, Waited)>,
     near_misses: Vec<NearRecord>,
 }
 
@@ -60,6 +63,7 @@ impl Story {
             entering: Vec::new(),
             newest: 0,
             early: Vec::new(),
+            waiting: Vec::new(),
             near_misses: Vec::new(),
             config,
         }
@@ -120,6 +124,9 @@ impl Story {
                     EngineNote::Overruled(overruled) => self.on_overruled(now, overruled),
                     EngineNote::Policy { position, policy, waits: false } => {
                         self.on_policy(position, policy);
+                    }
+                    EngineNote::HeldForFunding { position, rule, reason, settles } => {
+                        self.on_waits(now, position, Waited { rule, reason, settles });
                     }
                     _ => {}
                 }
@@ -198,7 +205,10 @@ impl Story {
                 self.live[at] = Some(self.plans.len());
                 let scale = self.nano_scale(at).unwrap_or_default();
                 let policy = self.policy_of(at);
-                self.plans.push(PlanRecord::new(at, policy, *intent, scale));
+                let mut plan = PlanRecord::new(at, policy, *intent, scale);
+                let before = self.waiting.extract_if(.., |(of, ..)| *of == at);
+                plan.waited.extend(before.map(|(_, since, waited)| (since, waited)));
+                self.plans.push(plan);
             }
         }
         watch(now, at, Happening::Intent(intent));
@@ -226,6 +236,17 @@ impl Story {
         if let Some(plan) = self.live[at] {
             self.plans[plan].seen.push(seen);
         }
+    }
+
+    /// Kept with the live plan, or with the next one.
+    fn on_waits(&mut self, now: Nanos, position: PositionId, waited: Waited) {
+        let Some(&at) = self.by_id.get(&position) else { return };
+        if let Some(plan) = self.live[at] {
+            self.plans[plan].waited.push((now, waited));
+            return;
+        }
+        self.waiting.retain(|(of, _, other)| *of != at || other.rule != waited.rule);
+        self.waiting.push((at, now, waited));
     }
 
     /// Kept with the plan of the intent that it lost to. That of a position which is not known, or

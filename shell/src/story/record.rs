@@ -45,6 +45,17 @@ pub struct NearRecord {
     pub miss: NearMiss,
 }
 
+/// A rule that held and waited for a settlement of funding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// Index of the rule in the policy.
+    pub rule: u8,
+    /// What it would have closed for.
+    pub reason: Reason,
+    /// The settlement's time.
+    pub settles: Nanos,
+}
+
 /// A fill of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct FillRecord {
@@ -71,6 +82,9 @@ pub struct PlanRecord {
     pub intents: Vec<Intent>,
     /// Rules that held as well and lost to one of the intents, in the order of time.
     pub overruled: Vec<(Nanos, Overruled)>,
+    /// Rules that held before it, or during it, and waited for a settlement of funding, in the order
+    /// of time.
+    pub waited: Vec<(Nanos, Waited)>,
     /// What its intents took, of those that a message brought.
     pub spent: Vec<Spent>,
     /// Prices that raised the intents and are no best bid or ask.
@@ -94,6 +108,7 @@ impl PlanRecord {
             policy,
             intents: vec![intent],
             overruled: Vec::new(),
+            waited: Vec::new(),
             spent: Vec::new(),
             seen: Vec::new(),
             orders: Vec::new(),
