@@ -165,8 +165,8 @@ impl Rig {
         let schedule = Schedule { clock: &self.clock, start, interval, spins: true };
         let (intents, taken) = (&mut self.intents, &mut self.taken);
         let sent = schedule.send(wire, &frames, || {
-            while intents.pop().is_some() {
-                *taken += 1;
+            while let Some(message) = intents.pop() {
+                *taken += u64::from(matches!(message, ToExecution::Intent(_)));
             }
         });
         let written = sent.map_err(|error| ScenarioError::failed(&error))?;
@@ -193,8 +193,8 @@ impl Rig {
         self.control.change(Phase::Live);
         self.stop.store(true, Ordering::Release);
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        while self.intents.pop().is_some() {
-            self.taken += 1;
+        while let Some(message) = self.intents.pop() {
+            self.taken += u64::from(matches!(message, ToExecution::Intent(_)));
         }
         let due = (self.market.next_id() % 1_000_000_000) / market::EVERY;
         if self.taken == due {
