@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use reap_core::instrument::{AccountId, InstrumentId};
+use reap_core::instrument::{AccountId, CurrencyId, InstrumentId};
 use reap_core::limits::{AMOUNT_MAX, QTY_MAX};
 use reap_core::policy::{Base, Distance, Rule, RuleSpec, Threshold, TriggerSource};
 use reap_core::position::Side;
@@ -15,6 +15,11 @@ use super::position::{Known, LegConfig, PositionConfig};
 use super::venue::Venue;
 use super::walk::{Table, Value};
 
+/// The instruments of legs; `None` while one of them was refused.
+fn instruments_of<'k>(legs: &[LegConfig], known: &Known<'k>) -> Option<Vec<&'k NamedInstrument>> {
+    legs.iter().map(|leg| known.instruments.get(usize::from(leg.instrument.0))).collect()
+}
+
 /// Reports everything in which the legs of one position contradict each other or the policy.
 pub(super) fn fits(
     table: &Table<'_>,
@@ -23,13 +28,9 @@ pub(super) fn fits(
     policy: &NamedPolicy,
     known: &Known<'_>,
 ) -> bool {
-    let instruments: Option<Vec<&NamedInstrument>> =
-        legs.iter().map(|leg| known.instruments.get(usize::from(leg.instrument.0))).collect();
-    let Some(instruments) = instruments else { return false };
+    let Some(instruments) = instruments_of(legs, known) else { return false };
     let currency = instruments[0].spec().currency;
-    let name = |currency: reap_core::instrument::CurrencyId| {
-        known.currencies[usize::from(currency.0)].as_str()
-    };
+    let name = |currency: CurrencyId| known.currencies[usize::from(currency.0)].as_str();
     let mut fine = true;
     for (value, instrument) in values.iter().zip(&instruments) {
         if instrument.spec().currency != currency {
@@ -55,13 +56,9 @@ pub(super) fn suits(
     policy: &NamedPolicy,
     known: &Known<'_>,
 ) -> bool {
-    let instruments: Option<Vec<&NamedInstrument>> =
-        legs.iter().map(|leg| known.instruments.get(usize::from(leg.instrument.0))).collect();
-    let Some(instruments) = instruments else { return false };
+    let Some(instruments) = instruments_of(legs, known) else { return false };
     let currency = instruments[0].spec().currency;
-    let name = |currency: reap_core::instrument::CurrencyId| {
-        known.currencies[usize::from(currency.0)].as_str()
-    };
+    let name = |currency: CurrencyId| known.currencies[usize::from(currency.0)].as_str();
     let of = whose.map_or(String::new(), |whose| format!("{whose}: "));
     let mut fine = true;
     if let Some(amounts) = policy.currency
