@@ -559,19 +559,18 @@ impl Engine {
 
 /// Σ exit values of a position's legs.
 pub(crate) fn value(position: &Tracked, exits: &[i64; LEGS_MAX]) -> i128 {
-    let forms = position.forms.iter().zip(exits).take(usize::from(position.count));
-    forms.map(|(form, &x)| form.value(x)).sum()
+    position.legs().iter().zip(exits).map(|(leg, &x)| leg.form.value(x)).sum()
 }
 
 /// A two-leg condition without minimum fees, reduced to its class's terms.
 fn pair_form(position: &Tracked, cmp: Cmp, bound: i128) -> Option<PairForm> {
-    if position.count != 2 || position.forms[..2].iter().any(|form| form.min_fee() != 0) {
+    if position.count != 2 || position.legs.iter().any(|leg| leg.form.min_fee() != 0) {
         return None;
     }
     let leg = |at: usize| PairLeg {
         instrument: position.legs[at].instrument,
         side: position.legs[at].side,
-        weight: position.forms[at].slope(),
+        weight: position.legs[at].form.slope(),
     };
     Some(PairForm::new([leg(0), leg(1)], cmp, bound))
 }

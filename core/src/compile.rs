@@ -143,7 +143,7 @@ pub(crate) fn profit(position: &Tracked, threshold: i128) -> Condition {
     if position.count > 1 {
         return Condition::net(Cmp::AtLeast, bound);
     }
-    solve(&position.forms[0], position.legs[0].side, bound)
+    solve(&position.legs[0].form, position.legs[0].side, bound)
 }
 
 /// One leg's `value(x) ≥ bound` as a limit on x. Both of the form's lines must reach the bound.
@@ -246,12 +246,11 @@ pub(crate) fn ratio_at_least(position: &Tracked, ratio: i64, base: i128) -> Cond
 
 /// The largest Σ exit values that prices within bounds can bring.
 fn most(position: &Tracked) -> i128 {
-    let forms = position.legs().iter().zip(&*position.forms);
     let best = |side| match side {
         Side::Long => PRICE_MAX,
         Side::Short => 1,
     };
-    forms.map(|(leg, form)| form.value(best(leg.side))).sum()
+    position.legs().iter().map(|leg| leg.form.value(best(leg.side))).sum()
 }
 
 /// y ≤ Y.

@@ -15,13 +15,13 @@ use crate::funding::Fundings;
 use crate::hash::RunningHash;
 use crate::heap::{NIL, NodeId};
 use crate::hedge::Hedges;
+use crate::holders::Holders;
 use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::intent::Intent;
 use crate::ladder::Ladder;
 use crate::leaders::Leaders;
 use crate::limits::{POLICIES_MAX, POSITIONS_MAX};
 use crate::needs::Needs;
-use crate::net::LegForm;
 use crate::note::{EngineNote, Notes};
 use crate::pair::classes_max;
 use crate::per_leg::Spare;
@@ -95,7 +95,6 @@ pub struct Engine {
     /// By policy: what a registration under it gets.
     pub(crate) in_force: Vec<u16>,
     pub(crate) spare_legs: Spare<Leg>,
-    pub(crate) spare_forms: Spare<LegForm>,
     /// What the positions that are held need of the limits.
     pub(crate) used: Needs,
     pub(crate) candidates: Vec<Candidate>,
@@ -112,6 +111,7 @@ pub struct Engine {
     pub(crate) hold_timers: Vec<NodeId>,
     /// By instrument.
     pub(crate) ladders: Vec<Ladder>,
+    pub(crate) holders: Holders,
     pub(crate) hash: RunningHash,
     pub(crate) counters: EngineCounters,
     pub(crate) notes: Notes,
@@ -154,7 +154,6 @@ impl Engine {
         assert!(sources <= crate::limits::SOURCES_MAX, "sources: at most SOURCES_MAX");
         let EngineLimits { positions, policies, triggers, .. } = limits;
         let boards = TriggerSource::ALL.len() * instruments.len();
-        let (spare_legs, spare_forms) = register::spare(limits.pairs, limits.baskets);
         Self {
             books: Books::new(instruments, sources, gates),
             watch: Watch::new(instruments.len(), &limits),
@@ -162,8 +161,7 @@ impl Engine {
             positions: Vec::with_capacity(positions),
             policies: Vec::with_capacity(policies),
             in_force: Vec::with_capacity(policies),
-            spare_legs,
-            spare_forms,
+            spare_legs: Spare::new(Leg::NONE, limits.pairs, limits.baskets),
             used: Needs::default(),
             candidates: Vec::with_capacity(triggers + positions),
             free: Vec::with_capacity(positions),
@@ -176,6 +174,7 @@ impl Engine {
             decisions: VecDeque::with_capacity(positions),
             hold_timers: alloc::vec![NodeId::NONE; boards],
             ladders: alloc::vec![Ladder::NEW; instruments.len()],
+            holders: Holders::new(instruments.len()),
             hash: RunningHash::new(),
             counters: EngineCounters::default(),
             notes: Notes::with_capacity(NOTES_MAX),
@@ -249,13 +248,12 @@ impl Engine {
         }
         let slot = self.free.last().copied().unwrap_or(self.positions.len() as u32);
         let count = spec.legs.len();
-        let rooms = (self.spare_legs.take(count), self.spare_forms.take(count));
-        let (Some(legs), Some(forms)) = rooms else {
+        let Some(legs) = self.spare_legs.take(count) else {
             let (what, max) =
                 ("positions of so many legs", self.limits.pairs.max(self.limits.baskets));
             return Err(RegisterError::Full { what, max });
         };
-        let mut position = Tracked { legs, forms, ..Tracked::blank() };
+        let mut position = Tracked { legs, ..Tracked::blank() };
         position.policy = version.0;
         let checked = register::fill(&self.books, policy, spec, &mut position).and_then(|()| {
             self.portfolio_admits(policy, &position)?;
@@ -270,11 +268,11 @@ impl Engine {
             Ok(plan) => plan,
             Err(error) => {
                 self.spare_legs.give(&mut position.legs);
-                self.spare_forms.give(&mut position.forms);
                 return Err(error);
             }
         };
         let generation = self.place_position(slot, position);
+        self.list_legs(slot);
         self.chain(slot, &plan);
         if let Err((what, max)) = self.open_signals(slot) {
             self.forget(slot);

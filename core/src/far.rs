@@ -41,16 +41,16 @@ impl Engine {
     /// The first price of an instrument: positions that came before it are looked at.
     #[cold]
     pub(crate) fn on_first_price(&mut self, instrument: InstrumentId, quote: &Quote) {
-        for (slot, position) in self.positions.iter().enumerate() {
-            if !matches!(position.state, PositionState::Open | PositionState::Exiting) {
-                continue;
-            }
-            let position_id = PositionId::new(slot as u32, position.generation);
-            for leg in position.legs().iter().filter(|leg| leg.instrument == instrument) {
-                if let Some(live) = beyond(leg.entry, quote, self.entry_factor) {
-                    let (position, entry) = (position_id, leg.entry);
-                    self.notes.push(EngineNote::FarEntry { position, instrument, entry, live });
-                }
+        let mut at = self.first_holder(instrument);
+        while let Some(holder) = at {
+            at = self.next_holder(holder);
+            let position = &self.positions[holder.slot() as usize];
+            let entry = position.legs[holder.leg()].entry;
+            let live = beyond(entry, quote, self.entry_factor);
+            let open = matches!(position.state, PositionState::Open | PositionState::Exiting);
+            if let Some(live) = live.filter(|_| open) {
+                let position = PositionId::new(holder.slot(), position.generation);
+                self.notes.push(EngineNote::FarEntry { position, instrument, entry, live });
             }
         }
     }

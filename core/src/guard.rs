@@ -71,7 +71,7 @@ pub(crate) fn guards(
     let share = missing / count as i128;
     let mut guards = [None; LEGS_MAX];
     for at in 0..count {
-        let steepest = position.forms[at].steepest();
+        let steepest = position.legs[at].form.steepest();
         guards[at] = guard_at(position.legs[at].side, exits[at], steepest, cmp, share);
     }
     guards

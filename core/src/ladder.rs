@@ -217,12 +217,7 @@ impl Engine {
         self.ladders[usize::from(id.0)].settle();
         self.set_lapse(id);
         if blind {
-            for slot in 0..self.positions.len() as u32 {
-                let legs = self.positions[slot as usize].legs();
-                if legs.iter().any(|leg| leg.instrument == id) {
-                    self.look_for_prices(slot, now);
-                }
-            }
+            self.each_holder(id, |engine, slot| engine.look_for_prices(slot, now));
         }
     }
 

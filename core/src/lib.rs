@@ -53,6 +53,7 @@ mod guard;
 pub mod hash;
 mod heap;
 mod hedge;
+mod holders;
 pub mod holding;
 pub mod instrument;
 pub mod intent;

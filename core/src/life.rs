@@ -48,11 +48,11 @@ impl Engine {
     /// back; its slot is free for another.
     pub(crate) fn forget(&mut self, slot: u32) {
         self.drop_triggers(slot);
+        self.unlist_legs(slot);
         let position = &mut self.positions[slot as usize];
         position.state = PositionState::Closed;
         self.hedges.release(&mut position.hedge);
         self.spare_legs.give(&mut position.legs);
-        self.spare_forms.give(&mut position.forms);
         let timer = core::mem::replace(&mut position.rest_timer, NodeId::NONE);
         if timer != NodeId::NONE {
             self.watch.remove_timer(timer);
@@ -297,8 +297,8 @@ impl Engine {
                     self.stray("a liquidation price of a leg that is not there", Some(position));
                     return;
                 }
-                let known = &mut self.positions[slot as usize].liquidations;
-                known[usize::from(leg)] = price.map_or(0, Price::raw);
+                let leg = &mut self.positions[slot as usize].legs[usize::from(leg)];
+                leg.liquidation = price.map_or(0, Price::raw);
                 self.refresh(slot, now);
             }
             Command::ConfirmJump(id) => {

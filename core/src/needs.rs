@@ -6,11 +6,12 @@
 use crate::engine::EngineLimits;
 use crate::intent::Reason;
 use crate::limits::{LEGS_MAX, TRIGGERS_MAX};
+use crate::per_leg::Spare;
 use crate::policy::Policy;
 use crate::position::RegisterError;
 use crate::register;
 use crate::rules;
-use crate::tracked::Tracked;
+use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Role, Trigger};
 
 /// Entries of each kind.
@@ -205,9 +206,8 @@ impl EngineLimits {
 fn blank(legs: usize) -> Tracked {
     let mut position = Tracked::blank();
     position.count = legs as u8;
-    let (mut of_legs, mut of_forms) = register::spare(1, 1);
-    if let (Some(legs), Some(forms)) = (of_legs.take(legs), of_forms.take(legs)) {
-        (position.legs, position.forms) = (legs, forms);
+    if let Some(legs) = Spare::new(Leg::NONE, 1, 1).take(legs) {
+        position.legs = legs;
     }
     position
 }

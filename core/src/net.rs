@@ -12,7 +12,7 @@ use crate::units::Rate;
 
 /// One leg's exit value as a function of its exit price x: the smaller of `weight·factor·x` and,
 /// where the venue has a minimum fee, `weight·factor_min·x − min_fee`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LegForm {
     /// Quantity × multiplier × scale alignment: below 2^46.
     weight: i64,
@@ -25,6 +25,9 @@ pub struct LegForm {
 }
 
 impl LegForm {
+    /// The form of no leg: nought at every price.
+    pub const NONE: Self = Self { weight: 0, factor: 0, factor_min: 0, min_fee: 0 };
+
     /// The form of a leg: `weight` = quantity × multiplier × scale alignment; `fee` and `reserve`
     /// are shares of the exit notional, below 2^30 ppb together; `min_fee` is at the position's
     /// nano scale, with the fees' buffer.

@@ -268,7 +268,7 @@ mod tests {
     fn golden_slack_of_149_75_is_what_two_limits_concede_at_most() {
         let rate = Rate::from_bps(5);
         let mut form =
-            NetForm { legs: [LegForm::default(); LEGS_MAX], count: 2, cmp: Cmp::AtLeast, bound: 0 };
+            NetForm { legs: [LegForm::NONE; LEGS_MAX], count: 2, cmp: Cmp::AtLeast, bound: 0 };
         form.legs[0] = LegForm::new(Side::Long, 1, rate, Rate::ZERO, 0);
         form.legs[1] = LegForm::new(Side::Short, 1, rate, Rate::ZERO, 0);
         // Σ value − Σ entry − paid ≥ 200, in nano units at one decimal; the entries cancel.
@@ -303,7 +303,7 @@ mod tests {
         for round in 0..100_000 {
             let count = 1 + random(4) as usize;
             let mut form = NetForm {
-                legs: [LegForm::default(); LEGS_MAX],
+                legs: [LegForm::NONE; LEGS_MAX],
                 count: count as u8,
                 cmp: Cmp::AtLeast,
                 bound: 0,

@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use crate::arbiter::RULE_FUNDING;
 use crate::book::Books;
 use crate::compile::{PART_ACTIVATION, PART_FLOOR, PART_MARK, PART_STOP};
+use crate::holders::Neighbours;
 use crate::instrument::Instrument;
 use crate::intent::Reason;
 use crate::limits::{
@@ -12,7 +13,6 @@ use crate::limits::{
     TRIGGERS_MAX,
 };
 use crate::net::LegForm;
-use crate::per_leg::Spare;
 use crate::policy::{Base, Distance, FeeMode, Policy, Rule, RuleSpec, Threshold, TriggerSource};
 use crate::portfolio::HEALTH_PARTS;
 use crate::position::{PositionSpec, RegisterError};
@@ -24,11 +24,6 @@ use crate::units::{Decimal, Nanos, Rate, mul_div_ceil};
 
 /// The triggers that a policy needs for one position, before they have an id.
 pub(crate) type Plan = ArrayVec<Trigger, { TRIGGERS_MAX + HEALTH_PARTS }>;
-
-/// Room for the legs and forms of so many positions of two legs, and of three or four.
-pub(crate) fn spare(pairs: usize, baskets: usize) -> (Spare<Leg>, Spare<LegForm>) {
-    (Spare::new(Leg::NONE, pairs, baskets), Spare::new(LegForm::default(), pairs, baskets))
-}
 
 /// Checks a position against its policy and the instruments, and computes its numbers into a blank
 /// one that has room for its legs.
@@ -165,6 +160,9 @@ fn leg(
             Decimal { mantissa: instrument.min_fee_nano(), scale: instrument.nano_scale() },
         )?,
         taker: instrument.spec().taker.raw() as i32,
+        liquidation: 0,
+        neighbours: Neighbours::NONE,
+        form: LegForm::NONE,
     })
 }
 

@@ -57,24 +57,24 @@ impl Engine {
             return;
         }
         let (mut conflicts, mut refused) = (false, false);
-        for slot in 0..self.positions.len() as u32 {
-            if !self.conflicts(slot, instrument, side) {
-                continue;
+        self.each_holder(instrument, |engine, slot| {
+            if !engine.conflicts(slot, instrument, side) {
+                return;
             }
             conflicts = true;
-            if self.positions[slot as usize].state == PositionState::Exiting {
-                self.plan_turn(slot, instrument, side);
-                continue;
+            if engine.positions[slot as usize].state == PositionState::Exiting {
+                engine.plan_turn(slot, instrument, side);
+                return;
             }
-            if let Err(why) = self.reverse(slot, now) {
+            if let Err(why) = engine.reverse(slot, now) {
                 refused = true;
-                let generation = self.positions[slot as usize].generation;
+                let generation = engine.positions[slot as usize].generation;
                 let position = PositionId::new(slot, generation);
-                self.notes.push(EngineNote::SignalRefused { position, why });
+                engine.notes.push(EngineNote::SignalRefused { position, why });
             } else {
-                self.plan_turn(slot, instrument, side);
+                engine.plan_turn(slot, instrument, side);
             }
-        }
+        });
         if refused {
             let why = SignalDrop::Refused;
             self.drop_turns(instrument);
@@ -173,8 +173,9 @@ impl Engine {
         let mut at = 0;
         while at < self.signals.waiting.len() {
             let Waiting { instrument, side, timer } = self.signals.waiting[at];
-            let slots = 0..self.positions.len() as u32;
-            if slots.into_iter().any(|slot| self.conflicts(slot, instrument, side)) {
+            let first = self.first_holder(instrument);
+            let mut holders = core::iter::successors(first, |&at| self.next_holder(at));
+            if holders.any(|at| self.conflicts(at.slot(), instrument, side)) {
                 at += 1;
                 continue;
             }

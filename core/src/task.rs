@@ -563,10 +563,10 @@ impl Engine {
 
     /// The liquidation price of the futures that a task has sold, rounded towards their entry.
     fn know_liquidation(&mut self, now: Nanos, slot: u32, above: Rate) {
-        let position = &mut self.positions[slot as usize];
-        let entry = i128::from(position.legs[FUTURES].entry.raw());
+        let futures = &mut self.positions[slot as usize].legs[FUTURES];
+        let entry = i128::from(futures.entry.raw());
         let at = entry * i128::from(PPB + above.raw()) / i128::from(PPB);
-        position.liquidations[FUTURES] = at.min(i128::from(PRICE_MAX)) as i64;
+        futures.liquidation = at.min(i128::from(PRICE_MAX)) as i64;
         self.refresh(slot, now);
     }
 

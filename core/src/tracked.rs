@@ -6,6 +6,7 @@
 //! between the fills of two legs would look like the loss of the one without the gain of the other.
 
 use crate::heap::NodeId;
+use crate::holders::Neighbours;
 use crate::instrument::{AccountId, Instrument, InstrumentId};
 use crate::intent::Urgency;
 use crate::ladder::Sightless;
@@ -39,8 +40,13 @@ pub(crate) struct Leg {
     pub(crate) margin: i128,
     /// The venue's minimum fee; 0 where it has none.
     pub(crate) min_fee: i128,
-    /// Taker's fee rate in ppb: half a [`Rate`], for a leg is two cache lines.
+    /// Taker's fee rate in ppb: half a [`Rate`].
     pub(crate) taker: i32,
+    /// Mantissa of its liquidation price; 0 while it is not known.
+    pub(crate) liquidation: i64,
+    pub(crate) neighbours: Neighbours,
+    /// Its exit value, see [`Self::formed`].
+    pub(crate) form: LegForm,
 }
 
 impl Leg {
@@ -63,6 +69,9 @@ impl Leg {
         margin: 0,
         min_fee: 0,
         taker: 0,
+        liquidation: 0,
+        neighbours: Neighbours::NONE,
+        form: LegForm::NONE,
     };
 
     pub(crate) const fn taker(&self) -> Rate {
@@ -128,7 +137,7 @@ impl Leg {
     }
 
     /// Exit value as a function of the exit price, fees included as the policy counts them.
-    pub(crate) fn form(&self, policy: &Policy) -> LegForm {
+    fn formed(&self, policy: &Policy) -> LegForm {
         let (fee, min_fee) = match policy.fees {
             FeeMode::Net => (exit_fee(self.taker(), policy), self.min_fee),
             FeeMode::EntryOnly | FeeMode::Gross => (0, 0),
@@ -184,7 +193,6 @@ pub(crate) struct Tracked {
     pub(crate) opened: Nanos,
     pub(crate) count: u8,
     pub(crate) legs: PerLeg<Leg>,
-    pub(crate) forms: PerLeg<LegForm>,
     /// Σ cost of the legs: net = Σ exit values − cost.
     pub(crate) cost: i128,
     /// The position's nano scale.
@@ -196,13 +204,11 @@ pub(crate) struct Tracked {
     pub(crate) first: TriggerId,
     /// Place of its hedge ratio and reads, or [`crate::hedge::NO_HEDGE`].
     pub(crate) hedge: u32,
-    /// By leg, the mantissa of its liquidation price; 0 while it is not known.
-    pub(crate) liquidations: [i64; LEGS_MAX],
     /// While no price of a leg is left.
     pub(crate) blind: Option<Sightless>,
 }
 
-const _: () = assert!(size_of::<Leg>() == 128 && size_of::<LegForm>() == 32);
+const _: () = assert!(size_of::<Leg>() == 176 && size_of::<Tracked>() == 304);
 
 impl Tracked {
     /// A position of one leg without anything, to be filled.
@@ -217,7 +223,6 @@ impl Tracked {
             opened: Nanos(0),
             count: 1,
             legs: PerLeg::One([Leg::NONE]),
-            forms: PerLeg::One([LegForm::default()]),
             cost: 0,
             scale: 0,
             plan: None,
@@ -225,7 +230,6 @@ impl Tracked {
             rest_timer: NodeId::NONE,
             first: TriggerId::NONE,
             hedge: crate::hedge::NO_HEDGE,
-            liquidations: [0; LEGS_MAX],
             blind: None,
         }
     }
@@ -238,9 +242,9 @@ impl Tracked {
 
     /// The legs' forms, nought beyond the last leg.
     pub(crate) fn four_forms(&self) -> [LegForm; LEGS_MAX] {
-        let mut four = [LegForm::default(); LEGS_MAX];
-        for (form, of) in four.iter_mut().zip(&*self.forms) {
-            *form = *of;
+        let mut four = [LegForm::NONE; LEGS_MAX];
+        for (form, leg) in four.iter_mut().zip(&*self.legs) {
+            *form = leg.form;
         }
         four
     }
@@ -265,9 +269,9 @@ impl Tracked {
     /// Recomputes what depends on quantities and amounts.
     pub(crate) fn refresh(&mut self, policy: &Policy) {
         self.cost = 0;
-        for at in 0..usize::from(self.count) {
-            self.forms[at] = self.legs[at].form(policy);
-            self.cost += self.legs[at].cost(policy.fees);
+        for leg in &mut self.legs[..usize::from(self.count)] {
+            leg.form = leg.formed(policy);
+            self.cost += leg.cost(policy.fees);
         }
     }
 

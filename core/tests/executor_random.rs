@@ -346,7 +346,7 @@ impl World {
             return Compiled::Price { cmp, limit };
         }
         let mut form = NetForm {
-            legs: [LegForm::default(); LEGS_MAX],
+            legs: [LegForm::NONE; LEGS_MAX],
             count: legs.len() as u8,
             cmp: Cmp::AtLeast,
             bound: 0,

@@ -54,7 +54,7 @@ fn filled_at_both_limits_the_pair_has_made_its_threshold() {
     let quotes = Table(vec![top(100_500, 100_510), top(99_980, 100_000)]);
     let fee = Rate::from_bps(5);
     let mut form = NetForm {
-        legs: [LegForm::default(); LEGS_MAX],
+        legs: [LegForm::NONE; LEGS_MAX],
         count: 2,
         cmp: Cmp::AtLeast,
         bound: (50 + 200) * i128::from(PPB),

@@ -76,7 +76,7 @@ fn intent(compiled: Compiled) -> Record {
 }
 
 fn net() -> Compiled {
-    let mut legs = [LegForm::default(); LEGS_MAX];
+    let mut legs = [LegForm::NONE; LEGS_MAX];
     legs[0] = LegForm::new(Side::Long, 750, Rate::from_bps(5), Rate::from_bps(1), 0);
     legs[1] = LegForm::new(Side::Short, 751, Rate::from_bps(-1), Rate::ZERO, 10_000_000);
     Compiled::Net(NetForm { legs, count: 2, cmp: Cmp::AtLeast, bound: -123_456_789_012_345 })

@@ -119,8 +119,8 @@ impl Engine {
     /// How near the legs are to their liquidation prices, see [`Ranked`].
     fn distance(&self, slot: u32) -> i128 {
         let position = &self.positions[slot as usize];
-        let legs = position.legs().iter().zip(position.liquidations);
-        let near = legs.filter_map(|(leg, known)| {
+        let near = position.legs().iter().filter_map(|leg| {
+            let known = leg.liquidation;
             if known == 0 || leg.open == Qty::ZERO {
                 return None;
             }

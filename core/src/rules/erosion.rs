@@ -85,7 +85,7 @@ pub(super) fn condition(
             ratio_at_most(position, PPB + left as i64, base(position, base_of(minimum)))
         }
         _ => {
-            let (form, side) = (&position.forms[0], position.legs[0].side);
+            let (form, side) = (&position.legs[0].form, position.legs[0].side);
             let peak = form.value(trigger.mark) - position.cost;
             fallen(form, side, position.cost + mul_div_floor(peak, kept, PPB))
         }
@@ -131,7 +131,7 @@ fn at_least(limit: Option<i128>) -> Condition {
 /// A one-leg position's break-even price as the distance by which its group orders it: the smaller,
 /// the nearer its stop. Rounded towards a stop that is nearer than the exact one.
 pub(crate) fn key(position: &Tracked) -> i64 {
-    let form = &position.forms[0];
+    let form = &position.legs[0].form;
     if form.slope() == 0 {
         return ALWAYS;
     }

@@ -30,7 +30,7 @@ pub(super) fn parts(position: &Tracked, add: Add<'_>) {
 
 pub(super) fn condition(position: &Tracked, threshold: Rate, trigger: &Trigger) -> Condition {
     let leg = &position.legs[trigger.leg()];
-    let known = position.liquidations[trigger.leg()];
+    let known = leg.liquidation;
     if known == 0 || leg.open == Qty::ZERO {
         return Condition::Never;
     }

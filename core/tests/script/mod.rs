@@ -218,7 +218,7 @@ impl Desk {
 /// Σ side·x·quantity ≥ least, without fees.
 fn net(legs: &[LegSpec], least: i128) -> Compiled {
     let mut form = NetForm {
-        legs: [LegForm::default(); LEGS_MAX],
+        legs: [LegForm::NONE; LEGS_MAX],
         count: legs.len() as u8,
         cmp: Cmp::AtLeast,
         bound: least * 1_000_000_000,

@@ -75,6 +75,7 @@ pub(crate) fn run(work: u64) -> Result<Figures, ScenarioError> {
     for market in &MARKETS {
         measure(market, work, &stopwatch, &mut figures);
     }
+    silence(work, &stopwatch, &mut figures);
     growth(work, &stopwatch, &mut figures);
     throughput(work, &mut figures);
     Ok(figures)
@@ -128,6 +129,33 @@ fn throughput(work: u64, figures: &mut Figures) {
     figures.figure("1,000 positions of mixed rules, ns a quote", each);
     figures.figure("1,000 positions of mixed rules, quotes a second", 1e9 / each);
     figures.ratio("5 million quotes a second", THROUGHPUT * each / 1e9, 1.0);
+}
+
+/// The step in which an instrument with one position falls silent, and the position with it: alone,
+/// and with the others open elsewhere.
+fn silence(work: u64, stopwatch: &Stopwatch, figures: &mut Figures) {
+    const MINUTE: u64 = 60_000_000_000;
+    let mut worlds = [0, ELSEWHERE].map(|elsewhere| World::new(&MARKETS[0], 1, elsewhere));
+    for round in 0..(20 * work).max(40) {
+        for world in &mut worlds {
+            let lapsed = world.step + MINUTE + 1;
+            let engine = &mut world.engine;
+            let nanos = stopwatch.time(|| engine.on_event(Nanos(lapsed), &Event::Timer));
+            while engine.poll_note().is_some() {}
+            world.step = lapsed + 1;
+            let quote = tick(0, MID, world.step);
+            engine.on_event(Nanos(world.step), &Event::Tick(quote));
+            while engine.poll_note().is_some() {}
+            // The first time all fall silent.
+            if round > 0 {
+                world.steps.record(nanos);
+            }
+        }
+    }
+    let [alone, many] = worlds.map(|world| world.steps.percentile(50.0));
+    figures.figure("silence of one position alone p50, ns", alone);
+    figures.figure("silence of one position of many p50, ns", many);
+    figures.ratio("silence p50", many / alone.max(1.0), GOAL);
 }
 
 /// The whipsaw crosses triggers, and a crossed trigger costs what it costs: what one costs, and how

@@ -199,7 +199,7 @@ fn times(turns: u64) -> [f64; 4] {
     let fee = Rate::new(case.fee).expect("a rate");
     let form = LegForm::new(Side::Long, weight, fee, Rate::ZERO, 0);
     let bound = i128::from(case.entry) * i128::from(weight) * (PPB + i128::from(case.rate));
-    let mut legs = [LegForm::default(); reap_core::limits::LEGS_MAX];
+    let mut legs = [LegForm::NONE; reap_core::limits::LEGS_MAX];
     legs[0] = form;
     let net = Compiled::Net(NetForm { legs, count: 1, cmp: Cmp::AtLeast, bound });
     let compiled = Compiled::Price { cmp: Cmp::AtLeast, limit: case.threshold() };
