@@ -31,10 +31,38 @@ pub(crate) struct Candidate {
     pub(crate) part: u8,
     pub(crate) reason: Reason,
     pub(crate) urgency: Urgency,
-    /// `NONE` for an operator, and for a position without a price.
-    pub(crate) trigger: TriggerId,
-    /// Place in a close of several positions, from 1; 0 for one of its own.
-    pub(crate) order: u32,
+    pub(crate) origin: Origin,
+}
+
+const _: () = assert!(size_of::<Candidate>() == 12);
+
+/// Where a candidate comes from: a trigger, a close of several positions, or neither, as an
+/// operator's close of one. One word, for every trigger has room among the candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin(u32);
+
+impl Origin {
+    pub(crate) const NONE: Self = Self(TriggerId::NONE.0);
+
+    pub(crate) const fn trigger(id: TriggerId) -> Self {
+        Self(id.0)
+    }
+
+    /// The place in a close of several positions, from 1.
+    pub(crate) const fn place(nth: u32) -> Self {
+        debug_assert!(nth > 0 && nth < u32::MAX - TriggerId::NONE.0);
+        Self(TriggerId::NONE.0 + nth)
+    }
+
+    /// The trigger; `NONE` where it was not one.
+    pub(crate) const fn by(self) -> TriggerId {
+        if self.0 > TriggerId::NONE.0 { TriggerId::NONE } else { TriggerId(self.0) }
+    }
+
+    /// The place in a close of several positions; 0 for a close of its own.
+    const fn nth(self) -> u32 {
+        self.0.saturating_sub(TriggerId::NONE.0)
+    }
 }
 
 /// One position's candidates, side by side in the sorted list; the first of them gives the reason
@@ -67,8 +95,8 @@ pub(crate) const fn lost_to(winner: &Candidate, other: &Candidate) -> Lost {
 /// (highest first), reason, place in a close of several positions, and position.
 pub(crate) fn arbitrate(candidates: &mut [Candidate], decisions: &mut Vec<Decision>) {
     candidates.sort_unstable_by_key(|candidate| {
-        let Candidate { position, rule, part, reason, urgency, order, .. } = *candidate;
-        (position, core::cmp::Reverse(urgency), reason.rank(), rule, part, order)
+        let Candidate { position, rule, part, reason, urgency, origin } = *candidate;
+        (position, core::cmp::Reverse(urgency), reason.rank(), rule, part, origin.nth())
     });
     let mut first = 0;
     for of_one in candidates.chunk_by(|a, b| a.position == b.position) {
@@ -77,9 +105,9 @@ pub(crate) fn arbitrate(candidates: &mut [Candidate], decisions: &mut Vec<Decisi
         first += count;
     }
     decisions.sort_unstable_by_key(|decision| {
-        let Candidate { position, reason, urgency, order, .. } =
+        let Candidate { position, reason, urgency, origin, .. } =
             candidates[decision.first as usize];
-        (core::cmp::Reverse(urgency), reason.rank(), order, position)
+        (core::cmp::Reverse(urgency), reason.rank(), origin.nth(), position)
     });
 }
 
@@ -88,8 +116,8 @@ mod tests {
     use super::*;
 
     fn candidate(position: u32, rule: u8, reason: Reason) -> Candidate {
-        let (part, trigger, urgency) = (0, TriggerId::NONE, reason.urgency());
-        Candidate { position, rule, part, reason, urgency, trigger, order: 0 }
+        let (part, origin, urgency) = (0, Origin::NONE, reason.urgency());
+        Candidate { position, rule, part, reason, urgency, origin }
     }
 
     fn decide(mut candidates: Vec<Candidate>) -> Vec<(u32, u8, Reason, Urgency, usize)> {

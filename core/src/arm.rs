@@ -1,6 +1,6 @@
 //! Arming: where a trigger is watched, when it is looked at, and what happens when it holds.
 
-use crate::arbiter::{Candidate, RULE_PORTFOLIO};
+use crate::arbiter::{Candidate, Origin, RULE_PORTFOLIO};
 use crate::compile::{self, PART_ACTIVATION};
 use crate::engine::Engine;
 use crate::guard;
@@ -227,8 +227,7 @@ impl Engine {
                     part: rules::part_of(self.rule_of(&trigger), &trigger),
                     reason: trigger.reason,
                     urgency: trigger.reason.urgency(),
-                    trigger: id,
-                    order: 0,
+                    origin: Origin::trigger(id),
                 });
             }
             Role::Step => {
@@ -288,7 +287,7 @@ impl Engine {
         if candidate.reason != Reason::Tiers {
             return keep;
         }
-        let trigger = &self.triggers[candidate.trigger];
+        let trigger = &self.triggers[candidate.origin.by()];
         let position = &self.positions[trigger.position as usize];
         for (at, keep) in keep.iter_mut().enumerate().take(usize::from(position.count)) {
             *keep = self.tier_keep(position, trigger, at);

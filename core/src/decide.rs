@@ -48,7 +48,10 @@ impl Engine {
         let position = &mut self.positions[slot as usize];
         let Some(plan) = &mut position.plan else {
             let urgency = winner.urgency;
-            position.plan = Some(LivePlan { intent: 0, urgency, keep, reached: false, repair });
+            position.plan = Some(LivePlan { intent: 0, urgency, reached: false, repair });
+            for (leg, keep) in position.legs_mut().iter_mut().zip(keep) {
+                leg.keep = keep;
+            }
             position.state = PositionState::Exiting;
             self.leave_open(slot);
             self.watch_balance(slot, self.now);
@@ -63,14 +66,16 @@ impl Engine {
         }
         // A leg that is lost is written off by the intent, whatever the plan is already.
         let mut raises = winner.urgency > plan.urgency || winner.reason == Reason::LegLost;
-        for (keep, wanted) in plan.keep.iter_mut().zip(keep) {
-            raises |= wanted < *keep;
-            *keep = wanted.min(*keep);
+        let mut keeps = false;
+        for (leg, wanted) in position.legs.iter_mut().zip(keep).take(position.count.into()) {
+            raises |= wanted < leg.keep;
+            leg.keep = wanted.min(leg.keep);
+            keeps |= leg.keep > Qty::ZERO;
         }
         // What a plan has of urgency it keeps: an intent that only lowers what stays open does not
         // ask for less of it.
         plan.urgency = plan.urgency.max(winner.urgency);
-        plan.repair &= plan.keep.iter().any(|keep| *keep > Qty::ZERO);
+        plan.repair &= keeps;
         let covers = plan.intent;
         if raises {
             self.raise(held);
@@ -94,12 +99,14 @@ impl Engine {
         self.notes.push(EngineNote::Overruled(overruled));
     }
 
-    /// The intent of a winner, with the plan that began with it or was raised by it.
-    pub(crate) fn intent(&self, winner: &Candidate, plan: &LivePlan) -> Intent {
-        let Candidate { position: slot, rule, part, reason, trigger, .. } = *winner;
+    /// The intent of a winner, at the urgency of the plan that began with it or was raised by it.
+    pub(crate) fn intent(&self, winner: &Candidate, urgency: Urgency) -> Intent {
+        let Candidate { position: slot, rule, part, reason, origin, .. } = *winner;
         let position = &self.positions[slot as usize];
         let mut inputs = [None; LEGS_MAX];
-        for (input, leg) in inputs.iter_mut().zip(position.legs()) {
+        let mut keep = [Qty::ZERO; LEGS_MAX];
+        for ((input, keep), leg) in inputs.iter_mut().zip(&mut keep).zip(position.legs()) {
+            *keep = leg.keep;
             let seen = self.books.seen(leg.instrument);
             *input = Some(Input {
                 instrument: leg.instrument,
@@ -116,10 +123,10 @@ impl Engine {
             rule,
             part,
             reason,
-            urgency: plan.urgency,
+            urgency,
             legs: position.count,
-            keep: plan.keep,
-            compiled: self.compiled(position, trigger),
+            keep,
+            compiled: self.compiled(position, origin.by()),
             inputs,
         }
     }

@@ -32,7 +32,7 @@ use crate::register;
 use crate::reversal::Signals;
 use crate::task::Tasks;
 use crate::tick::{Quote, Tick, TickKind};
-use crate::tracked::{Leg, Tracked};
+use crate::tracked::{Leg, NO_SLOT, Tracked};
 use crate::trigger::{Gate, Place, Stage, TriggerId, Triggers};
 use crate::turn::Turns;
 use crate::units::{Nanos, Qty};
@@ -98,7 +98,8 @@ pub struct Engine {
     /// What the positions that are held need of the limits.
     pub(crate) used: Needs,
     pub(crate) candidates: Vec<Candidate>,
-    pub(crate) free: Vec<u32>,
+    /// The slot that was freed last; the others follow it by [`Tracked::tag`].
+    pub(crate) free: u32,
     pub(crate) limits: EngineLimits,
     pub(crate) now: Nanos,
     /// Scratch of one event.
@@ -164,7 +165,7 @@ impl Engine {
             spare_legs: Spare::new(Leg::NONE, limits.pairs, limits.baskets),
             used: Needs::default(),
             candidates: Vec::with_capacity(triggers + positions),
-            free: Vec::with_capacity(positions),
+            free: NO_SLOT,
             limits,
             now: Nanos(0),
             due: Vec::with_capacity(limits.prices),
@@ -243,10 +244,11 @@ impl Engine {
             .policies
             .get(usize::from(version.0))
             .ok_or(RegisterError::UnknownPolicy(spec.policy.0))?;
-        if self.free.is_empty() && self.positions.len() == self.limits.positions {
+        let fresh = self.positions.len();
+        if self.free == NO_SLOT && fresh == self.limits.positions {
             return Err(RegisterError::Full { what: "positions", max: self.limits.positions });
         }
-        let slot = self.free.last().copied().unwrap_or(self.positions.len() as u32);
+        let slot = if self.free == NO_SLOT { fresh as u32 } else { self.free };
         let count = spec.legs.len();
         let Some(legs) = self.spare_legs.take(count) else {
             let (what, max) =
@@ -335,10 +337,10 @@ impl Engine {
         let plan = &mut self.positions[winner.position as usize].plan;
         let plan = plan.as_mut().expect("a decision has a plan");
         plan.intent = self.counters.intents;
-        let plan = *plan;
-        let intent = self.intent(&winner, &plan);
+        let urgency = plan.urgency;
+        let intent = self.intent(&winner, urgency);
         self.fold(&intent);
-        self.tell_source(&intent, winner.trigger);
+        self.tell_source(&intent, winner.origin.by());
         Some(intent)
     }
 

@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use crate::arbiter::Candidate;
+use crate::arbiter::{Candidate, Origin};
 use crate::clip::min_order;
 use crate::engine::Engine;
 use crate::intent::Reason;
@@ -213,8 +213,7 @@ impl Engine {
             part,
             reason,
             urgency,
-            trigger: id,
-            order: 0,
+            origin: Origin::trigger(id),
         });
         let hedge = self.hedge_mut(slot).expect("its rule looks at it");
         hedge.remedies[usize::from(reason == Reason::Imbalance)] = keep;

@@ -117,3 +117,92 @@ impl Engine {
         &mut self.positions[at.slot() as usize].legs[at.leg()].neighbours
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::engine::EngineLimits;
+    use crate::event::GateSettings;
+    use crate::instrument::{
+        AccountId, ContractKind, CurrencyId, Instrument, InstrumentSpec, VenueId,
+    };
+    use crate::policy::{Policy, PolicyId};
+    use crate::position::{LegSpec, PositionSpec, Side};
+    use crate::units::{Decimal, Nanos, Price, Qty, Rate};
+
+    const INSTRUMENTS: u64 = 3;
+
+    const NOUGHT: Decimal = Decimal { mantissa: 0, scale: 0 };
+
+    const SPEC: InstrumentSpec = InstrumentSpec {
+        venue: VenueId(0),
+        currency: CurrencyId(0),
+        contract: ContractKind::Linear,
+        price_scale: 2,
+        qty_scale: 3,
+        multiplier: Decimal { mantissa: 1, scale: 0 },
+        tick: 1,
+        lot: 1,
+        min_qty: 1,
+        min_notional: NOUGHT,
+        taker: Rate::from_bps(5),
+        maker: Rate::from_bps(2),
+        min_fee: NOUGHT,
+        max_quote_age: Nanos::from_secs(1),
+        jump_limit: Rate::from_bps(100),
+        jump_ticks: 5,
+        reduce_only: true,
+        min_notional_on_reduce: true,
+        peer: None,
+    };
+
+    fn leg(instrument: u16) -> LegSpec {
+        LegSpec {
+            account: AccountId(0),
+            instrument: InstrumentId(instrument),
+            side: Side::Long,
+            entry: Price::new(100).expect("a price"),
+            qty: Qty::new(10).expect("a quantity"),
+            fees_paid: NOUGHT,
+            funding: NOUGHT,
+            margin: None,
+        }
+    }
+
+    /// Positions of one to four legs come and go: what holds an instrument is what a look at all
+    /// of them finds, in the order of registration, whichever slots they have.
+    #[test]
+    fn the_holders_of_an_instrument_are_those_that_a_look_at_all_finds() {
+        let instrument = Instrument::new(SPEC).expect("a specification");
+        let limits = EngineLimits::any(40, 4, 200);
+        let instruments = [instrument; INSTRUMENTS as usize];
+        let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
+        engine.add_policy(Policy::of([])).expect("there is room");
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040);
+            (state >> 33) % below
+        };
+        let mut open: Vec<u32> = Vec::new();
+        for _ in 0..4000 {
+            if open.len() < 30 && random(2) == 0 {
+                let legs = (0..=random(4)).map(|_| leg(random(INSTRUMENTS) as u16)).collect();
+                let spec = PositionSpec { policy: PolicyId(0), opened: Nanos(0), tag: 0, legs };
+                open.push(engine.register(Nanos(1), &spec).expect("room").slot() as u32);
+            } else if !open.is_empty() {
+                engine.release(open.remove(random(open.len() as u64) as usize));
+            }
+            for id in (0..INSTRUMENTS as u16).map(InstrumentId) {
+                let on = |&slot: &u32| {
+                    engine.positions[slot as usize].legs().iter().any(|leg| leg.instrument == id)
+                };
+                let wanted: Vec<u32> = open.iter().copied().filter(on).collect();
+                let mut found = Vec::new();
+                engine.each_holder(id, |_, slot| found.push(slot));
+                assert_eq!(found, wanted);
+            }
+        }
+    }
+}

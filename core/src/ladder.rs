@@ -8,7 +8,7 @@
 //! Each instrument has one timer for the next time at which a rung that counts lapses. It is put
 //! back to that time when it is due, not with each quote.
 
-use crate::arbiter::{Candidate, RULE_BLIND};
+use crate::arbiter::{Candidate, Origin, RULE_BLIND};
 use crate::book::{Change, Sight};
 use crate::engine::Engine;
 use crate::heap::NodeId;
@@ -273,8 +273,7 @@ impl Engine {
                 part: 0,
                 reason,
                 urgency: reason.urgency(),
-                trigger: TriggerId::NONE,
-                order: 0,
+                origin: Origin::NONE,
             });
         }
         let next = [close, (!state.said).then_some(speak)];

@@ -1,6 +1,6 @@
 //! The life of a position: fills, ends of plans, commands, and what is watched again after them.
 
-use crate::arbiter::{Candidate, RULE_OPERATOR};
+use crate::arbiter::{Candidate, Origin, RULE_OPERATOR};
 use crate::engine::Engine;
 use crate::entry::{EntryFill, TaskId};
 use crate::event::{Command, Outcome, Report, Which};
@@ -25,7 +25,7 @@ struct Fill {
 impl Engine {
     pub(crate) fn place_position(&mut self, slot: u32, mut position: Tracked) -> u32 {
         if let Some(old) = self.positions.get_mut(slot as usize) {
-            self.free.pop();
+            self.free = old.tag;
             position.generation = (old.generation + 1) & (u32::MAX >> PositionId::SLOT_BITS);
             *old = position;
         } else {
@@ -57,7 +57,7 @@ impl Engine {
         if timer != NodeId::NONE {
             self.watch.remove_timer(timer);
         }
-        self.free.push(slot);
+        position.tag = core::mem::replace(&mut self.free, slot);
     }
 
     /// Arms a trigger anew, with its condition as of now.
@@ -170,7 +170,7 @@ impl Engine {
             if tier && engine.tier_is_filled(&trigger) {
                 engine.take(id);
                 engine.triggers[id].stage = Stage::Done;
-                engine.candidates.retain(|candidate| candidate.trigger != id);
+                engine.candidates.retain(|candidate| candidate.origin.by() != id);
             }
         });
     }
@@ -251,7 +251,7 @@ impl Engine {
             let opportunistic = trigger.reason.urgency() == Urgency::Opportunistic;
             match trigger.stage {
                 // A part before it, such as a step of its threshold, has fired it at this moment.
-                Stage::Fired if engine.candidates.iter().any(|fired| fired.trigger == id) => {}
+                Stage::Fired if engine.candidates.iter().any(|fired| fired.origin.by() == id) => {}
                 Stage::Fired | Stage::Resting if rest.is_some() && opportunistic => {
                     engine.triggers[id].stage = Stage::Resting;
                     resting = true;
@@ -334,8 +334,7 @@ impl Engine {
             part: 0,
             reason: Reason::Operator,
             urgency,
-            trigger: TriggerId::NONE,
-            order: 0,
+            origin: Origin::NONE,
         });
     }
 

@@ -20,7 +20,7 @@ use crate::rules;
 use crate::switch::RuleSet;
 use crate::tracked::{Leg, Tracked, exit_fee};
 use crate::trigger::{Role, Stage, Trigger};
-use crate::units::{Decimal, Nanos, Rate, mul_div_ceil};
+use crate::units::{Decimal, Nanos, Qty, Rate, mul_div_ceil};
 
 /// The triggers that a policy needs for one position, before they have an id.
 pub(crate) type Plan = ArrayVec<Trigger, { TRIGGERS_MAX + HEALTH_PARTS }>;
@@ -150,6 +150,7 @@ fn leg(
         original: said.qty,
         open: said.qty,
         judged: said.qty,
+        keep: Qty::ZERO,
         locked: 0,
         unit: unit as i64,
         paid: amount("fees_paid", said.fees_paid)?,

@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use crate::arbiter::Candidate;
+use crate::arbiter::{Candidate, Origin};
 use crate::arm::value;
 use crate::compile;
 use crate::engine::Engine;
@@ -162,8 +162,7 @@ impl Engine {
             part: trigger.part,
             reason: trigger.reason,
             urgency: trigger.reason.urgency(),
-            trigger: id,
-            order: 0,
+            origin: Origin::trigger(id),
         });
         Ok(())
     }

@@ -288,13 +288,13 @@ impl Engine {
         self.candidates.retain(|candidate| {
             let of_blindness = candidate.rule == RULE_BLIND;
             let meant = candidate.position == slot
-                && (candidate.trigger != TriggerId::NONE || of_blindness)
+                && (candidate.origin.by() != TriggerId::NONE || of_blindness)
                 && rule.is_none_or(|rule| candidate.rule == rule);
             match blind {
                 _ if !meant => {}
                 Some(blind) if of_blindness => blind.asked = false,
                 None if of_blindness => {}
-                _ => triggers[candidate.trigger].stage = Stage::Armed,
+                _ => triggers[candidate.origin.by()].stage = Stage::Armed,
             }
             !meant
         });

@@ -31,6 +31,8 @@ pub(crate) struct Leg {
     pub(crate) open: Qty,
     /// Open when the live plan began; without a plan, what is open.
     pub(crate) judged: Qty,
+    /// What the live plan leaves open.
+    pub(crate) keep: Qty,
     /// Exit value of what the live plan has filled, at its fill prices, fees as the policy counts.
     pub(crate) locked: i128,
     /// Multiplier × scale alignment: money units of the position per price unit and quantity unit.
@@ -62,6 +64,7 @@ impl Leg {
         original: Qty::ZERO,
         open: Qty::ZERO,
         judged: Qty::ZERO,
+        keep: Qty::ZERO,
         locked: 0,
         unit: 1,
         paid: 0,
@@ -170,12 +173,14 @@ pub(crate) struct LivePlan {
     /// Number of the last intent given out for it.
     pub(crate) intent: u64,
     pub(crate) urgency: Urgency,
-    pub(crate) keep: [Qty; LEGS_MAX],
     /// A fill has brought every leg to its target; the report of the end is on its way.
     pub(crate) reached: bool,
     /// It closes what one leg has too much of: opportunistic rules wait for its end.
     pub(crate) repair: bool,
 }
+
+/// Behind the last of the slots that are free again.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
 
 /// A position; what it has of each leg beyond the first comes from the engine's [`Spare`] room.
 ///
@@ -189,6 +194,7 @@ pub(crate) struct Tracked {
     pub(crate) wanted: Option<u16>,
     /// Rules that are switched off.
     pub(crate) off: RuleSet,
+    /// As the operator said; of a slot that is free, the one that was freed before it.
     pub(crate) tag: u32,
     pub(crate) opened: Nanos,
     pub(crate) count: u8,
@@ -208,7 +214,7 @@ pub(crate) struct Tracked {
     pub(crate) blind: Option<Sightless>,
 }
 
-const _: () = assert!(size_of::<Leg>() == 176 && size_of::<Tracked>() == 304);
+const _: () = assert!(size_of::<Leg>() == 192 && size_of::<Tracked>() == 288);
 
 impl Tracked {
     /// A position of one leg without anything, to be filled.
@@ -240,6 +246,11 @@ impl Tracked {
         &self.legs[..kept]
     }
 
+    pub(crate) fn legs_mut(&mut self) -> &mut [Leg] {
+        let kept = usize::from(self.count).min(self.legs.len());
+        &mut self.legs[..kept]
+    }
+
     /// The legs' forms, nought beyond the last leg.
     pub(crate) fn four_forms(&self) -> [LegForm; LEGS_MAX] {
         let mut four = [LegForm::NONE; LEGS_MAX];
@@ -262,8 +273,7 @@ impl Tracked {
     /// and what is left is judged anew when its report has come.
     pub(crate) fn note_reached(&mut self) {
         let Some(plan) = &mut self.plan else { return };
-        let legs = self.legs[..usize::from(self.count)].iter().zip(plan.keep);
-        plan.reached |= legs.into_iter().all(|(leg, keep)| leg.open <= keep);
+        plan.reached |= self.legs[..usize::from(self.count)].iter().all(|leg| leg.open <= leg.keep);
     }
 
     /// Recomputes what depends on quantities and amounts.

@@ -3,13 +3,12 @@
 
 use core::cmp::Reverse;
 
-use crate::arbiter::{Candidate, RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_PORTFOLIO};
+use crate::arbiter::{Candidate, Origin, RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_PORTFOLIO};
 use crate::engine::Engine;
 use crate::intent::{Reason, Urgency};
 use crate::limits::{LEGS_MAX, PPB};
 use crate::policy::TriggerSource;
 use crate::position::PositionId;
-use crate::trigger::TriggerId;
 use crate::units::{Nanos, Qty, Rate, div_floor, mul_div_floor};
 
 use super::money::Money;
@@ -168,8 +167,7 @@ impl Engine {
                 part: PART_PARTIAL,
                 reason: Reason::PortfolioProfit,
                 urgency: Urgency::Normal,
-                trigger: TriggerId::NONE,
-                order: at as u32 + 1,
+                origin: Origin::place(at as u32 + 1),
             });
         }
         count
@@ -216,8 +214,7 @@ impl Engine {
             part: if cause == Cause::Breaker { level } else { 0 },
             reason: cause.reason(),
             urgency,
-            trigger: TriggerId::NONE,
-            order,
+            origin: if order == 0 { Origin::NONE } else { Origin::place(order) },
         });
     }
 
