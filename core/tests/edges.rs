@@ -250,6 +250,31 @@ fn e14_a_clock_that_steps_back_changes_nothing() {
     assert_eq!(desk.engine.state(id.unwrap()), Some(PositionState::Exiting));
 }
 
+/// What is opened at the very time of a session's close is closed with the next session.
+#[test]
+fn a_session_that_closes_at_the_opening_is_the_next() {
+    const DAY: u64 = 86_400_000_000_000;
+    let policy = Policy::of([Rule::Deadline {
+        max_age: None,
+        at: None,
+        session_close: Some(Nanos(0)),
+        close_before: Nanos(0),
+    }]);
+    let mut desk = Desk::new(&[instrument(1, 1, 1, 0)], [policy]);
+    let opened = |nanos| {
+        let spec = position(0, [leg(0, Side::Long, 1_000, 1)]);
+        PositionSpec { opened: Nanos(nanos), ..spec }
+    };
+    for nanos in [3 * DAY, 3 * DAY + 1] {
+        desk.engine.register(Nanos(3 * DAY + 2), &opened(nanos)).expect("a position");
+        assert!(desk.intents().is_empty(), "it closed when it was opened");
+    }
+    desk.now = 4 * DAY - 1;
+    assert!(desk.on(&Event::Timer).is_empty());
+    desk.now = 4 * DAY;
+    assert_eq!(desk.on(&Event::Timer).len(), 2);
+}
+
 /// A base of a millionth made the ratio leave every bound: its mark was followed for ever.
 #[test]
 fn a_trailing_base_that_is_nothing_beside_the_legs_is_refused() {
