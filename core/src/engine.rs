@@ -259,7 +259,7 @@ impl Engine {
         position.policy = version.0;
         let checked = register::fill(&self.books, policy, spec, &mut position).and_then(|()| {
             self.portfolio_admits(policy, &position)?;
-            let mut plan = register::triggers(policy, &position, slot);
+            let mut plan = register::triggers(policy, &position, slot)?;
             self.add_health_parts(&mut plan, slot, count);
             let mut used = self.used;
             used.add(&Needs::of(&plan, count));

@@ -5,12 +5,11 @@
 
 use crate::engine::EngineLimits;
 use crate::intent::Reason;
-use crate::limits::{LEGS_MAX, TRIGGERS_MAX};
+use crate::limits::LEGS_MAX;
 use crate::per_leg::Spare;
 use crate::policy::Policy;
 use crate::position::RegisterError;
 use crate::register;
-use crate::rules;
 use crate::tracked::{Leg, Tracked};
 use crate::trigger::{Role, Trigger};
 
@@ -183,8 +182,8 @@ impl EngineLimits {
         let mut needs = Needs::default();
         for policy in policies {
             // One of more rules or parts than there may be is refused with its first position.
-            if rules::parts_of_all(policy, &position) <= TRIGGERS_MAX {
-                needs.raise(&Needs::of(&register::triggers(policy, &position, 0), legs));
+            if let Ok(plan) = register::triggers(policy, &position, 0) {
+                needs.raise(&Needs::of(&plan, legs));
             }
         }
         self.positions += count;
@@ -252,7 +251,7 @@ mod tests {
         assert_eq!((limits.nets, limits.trails, limits.timers), (40, 0, 0));
         let mut used = Needs::default();
         let of = |legs| {
-            let plan = register::triggers(&policy, &blank(legs), 0);
+            let plan = register::triggers(&policy, &blank(legs), 0).expect("it has few rules");
             Needs::of(&plan, legs)
         };
         for _ in 0..20 {

@@ -79,9 +79,6 @@ pub(crate) fn suits(
             bound: "above 0 and at most 30 min",
         });
     }
-    if rules::parts_of_all(policy, position) > TRIGGERS_MAX {
-        return Err(RegisterError::Full { what: "triggers of a position", max: TRIGGERS_MAX });
-    }
     Ok(())
 }
 
@@ -425,8 +422,19 @@ fn check_amount(
 
 /// The triggers of a position's rules, in the order of rule and part. Those of trailing rules start
 /// with their mark at the entry.
-pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
+pub(crate) fn triggers(
+    policy: &Policy,
+    position: &Tracked,
+    slot: u32,
+) -> Result<Plan, RegisterError> {
     let mut plan = Plan::new();
+    let mut wanted = 0;
+    let mut push = |plan: &mut Plan, trigger| {
+        wanted += 1;
+        if wanted <= TRIGGERS_MAX {
+            plan.push(trigger);
+        }
+    };
     let several = position.count > 1;
     let entry = if several { PPB } else { position.legs[0].entry.raw() };
     let mut add = |rule: usize, part: u8, reason: Reason, role: Role, stage: Stage| {
@@ -443,7 +451,7 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
             _ => policy.rules[rule].source,
         };
         trigger.skew = several && (profit || matches!(role, Role::Activate | Role::Mark));
-        plan.push(trigger);
+        push(&mut plan, trigger);
     };
     for (at, said) in policy.rules.iter().enumerate() {
         match &said.rule {
@@ -486,8 +494,11 @@ pub(crate) fn triggers(policy: &Policy, position: &Tracked, slot: u32) -> Plan {
             let mut listener =
                 Trigger::new(slot, RULE_FUNDING, leg, Reason::FundingFlip, Role::Listen);
             listener.stage = Stage::Armed;
-            plan.push(listener);
+            push(&mut plan, listener);
         }
     }
-    plan
+    if wanted > TRIGGERS_MAX {
+        return Err(RegisterError::Full { what: "triggers of a position", max: TRIGGERS_MAX });
+    }
+    Ok(plan)
 }

@@ -114,7 +114,7 @@ impl Engine {
             (&self.policies[usize::from(position.policy)], &self.policies[usize::from(policy.0)]);
         let checked = register::suits(&self.books, new, position).and_then(|()| {
             let legs = usize::from(position.count);
-            let mut plan = register::triggers(new, position, slot);
+            let mut plan = register::triggers(new, position, slot)?;
             self.add_health_parts(&mut plan, slot, legs);
             let mut used = self.used;
             used.remove(&self.needs_of(slot));

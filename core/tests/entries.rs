@@ -5,14 +5,16 @@
 use num_bigint::BigInt;
 use reap_core::engine::{Engine, EngineLimits};
 use reap_core::entry::{EntryIntent, TaskId};
-use reap_core::event::{Command, Event, GateSettings, TaskCommand, TradingState, Which};
+use reap_core::event::{
+    Command, Event, GateSettings, Latch, Outcome, Report, TaskCommand, TradingState, Which,
+};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
     VenueId,
 };
-use reap_core::intent::Urgency;
-use reap_core::limits::PPB;
+use reap_core::intent::{Reason, Urgency};
+use reap_core::limits::{PPB, QTY_MAX};
 use reap_core::note::{EngineNote, TaskNote};
 use reap_core::order::{Order, OrderChange, OrderEvent, OrderSide, RejectClass};
 use reap_core::policy::{Policy, PolicyId, Rule, Threshold};
@@ -585,6 +587,65 @@ fn what_was_entered_before_a_close_of_everything_is_closed_after_it() {
     desk.fill(&orders[1], 4_990_000, 1_000);
     assert_eq!(desk.state(0), TaskState::Exiting);
     assert_eq!(desk.take().len(), 2, "both legs are closed");
+    // Its plan ends with both legs open: what wanted it closed still does.
+    let position = desk.engine.task(TaskId(0)).unwrap().position.unwrap();
+    let ended = Report::PlanEnded { position, intent: u64::MAX, outcome: Outcome::Missed };
+    desk.engine.on_event(desk.now, &Event::Report(ended));
+    let again = desk.engine.poll_intent().unwrap();
+    assert_eq!((again.position, again.reason), (position, Reason::DrawdownBreaker));
+}
+
+/// A close of everything is over: what is entered after it stays.
+#[test]
+fn what_is_entered_after_a_close_of_everything_is_no_part_of_it() {
+    let spec = instrument(1, 1);
+    let tasks = [task(50_000)];
+    let off = PortfolioSettings::off(CurrencyId(0));
+    let portfolio = PortfolioSettings { loss: Some(amount(-400)), ..off };
+    let mut desk = Desk::beside(Some(portfolio), [spec, spec], Policy::of([]), &tasks);
+    desk.quote(0, 4_999_900, 5_000_000);
+    desk.quote(1, 4_950_000, 4_950_001);
+    let other = desk.hold(InstrumentId(0), Side::Long, 5_048_000);
+    desk.pump();
+    let orders = desk.take();
+    desk.fill(&orders[0], 4_999_900, 1_000);
+    assert_eq!(desk.engine.state(other), Some(PositionState::Closed));
+    desk.wait(Nanos::from_millis(1));
+    desk.event(&Event::Command(Command::Reset(Latch::PortfolioLoss)));
+    assert_eq!(desk.engine.trading_state(), TradingState::Active);
+    desk.wait(Nanos::from_millis(1));
+    desk.quote(1, 4_990_000, 4_990_001);
+    let orders = desk.take();
+    desk.fill(&orders[0], 5_000_000, 1_000);
+    desk.fill(&orders[1], 4_990_000, 1_000);
+    assert_eq!(desk.state(0), TaskState::Open);
+    assert_eq!(desk.take(), [], "it is not closed");
+}
+
+/// The portfolio's sums have no room for what an entry would bring: nothing is sent for it.
+#[test]
+fn an_entry_beyond_the_room_of_the_portfolio_s_sums_is_not_sent() {
+    let spec = instrument(1, 1);
+    for (held, entries) in [(QTY_MAX - 999, 0), (QTY_MAX - 1_000, 1)] {
+        let portfolio = PortfolioSettings::off(CurrencyId(0));
+        let mut desk = Desk::beside(Some(portfolio), [spec, spec], Policy::of([]), &[task(50_000)]);
+        let leg = LegSpec {
+            account: AccountId(1),
+            instrument: InstrumentId(1),
+            side: Side::Short,
+            entry: Price::new(4_990_000).unwrap(),
+            qty: Qty::new(held).unwrap(),
+            fees_paid: amount(0),
+            funding: amount(0),
+            margin: None,
+        };
+        let legs = [leg].into_iter().collect();
+        let spec = PositionSpec { policy: PolicyId(0), opened: desk.now, tag: 0, legs };
+        desk.engine.register(desk.now, &spec).unwrap();
+        desk.quote(0, 4_999_900, 5_000_000);
+        desk.quote(1, 4_990_000, 4_990_001);
+        assert_eq!(desk.entries.len(), entries, "beside {held}");
+    }
 }
 
 /// The event that allows no entries any more sends none.

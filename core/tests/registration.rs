@@ -300,3 +300,29 @@ fn f14_the_first_price_is_compared_with_the_entries_that_were_there() {
     // Once: a later price that far away is the market's.
     assert_eq!(quote(&mut engine, START.plus(Nanos(1)), 100), []);
 }
+
+/// A position has room for 128 triggers: each rule takes as many as it has parts, and a hold for
+/// funding one a leg.
+#[test]
+fn a_position_has_room_for_so_many_triggers_and_no_more() {
+    let trailing = Rule::TrailingProfit {
+        activation: Rate::from_bps(300),
+        distance: Rate::from_bps(100),
+        floor: Rate::from_bps(50),
+        step: Rate::ZERO,
+        base: None,
+    };
+    let of = |stops: usize, near: Option<Nanos>| {
+        let rules = std::iter::repeat_n(trailing.clone(), 42);
+        let policy = Policy::of(rules.chain(std::iter::repeat_n(stop(), stops)));
+        let policy = Policy { hold_for_funding: near, ..policy };
+        let limits = EngineLimits::any(2, 1, 400);
+        let mut engine = Engine::new(limits, &instruments(), 1, GateSettings::default());
+        engine.add_policy(policy).unwrap();
+        engine.register(START, &position([leg(0, Side::Long)])).map(drop)
+    };
+    let full = RegisterError::Full { what: "triggers of a position", max: 128 };
+    let near = Some(Nanos::from_secs(60));
+    assert_eq!((of(2, None), of(3, None)), (Ok(()), Err(full)));
+    assert_eq!((of(1, near), of(2, near)), (Ok(()), Err(full)));
+}

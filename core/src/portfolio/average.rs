@@ -153,6 +153,20 @@ mod tests {
         assert!(apart < UNIT / 1_000, "{value}");
     }
 
+    /// What comes in at once is no gain: nothing is left to be approached.
+    #[test]
+    fn what_comes_in_moves_figure_and_average_alike() {
+        let start = Nanos::from_secs(1_000);
+        let mut average = Average::new(start, 1000 * UNIT);
+        average.shift(50 * UNIT);
+        for nth in 1..=3 {
+            let now = start.plus(Nanos::from_secs(nth));
+            assert_eq!(average.step(now, 1050 * UNIT), 1050 * UNIT);
+        }
+        average.shift(-100 * UNIT);
+        assert_eq!(average.step(start.plus(Nanos::from_secs(9)), 0), 950 * UNIT);
+    }
+
     /// The tables against their definition: (2^(−i/32))^32 = 2^−i, by repeated multiplication.
     #[test]
     fn tables_are_roots_of_powers_of_two() {

@@ -77,3 +77,37 @@ pub(crate) fn share_floor(amount: Money, rate: Rate) -> Money {
 pub(crate) const fn readable(amount: Money) -> Decimal {
     Decimal { mantissa: amount, scale: MONEY_SCALE }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beyond eighteen decimals a figure is rounded down, and held within its bounds either way.
+    #[test]
+    fn a_figure_of_any_scale_is_rounded_down_and_held_within_its_bounds() {
+        let cases = [
+            (7, 18, 7),
+            (7, 17, 70),
+            (-7, 0, -7 * UNIT),
+            (19, 19, 1),
+            (20, 19, 2),
+            (-19, 19, -2),
+            (1_999, 21, 1),
+            (-1, 56, -1),
+            (1, 56, 0),
+            (0, 56, 0),
+            // Ten to the 39th fits no longer: nothing is left but the sign.
+            (i128::MAX, 57, 0),
+            (-1, 57, -1),
+            (0, 57, 0),
+            (i128::MIN, 57, -1),
+        ];
+        for (value, scale, wanted) in cases {
+            assert_eq!(held_within(value, scale, 1000 * UNIT), wanted, "{value} at {scale}");
+        }
+        for scale in [0, 18, 19, 30] {
+            assert_eq!(held_within(i128::MAX, scale, 5), 5, "{scale}");
+            assert_eq!(held_within(-i128::MAX, scale, 5), -5, "{scale}");
+        }
+    }
+}

@@ -168,3 +168,118 @@ pub(crate) fn nearest(side: Side, mark: i64, fraction: i64, key: i64) -> Conditi
         Side::Short => at_least(Some(div_ceil(kept + even, one))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::QTY_MAX;
+    use crate::tracked::Leg;
+
+    /// splitmix64.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: i64) -> i64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) % bound as u64) as i64
+        }
+
+        /// Up to `bits` bits, each number of them as often.
+        fn up_to(&mut self, bits: i64) -> i64 {
+            let bits = self.below(bits + 1);
+            self.below(1 << bits)
+        }
+    }
+
+    fn position(random: &mut Random) -> Tracked {
+        let side = if random.below(2) == 0 { Side::Long } else { Side::Short };
+        let weight = 1 + random.up_to(45).min(QTY_MAX - 1);
+        let fee = Rate::new(random.up_to(29)).expect("a rate");
+        let entry = 1 + random.up_to(46);
+        let notional = i128::from(entry) * i128::from(weight) * i128::from(PPB);
+        let min_fee = match random.below(3) {
+            0 => notional / i128::from(1 + random.up_to(20)),
+            _ => 0,
+        };
+        let form = LegForm::new(side, weight, fee, Rate::ZERO, min_fee);
+        let leg = Leg { side, form, ..Leg::NONE };
+        let mut position = Tracked::blank();
+        position.legs[0] = leg;
+        // Fees and funding move the cost off the entry; rarely beyond every price.
+        let off = match random.below(20) {
+            0 => (i128::from(random.up_to(50)) * form.slope().abs()).min(1 << 118),
+            _ => notional / i128::from(2 + random.up_to(30)),
+        };
+        let off = if random.below(2) == 0 { off } else { -off };
+        position.cost = side.sign() * notional + off;
+        position
+    }
+
+    /// A group looks at a member no later than its own stop wants, and where its break-even price is
+    /// one that it can hold, at most two price units sooner.
+    #[test]
+    fn a_group_s_stop_is_never_behind_the_exact_one_and_near_it() {
+        let mut random = Random(1);
+        let minimum = Threshold::Rate { rate: Rate::from_bps(1), base: None };
+        let mut close = 0;
+        for _ in 0..200_000 {
+            let position = position(&mut random);
+            let Leg { side, form, .. } = position.legs[0];
+            let mut trigger = Trigger::new(0, 0, PART_STOP, Reason::ProfitErosion, Role::Trail);
+            trigger.mark = 1 + random.up_to(47);
+            let fraction = Rate::new(1 + random.below(PPB - 1)).expect("a rate");
+            // A mark is of a profit.
+            if form.value(trigger.mark) <= position.cost {
+                continue;
+            }
+            let exact = condition(&position, &minimum, fraction, &trigger);
+            let key = key(&position);
+            let near = nearest(side, trigger.mark, fraction.raw(), key);
+            let Condition::Price(cmp, exact) = exact else { continue };
+            let Condition::Price(of, near) = near else {
+                panic!("the exact one is at {exact}, the group's nowhere")
+            };
+            assert_eq!(cmp, of);
+            let sooner = side.sign() * i128::from(near - exact);
+            assert!(sooner >= 0, "{side:?}: {near} is behind {exact}");
+            let even = position.cost / form.slope();
+            let held = even.abs() < BREAK_EVEN_MAX && key != ALWAYS;
+            if held && form.min_fee() == 0 {
+                close += 1;
+                let two_units = sooner <= 2 || near >= PRICE_MAX;
+                assert!(two_units, "{side:?}: {near} is {sooner} before {exact}");
+            }
+        }
+        assert!(close > 20_000, "{close}");
+    }
+
+    /// What is beyond every price is held at the bound, on the side that is looked at sooner.
+    #[test]
+    fn a_break_even_price_has_fourteen_binary_digits_and_a_bound() {
+        let one = 1i64 << DIGITS;
+        assert_eq!((near(-10, 4), near(10, 4)), (5 * one / 2, -5 * one / 2));
+        assert_eq!((near(-1, 3), near(1, 3)), (one / 3, -one / 3 - 1));
+        let max = BREAK_EVEN_MAX;
+        let most = (max as i64) << DIGITS;
+        assert_eq!((near(-(max - 1), 1), near(-max, 1)), (most - one, most));
+        assert_eq!(near(-max - 7, 1), most);
+        assert_eq!((near(max, 1), near(max + 1, 1)), (-most, ALWAYS));
+    }
+
+    #[test]
+    fn a_position_without_slope_is_looked_at_by_every_price() {
+        let mut position = Tracked::blank();
+        for side in [Side::Long, Side::Short] {
+            position.legs[0].side = side;
+            assert_eq!(key(&position), ALWAYS);
+        }
+        let every = [(Side::Long, Cmp::AtMost, PRICE_MAX), (Side::Short, Cmp::AtLeast, 1)];
+        for (side, cmp, limit) in every {
+            let stop = nearest(side, 1000, 500_000_000, ALWAYS);
+            assert!(matches!(stop, Condition::Price(of, at) if of == cmp && at == limit));
+        }
+    }
+}

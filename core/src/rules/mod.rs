@@ -16,7 +16,7 @@ mod reversal;
 
 use crate::instrument::Instrument;
 use crate::intent::Reason;
-use crate::policy::{Policy, Rule};
+use crate::policy::Rule;
 use crate::position::RegisterError;
 use crate::tracked::Tracked;
 use crate::trigger::{Condition, Role, Stage, Trigger};
@@ -100,26 +100,5 @@ pub(crate) fn part_of(rule: &Rule, trigger: &Trigger) -> u8 {
     match rule {
         Rule::Decay { .. } => trigger.mark as u8,
         _ => trigger.part,
-    }
-}
-
-/// How many triggers a position needs at most for its policy.
-pub(crate) fn parts_of_all(policy: &Policy, position: &Tracked) -> usize {
-    let listeners = policy.hold_for_funding.map_or(0, |_| usize::from(position.count));
-    let rules = policy.rules.iter().map(|said| parts_of(&said.rule, position));
-    rules.sum::<usize>() + listeners
-}
-
-/// How many triggers a rule needs at most, of any kind.
-pub(crate) fn parts_of(rule: &Rule, position: &Tracked) -> usize {
-    match rule {
-        Rule::Tiers { tiers, .. } => tiers.len(),
-        Rule::Decay { .. } | Rule::BreakEven { .. } | Rule::Dump { .. } => 2,
-        Rule::TrailingStop { .. } | Rule::ProfitErosion { .. } => 3,
-        Rule::TrailingProfit { .. } => 4,
-        Rule::Correlation { leaders, .. } => leaders.len(),
-        Rule::FundingFlip { .. } => 1 + usize::from(position.count),
-        Rule::Liquidation { .. } => usize::from(position.count),
-        _ => 1,
     }
 }
