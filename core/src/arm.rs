@@ -37,7 +37,11 @@ impl Engine {
         }
         // Marks and activations rest until the position is open again.
         let rests = matches!(trigger.role, Role::Activate | Role::Mark) && !open;
-        let settled = position.is_settled() && trigger.role != Role::Sample;
+        let settled = match trigger.role {
+            Role::Sample => false,
+            Role::Sign => position.is_flat(),
+            _ => position.is_settled(),
+        };
         if rests || settled {
             return;
         }

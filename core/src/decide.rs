@@ -18,6 +18,11 @@ impl Engine {
         if self.candidates.is_empty() {
             return;
         }
+        let mut at = 0;
+        while at < self.candidates.len() {
+            self.revive(at);
+            at += 1;
+        }
         arbitrate(&mut self.candidates, &mut self.scratch);
         let mut held = core::mem::take(&mut self.candidates);
         for at in 0..self.scratch.len() {
@@ -31,6 +36,29 @@ impl Engine {
         self.candidates = held;
     }
 
+    /// What asks for less than the target of a plan that has reached it: the plan is not over, and
+    /// the rules look at what is open again. What holds of them joins the candidates.
+    fn revive(&mut self, candidate: usize) {
+        let candidate = self.candidates[candidate];
+        let slot = candidate.position;
+        let Some(plan) = self.positions[slot as usize].plan.filter(|plan| plan.reached) else {
+            return;
+        };
+        if plan.repair && candidate.urgency == Urgency::Opportunistic {
+            return;
+        }
+        let keep = self.keep_of(&candidate);
+        let position = &mut self.positions[slot as usize];
+        if position.legs().iter().zip(keep).all(|(leg, keep)| leg.open <= keep) {
+            return;
+        }
+        if let Some(plan) = &mut position.plan {
+            plan.reached = false;
+        }
+        self.refresh(slot, self.now);
+        self.look_for_prices(slot, self.now);
+    }
+
     /// What held of one position, the winner first: a plan begins, is raised, or covers it all.
     fn decide_one(&mut self, held: &[Candidate]) {
         let winner = held[0];
@@ -39,7 +67,9 @@ impl Engine {
         let repair = matches!(winner.reason, Reason::LegLost | Reason::Imbalance)
             && keep.iter().any(|keep| *keep > Qty::ZERO);
         // A repair goes at the market's price: what would only take a profit waits for its end.
-        let waits = |other: &&Candidate| repair && other.urgency == Urgency::Opportunistic;
+        let plan = &self.positions[slot as usize].plan;
+        let repairs = repair || plan.is_some_and(|plan| plan.repair);
+        let waits = |other: &&Candidate| repairs && other.urgency == Urgency::Opportunistic;
         for other in held[1..].iter().filter(|other| !waits(other)) {
             for (keep, wanted) in keep.iter_mut().zip(self.keep_of(other)) {
                 *keep = wanted.min(*keep);

@@ -308,18 +308,21 @@ impl Life {
         }
         self.rearm(now);
         let blind = self.blind(now, gates);
-        if self.is_settled() {
+        if self.is_flat() {
             return Vec::new();
         }
         let quotes = Market::own(self, now, gates, TriggerSource::Bbo);
+        if let Some(market) = &quotes {
+            self.winning = market.net > Exact::zero();
+        }
+        if self.is_settled() {
+            return Vec::new();
+        }
         let left = Market::left(self, now, gates, TriggerSource::Bbo, quotes.as_ref());
         let views = Views::of(self, now, gates);
         self.move_marks(&views);
         let mut fired = Vec::new();
         fired.extend(blind);
-        if let Some(market) = &quotes {
-            self.winning = market.net > Exact::zero();
-        }
         fired.extend(left.and_then(|market| self.fire_tight(&market)));
         for rule in 0..self.rules.len() {
             if self.rules[rule].off {
@@ -367,6 +370,22 @@ impl Life {
             }
         }
         fired
+    }
+
+    /// A plan that has reached its target is asked to close more before its end has come: it goes on,
+    /// and so do the rules.
+    pub(super) fn revive(&mut self, now: Nanos, firings: &[Firing], gates: &Gates) -> Vec<Firing> {
+        let Some(plan) = self.plan.as_ref().filter(|plan| plan.reached) else { return Vec::new() };
+        let counts = |f: &&Firing| !plan.repairs || f.urgency != Urgency::Opportunistic;
+        let more = firings.iter().filter(counts).any(|firing| {
+            let kept = self.keep_of(firing);
+            self.legs.iter().zip(&kept).any(|(leg, keep)| leg.open > keep.raw())
+        });
+        if !more {
+            return Vec::new();
+        }
+        self.plan.as_mut().expect("it was looked at").reached = false;
+        self.evaluate(now, gates)
     }
 
     /// Whether a trailing rule has begun.

@@ -233,7 +233,7 @@ impl Reference {
         }
         self.evaluate(now, &mut fired);
         self.watch_portfolio(now, &mut fired);
-        self.arbitrate(fired)
+        self.arbitrate(now, fired)
     }
 
     /// Timers that are due, then the event, then one arbitration.
@@ -254,7 +254,7 @@ impl Reference {
         }
         self.evaluate(now, &mut fired);
         self.watch_portfolio(now, &mut fired);
-        self.arbitrate(fired)
+        self.arbitrate(now, fired)
     }
 
     /// The next time at which something may happen without another event.
@@ -468,7 +468,7 @@ impl Reference {
 
     /// One plan per position: the highest urgency, the first reason among those that have it, the
     /// least that any rule that fired would keep.
-    fn arbitrate(&mut self, fired: Vec<(PositionId, Firing)>) -> Vec<Decision> {
+    fn arbitrate(&mut self, now: Nanos, fired: Vec<(PositionId, Firing)>) -> Vec<Decision> {
         let mut by_position = BTreeMap::<PositionId, Vec<Firing>>::new();
         for (id, firing) in fired {
             by_position.entry(id).or_default().push(firing);
@@ -477,6 +477,7 @@ impl Reference {
         self.losers.clear();
         for (id, mut firings) in by_position {
             let life = self.lives.get_mut(&id).expect("it fired");
+            firings.extend(life.revive(now, &firings, &self.gates));
             let first = firings
                 .iter()
                 .min_by_key(|f| (Reverse(f.urgency), f.reason.rank(), f.rule, f.part, f.order))
@@ -490,7 +491,7 @@ impl Reference {
                 && keep.iter().any(|keep| keep.raw() > 0);
             let waits = life.plan.as_ref().is_some_and(|plan| plan.repairs) && opportunistic(first);
             let all = firings.clone();
-            if repairs {
+            if repairs || life.plan.as_ref().is_some_and(|plan| plan.repairs) {
                 firings.retain(|firing| !opportunistic(firing));
             }
             for firing in &firings {
