@@ -15,7 +15,7 @@ use crate::compile;
 use crate::engine::Engine;
 use crate::heap::NodeId;
 use crate::instrument::InstrumentId;
-use crate::intent::Reason;
+use crate::intent::{Reason, Urgency};
 use crate::limits::{LEGS_MAX, SIGNAL_TTL};
 use crate::note::{EngineNote, SignalDrop, SignalRefusal};
 use crate::policy::{Rule, TriggerSource};
@@ -62,11 +62,15 @@ impl Engine {
                 return;
             }
             conflicts = true;
-            if engine.positions[slot as usize].state == PositionState::Exiting {
+            let exits = engine.positions[slot as usize].state == PositionState::Exiting;
+            if exits && engine.is_closing(slot) {
                 engine.plan_turn(slot, instrument, side);
                 return;
             }
-            if let Err(why) = engine.reverse(slot, now) {
+            let reversed = engine.reverse(slot, now);
+            if let Err(why) = reversed
+                && !exits
+            {
                 refused = true;
                 let generation = engine.positions[slot as usize].generation;
                 let position = PositionId::new(slot, generation);
@@ -114,6 +118,15 @@ impl Engine {
             leg.instrument == instrument && leg.side != side && counts
         };
         held && position.legs().iter().any(against)
+    }
+
+    /// Whether a live plan leaves nothing for a reversal to do: it closes everything, and not only
+    /// when that is cheap.
+    fn is_closing(&self, slot: u32) -> bool {
+        let position = &self.positions[slot as usize];
+        let closes = position.legs().iter().all(|leg| leg.keep == Qty::ZERO);
+        let urgent = position.plan.is_some_and(|plan| plan.urgency > Urgency::Opportunistic);
+        closes && urgent || position.is_flat()
     }
 
     /// Closes a position that holds the other side when its net allows it.

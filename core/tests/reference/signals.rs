@@ -2,6 +2,7 @@
 
 use reap_core::event::TradingState;
 use reap_core::instrument::InstrumentId;
+use reap_core::intent::Urgency;
 use reap_core::note::{EngineNote, SignalDrop, SignalRefusal};
 use reap_core::policy::{Rule, TriggerSource};
 use reap_core::position::{PositionId, PositionState, Side};
@@ -72,7 +73,12 @@ impl Reference {
         let mut refused = false;
         for &id in &against {
             let life = self.lives.get_mut(&id).expect("it was found");
-            if life.state == PositionState::Exiting {
+            let exits = life.state == PositionState::Exiting;
+            let closing = life.plan.as_ref().is_some_and(|plan| {
+                plan.urgency != Urgency::Opportunistic
+                    && plan.keep.iter().all(|keep| keep.raw() == 0)
+            });
+            if exits && (closing || life.is_flat()) {
                 continue;
             }
             let market = Market::own(life, now, &self.gates, TriggerSource::Bbo);
@@ -82,6 +88,8 @@ impl Reference {
                     self.tally.note(&firing, life.legs.len());
                     fired.push((id, firing));
                 }
+                // What is under way may close it.
+                Err(_) if exits => {}
                 Err(why) => {
                     refused = true;
                     let note = EngineNote::SignalRefused { position: id, why };
