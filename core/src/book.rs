@@ -548,7 +548,7 @@ impl Books {
         recent(book.last_mark) || recent(book.last_trade) || self.peer_agrees(now, at)
     }
 
-    /// Whether the peer's accepted mid lies within the held quote, a quarter of the limit aside.
+    /// Whether the peer's accepted mid agrees with the held quote.
     fn peer_agrees(&self, now: Nanos, at: usize) -> bool {
         let book = &self.books[at];
         let (Some(held), Some(last)) = (book.held, book.accepted) else { return false };
@@ -558,14 +558,13 @@ impl Books {
         if !self.quoted(peer, now) || !self.live(said.source, now) {
             return false;
         }
-        let (low, high) = band(&book.spec, &last.quote, &held.quote);
         let twice_mid = i128::from(said.quote.bid.raw()) + i128::from(said.quote.ask.raw());
         // Both at the finer of the two scales: 2^49 × 10^12 fits with room.
         let (ours, theirs) = (book.spec.spec().price_scale, other.spec.spec().price_scale);
         let finer = ours.max(theirs);
         let ours = 2 * 10i128.pow(u32::from(finer - ours));
         let twice_mid = twice_mid * 10i128.pow(u32::from(finer - theirs));
-        (i128::from(low) * ours..=i128::from(high) * ours).contains(&twice_mid)
+        agrees(&book.spec, &last.quote, &held.quote, twice_mid, ours)
     }
 }
 
@@ -576,16 +575,18 @@ fn jump_limit(spec: &Instrument, last: Price) -> i64 {
     (share as i64).max(spec.jump_ticks * spec.tick)
 }
 
-fn is_jump(spec: &Instrument, last: &Quote, quote: &Quote) -> bool {
+/// Whether a side has moved further than its limit.
+fn is_far(spec: &Instrument, from: Price, to: Price) -> bool {
     // `distance > ⌊p·limit⌋` without the division: distances are whole numbers.
-    let far = |from: Price, to: Price| {
-        let distance = (to.raw() - from.raw()).abs();
-        let spec = spec.spec();
-        distance > spec.jump_ticks * spec.tick
-            && i128::from(distance) * i128::from(PPB)
-                > i128::from(from.raw()) * i128::from(spec.jump_limit.raw())
-    };
-    far(last.bid, quote.bid) || far(last.ask, quote.ask)
+    let distance = (to.raw() - from.raw()).abs();
+    let spec = spec.spec();
+    distance > spec.jump_ticks * spec.tick
+        && i128::from(distance) * i128::from(PPB)
+            > i128::from(from.raw()) * i128::from(spec.jump_limit.raw())
+}
+
+fn is_jump(spec: &Instrument, last: &Quote, quote: &Quote) -> bool {
+    is_far(spec, last.bid, quote.bid) || is_far(spec, last.ask, quote.ask)
 }
 
 /// Whether two quotes aside agree: both sides within a quarter of the limit.
@@ -595,14 +596,16 @@ fn near(spec: &Instrument, last: &Quote, held: &Quote, quote: &Quote) -> bool {
     close(last.bid, held.bid, quote.bid) && close(last.ask, held.ask, quote.ask)
 }
 
-/// The prices that agree with a held quote.
-fn band(spec: &Instrument, last: &Quote, held: &Quote) -> (i64, i64) {
-    let low = held.bid.raw() - jump_limit(spec, last.bid) / 4;
-    let high = held.ask.raw() + jump_limit(spec, last.ask) / 4;
-    (low, high)
+/// Whether a price agrees with a held quote: each side that jumped is within a quarter of the limit of
+/// it. Prices are `ours` of the price's units long.
+fn agrees(spec: &Instrument, last: &Quote, held: &Quote, price: i128, ours: i128) -> bool {
+    let agrees = |from: Price, to: Price| {
+        let off = (i128::from(to.raw()) * ours - price).abs();
+        !is_far(spec, from, to) || off <= i128::from(jump_limit(spec, from) / 4) * ours
+    };
+    agrees(last.bid, held.bid) && agrees(last.ask, held.ask)
 }
 
 fn agrees_price((held, spec, last): &(Held, Instrument, Quote), price: Price) -> bool {
-    let (low, high) = band(spec, last, &held.quote);
-    (low..=high).contains(&price.raw())
+    agrees(spec, last, &held.quote, i128::from(price.raw()), 1)
 }

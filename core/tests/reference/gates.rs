@@ -389,14 +389,21 @@ fn exact(book: &Book, price: Price) -> Exact {
     Exact::new(price.raw(), book.spec.price_scale)
 }
 
-/// bid − limit/4 ≤ p ≤ ask + limit/4 of the held quote.
+/// What jumped of the held quote, the bid, the ask or both, is within limit/4 of p.
 fn agrees(book: &Book, price: &Exact) -> bool {
     let (Some(held), Some(accepted)) = (book.held, book.accepted) else { return false };
     let limits = Limits::around(&book.spec, accepted.quote);
-    let low = i128::from(held.newest.quote.bid.raw()) - limits.bid / 4;
-    let high = i128::from(held.newest.quote.ask.raw()) + limits.ask / 4;
-    let scale = book.spec.price_scale;
-    *price >= Exact::new(low, scale) && *price <= Exact::new(high, scale)
+    let (from, to) = (accepted.quote, held.newest.quote);
+    let sides = [(from.bid, to.bid, limits.bid), (from.ask, to.ask, limits.ask)];
+    sides.into_iter().filter(|&(from, to, limit)| moved(from, to) > limit).all(|(_, to, limit)| {
+        let scale = book.spec.price_scale;
+        let around = |by: i128| Exact::new(i128::from(to.raw()) + by, scale);
+        *price >= around(-(limit / 4)) && *price <= around(limit / 4)
+    })
+}
+
+fn moved(a: Price, b: Price) -> i128 {
+    i128::from(a.raw() - b.raw()).abs()
 }
 
 /// How far bid and ask may move without being held aside, in price mantissas.
@@ -417,7 +424,6 @@ impl Limits {
 
     /// Whether both sides are within limit / `part`.
     fn allow(&self, from: Quote, to: Quote, part: i128) -> bool {
-        let moved = |a: Price, b: Price| i128::from(a.raw() - b.raw()).abs();
         moved(from.bid, to.bid) <= self.bid / part && moved(from.ask, to.ask) <= self.ask / part
     }
 }
