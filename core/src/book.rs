@@ -60,6 +60,8 @@ struct Held {
     quote: Quote,
     agreeing: u8,
     generation: u32,
+    /// A refused quote came since: it is nobody's price, only its time goes on.
+    refuted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +85,13 @@ struct Book {
     held: Option<Held>,
     last_trade: Option<(Price, Nanos)>,
     last_mark: Option<(Price, Nanos)>,
+}
+
+impl Book {
+    /// The jump that is held aside, unless it was refuted since.
+    fn aside(&self) -> Option<Held> {
+        self.held.filter(|held| !held.refuted)
+    }
 }
 
 /// What a record did to its instrument.
@@ -211,7 +220,7 @@ impl Books {
         if accepted.generation != generation || !self.live(accepted.source, now) {
             return Standing::Gone;
         }
-        if book.held.is_some() {
+        if book.aside().is_some() {
             return Standing::Held;
         }
         let fresh = now.since(accepted.confirmed_at) <= book.spec.spec().max_quote_age;
@@ -226,7 +235,7 @@ impl Books {
         let silent =
             self.last_frame(accepted.source).map_or(Nanos(0), |at| at.plus(self.gates.liveness));
         let old = accepted.confirmed_at.plus(book.spec.spec().max_quote_age);
-        let last = if book.held.is_some() { silent } else { silent.min(old) };
+        let last = if book.aside().is_some() { silent } else { silent.min(old) };
         last.plus(Nanos(1))
     }
 
@@ -353,8 +362,11 @@ impl Books {
             TickBody::Quote(quote) => (self.on_quote(now, at, stamp, quote), None),
             TickBody::Refused(reason) => {
                 self.counters.refused[reason as usize] += 1;
-                self.books[at].good = false;
-                self.books[at].held = None;
+                let book = &mut self.books[at];
+                book.good = false;
+                if let Some(held) = &mut book.held {
+                    (held.refuted, held.agreeing) = (true, 0);
+                }
                 (Change::Refused, None)
             }
             TickBody::Trade { price, .. } => {
@@ -408,10 +420,15 @@ impl Books {
             return Change::None;
         }
         if stamp.update_id != 0 && stamp.update_id == last.update_id {
+            let same = last.quote.bid == quote.bid && last.quote.ask == quote.ask;
+            if !book.good && book.held.is_none() && same {
+                // The venue says again what was refuted: a good quote.
+                return self.accept(at, stamp, last.quote, false);
+            }
             self.counters.refreshed += 1;
             let last = book.accepted.as_mut().expect("it was there above");
             last.confirmed_at = last.confirmed_at.max(stamp.received);
-            // A price that was refuted, or challenged by a jump, stays so: no gate opens.
+            // A price that is refuted, or challenged by a jump, stays so: no gate opens.
             return if book.good && book.held.is_none() { Change::Refreshed } else { Change::None };
         }
         book.last_id = stamp.update_id;
@@ -460,6 +477,7 @@ impl Books {
             quote,
             agreeing: 0,
             generation: last_generation,
+            refuted: false,
         };
         let Some(held) = &mut book.held else {
             self.counters.held += u64::from(at < self.instruments);
@@ -469,7 +487,11 @@ impl Books {
             }
             return Change::Held(received.plus(self.gates.jump_hold));
         };
-        if near(&book.spec, &last, &held.quote, &quote) {
+        let due = held.first_at.plus(self.gates.jump_hold);
+        let refuted = held.refuted;
+        if refuted {
+            *held = Held { first_at: held.first_at, ..fresh };
+        } else if near(&book.spec, &last, &held.quote, &quote) {
             let agreeing = held.agreeing + 1;
             *held = Held { first_at: held.first_at, agreeing, ..fresh };
             if agreeing >= 2 {
@@ -478,7 +500,10 @@ impl Books {
         } else {
             *held = Held { first_at: held.first_at, ..fresh };
         }
-        if self.third_agrees(now, at) { self.believe(at) } else { Change::None }
+        if refuted && due <= now || self.third_agrees(now, at) {
+            return self.believe(at);
+        }
+        if refuted { Change::Held(due) } else { Change::None }
     }
 
     /// The held quote becomes the accepted one.
@@ -499,10 +524,12 @@ impl Books {
         change
     }
 
-    /// The hold's time is over, or an operator confirms it.
+    /// The hold's time is over, or an operator confirms it. What was refuted meanwhile is not believed:
+    /// the next quote there is.
     pub(crate) fn end_hold(&mut self, id: InstrumentId) -> Change {
-        if self.books[usize::from(id.0)].held.is_some() {
-            return self.believe(usize::from(id.0));
+        let at = usize::from(id.0);
+        if self.books[at].aside().is_some() {
+            return self.believe(at);
         }
         Change::None
     }
@@ -516,7 +543,7 @@ impl Books {
         // Only quotes vouch for quotes.
         let vouched = self.vouched.get(usize::from(id.0))?;
         let mut vouched = vouched.iter().map(|of| usize::from(of.0));
-        let at = vouched.find(|&at| self.books[at].held.is_some() && self.peer_agrees(now, at))?;
+        let at = vouched.find(|&at| self.peer_agrees(now, at))?;
         Some((InstrumentId(at as u16), self.believe(at)))
     }
 
@@ -526,7 +553,7 @@ impl Books {
         agrees: impl Fn(&(Held, Instrument, Quote)) -> bool,
     ) -> Change {
         let book = &self.books[at];
-        let (Some(held), Some(last)) = (book.held, book.accepted) else { return Change::None };
+        let (Some(held), Some(last)) = (book.aside(), book.accepted) else { return Change::None };
         if agrees(&(held, book.spec, last.quote)) { self.believe(at) } else { Change::None }
     }
 
@@ -537,7 +564,7 @@ impl Books {
             return false;
         }
         let book = &self.books[at];
-        let (Some(held), Some(last)) = (book.held, book.accepted) else { return false };
+        let (Some(held), Some(last)) = (book.aside(), book.accepted) else { return false };
         let age_max = book.spec.spec().max_quote_age;
         let context = (held, book.spec, last.quote);
         let recent = |said: Option<(Price, Nanos)>| {
@@ -551,7 +578,7 @@ impl Books {
     /// Whether the peer's accepted mid agrees with the held quote.
     fn peer_agrees(&self, now: Nanos, at: usize) -> bool {
         let book = &self.books[at];
-        let (Some(held), Some(last)) = (book.held, book.accepted) else { return false };
+        let (Some(held), Some(last)) = (book.aside(), book.accepted) else { return false };
         let Some(peer) = book.spec.spec().peer else { return false };
         let Some(other) = self.books.get(usize::from(peer.0)) else { return false };
         let Some(said) = other.accepted else { return false };

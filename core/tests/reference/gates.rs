@@ -33,7 +33,8 @@ struct Received {
 /// A jump that is not believed yet.
 #[derive(Clone, Copy, Debug)]
 struct Held {
-    newest: Received,
+    /// Nothing when a refused quote was the last that came.
+    newest: Option<Received>,
     first_at: Nanos,
     agreeing: u32,
 }
@@ -103,10 +104,15 @@ impl Gates {
     /// Believes every jump that has waited long enough.
     pub(crate) fn on_time(&mut self, now: Nanos) {
         for index in 0..self.books.len() {
-            let due = |held: &Held| held.first_at.plus(self.settings.jump_hold) <= now;
-            if self.books[index].held.as_ref().is_some_and(due) {
-                self.believe(index, now);
-            }
+            self.believe_old(index, now);
+        }
+    }
+
+    /// Believes a jump that was not taken back for long enough.
+    fn believe_old(&mut self, index: usize, now: Nanos) {
+        let due = |held: &Held| held.first_at.plus(self.settings.jump_hold) <= now;
+        if self.books[index].held.as_ref().is_some_and(due) {
+            self.believe(index, now);
         }
     }
 
@@ -149,7 +155,9 @@ impl Gates {
             }
             TickBody::Refused(_) => {
                 self.books[index].good = false;
-                self.books[index].held = None;
+                if let Some(held) = &mut self.books[index].held {
+                    *held = Held { newest: None, first_at: held.first_at, agreeing: 0 };
+                }
             }
             TickBody::Funding { .. } | TickBody::Alive => {}
         }
@@ -193,7 +201,7 @@ impl Gates {
             return Usable::No;
         }
         let confirmed = now.since(book.confirmed_at) <= book.spec.max_quote_age;
-        match book.held {
+        match book.held.and_then(|held| held.newest) {
             Some(_) => Usable::Soon,
             None if book.good && confirmed => Usable::Yes,
             None => Usable::No,
@@ -280,6 +288,7 @@ impl Gates {
     /// When the next held quote is believed for want of a return.
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
         let held = self.books.iter().filter_map(|book| book.held.as_ref());
+        let held = held.filter(|held| held.newest.is_some());
         held.map(|held| held.first_at.plus(self.settings.jump_hold)).min()
     }
 
@@ -299,6 +308,11 @@ impl Gates {
         }
         if new.id != 0 && new.id == old.id {
             book.confirmed_at = new.at;
+            let same = (old.quote.bid, old.quote.ask) == (new.quote.bid, new.quote.ask);
+            // What was refused in between is over with a good one, even of the same id.
+            if same && !book.good && book.held.is_none() {
+                self.accept(index, Received { quote: old.quote, ..new }, now, false);
+            }
             return;
         }
         if new.at.since(book.confirmed_at) > book.spec.max_quote_age {
@@ -309,17 +323,18 @@ impl Gates {
             return self.accept(index, new, now, false);
         }
         let held = match book.held {
-            None => Held { newest: new, first_at: new.at, agreeing: 0 },
+            None => Held { newest: Some(new), first_at: new.at, agreeing: 0 },
             Some(held) => {
-                let agrees = limits.allow(held.newest.quote, new.quote, 4);
-                let agreeing = if agrees { held.agreeing + 1 } else { 0 };
-                Held { newest: new, first_at: held.first_at, agreeing }
+                let near = |newest: Received| limits.allow(newest.quote, new.quote, 4);
+                let agreeing = if held.newest.is_some_and(near) { held.agreeing + 1 } else { 0 };
+                Held { newest: Some(new), first_at: held.first_at, agreeing }
             }
         };
         book.held = Some(held);
         if held.agreeing == 2 || self.third_agrees(index, new.at, now) {
             self.believe(index, now);
         }
+        self.believe_old(index, now);
     }
 
     fn accept_reference(&mut self, index: usize, new: Received, now: Nanos) {
@@ -328,8 +343,8 @@ impl Gates {
     }
 
     fn believe(&mut self, index: usize, now: Nanos) {
-        if let Some(held) = self.books[index].held {
-            self.accept(index, held.newest, now, false);
+        if let Some(newest) = self.books[index].held.and_then(|held| held.newest) {
+            self.accept(index, newest, now, false);
         }
     }
 
@@ -391,9 +406,10 @@ fn exact(book: &Book, price: Price) -> Exact {
 
 /// What jumped of the held quote, the bid, the ask or both, is within limit/4 of p.
 fn agrees(book: &Book, price: &Exact) -> bool {
-    let (Some(held), Some(accepted)) = (book.held, book.accepted) else { return false };
+    let newest = book.held.and_then(|held| held.newest);
+    let (Some(held), Some(accepted)) = (newest, book.accepted) else { return false };
     let limits = Limits::around(&book.spec, accepted.quote);
-    let (from, to) = (accepted.quote, held.newest.quote);
+    let (from, to) = (accepted.quote, held.quote);
     let sides = [(from.bid, to.bid, limits.bid), (from.ask, to.ask, limits.ask)];
     sides.into_iter().filter(|&(from, to, limit)| moved(from, to) > limit).all(|(_, to, limit)| {
         let scale = book.spec.price_scale;
