@@ -11,7 +11,7 @@ use crate::event::Which;
 use crate::limits::RULES_MAX;
 use crate::needs::Needs;
 use crate::note::EngineNote;
-use crate::policy::{Policy, PolicyId, RuleSpec};
+use crate::policy::{Policy, PolicyId, Rule, RuleSpec};
 use crate::position::{PositionId, PositionState, RegisterError};
 use crate::register::{self, Plan};
 use crate::tracked::Tracked;
@@ -128,9 +128,8 @@ impl Engine {
             Err(why) => return EngineNote::PolicyRefused { position: id, policy, why },
         };
         let mut off = RuleSet::off_at_first(new);
-        let mut twins = [None; RULES_MAX];
-        for (rule, twin) in twins.iter_mut().enumerate().take(new.rules.len()) {
-            *twin = twin_of(old, new, rule);
+        let twins = twins_of(old, new);
+        for (rule, twin) in twins.iter().enumerate().take(new.rules.len()) {
             if let Some(was) = *twin {
                 off.set(rule as u8, before.1.has(was));
             }
@@ -338,13 +337,43 @@ impl Engine {
     }
 }
 
-/// The rule of the old policy that is the same as this one of the new: of several that are, the one
-/// that is as many-th.
-fn twin_of(old: &Policy, new: &Policy, rule: usize) -> Option<u8> {
-    let said = &new.rules[rule];
-    let nth = new.rules[..rule].iter().filter(|other| same(other, said)).count();
-    let twins = old.rules.iter().enumerate().filter(|(_, other)| same(other, said));
-    twins.map(|(at, _)| at as u8).nth(nth)
+/// By rule of the new policy the one of the old that it goes on from: the first that is the same and
+/// not taken yet; after these the first that differs only in how near it is.
+fn twins_of(old: &Policy, new: &Policy) -> [Option<u8>; RULES_MAX] {
+    let mut twins = [None; RULES_MAX];
+    for alike in [same, heirs] {
+        for (rule, said) in new.rules.iter().enumerate() {
+            if twins[rule].is_none() {
+                let rules = (0u8..).zip(&old.rules);
+                let mut free = rules.filter(|(at, _)| !twins.contains(&Some(*at)));
+                twins[rule] = free.find(|(_, other)| alike(other, said)).map(|(at, _)| at);
+            }
+        }
+    }
+    twins
+}
+
+/// Whether both trail from the same moment on: what one has seen as its best price or net, the other
+/// has too.
+fn heirs(a: &RuleSpec, b: &RuleSpec) -> bool {
+    let begin = match (&a.rule, &b.rule) {
+        (
+            Rule::TrailingStop { activation, base, .. },
+            Rule::TrailingStop { activation: other, base: of, .. },
+        ) => activation == other && base == of,
+        (
+            Rule::TrailingProfit { activation, base, .. },
+            Rule::TrailingProfit { activation: other, base: of, .. },
+        ) => activation == other && base == of,
+        (Rule::BreakEven { activation, .. }, Rule::BreakEven { activation: other, .. }) => {
+            activation == other
+        }
+        (Rule::ProfitErosion { minimum, .. }, Rule::ProfitErosion { minimum: other, .. }) => {
+            minimum == other
+        }
+        _ => false,
+    };
+    begin && a.source == b.source && a.on == b.on
 }
 
 /// Where the parameters came from makes no difference.

@@ -2,9 +2,9 @@
 
 use reap_core::event::{Command, Event, Which};
 use reap_core::instrument::VenueId;
-use reap_core::policy::{Policy, PolicyId, RuleSpec};
+use reap_core::policy::{Distance, Policy, PolicyId, Rule, RuleSpec};
 use reap_core::position::PositionId;
-use reap_core::units::Nanos;
+use reap_core::units::{Nanos, Rate};
 
 use super::hedge::Hedge;
 use super::life::{Life, RuleState};
@@ -106,15 +106,24 @@ impl Life {
     fn go_over(&mut self, id: PolicyId, policy: Policy, now: Nanos) -> u64 {
         let mut left: Vec<Option<(RuleSpec, RuleState)>> =
             self.policy.rules.drain(..).zip(self.rules.drain(..)).map(Some).collect();
-        let mut kept = 0;
-        for said in &policy.rules {
-            let twin = left.iter_mut().find(|old| {
-                old.as_ref().is_some_and(|(old, _)| {
-                    old.rule == said.rule && old.source == said.source && old.on == said.on
-                })
-            });
-            let state = twin.and_then(Option::take).map(|(_, state)| state);
-            kept += u64::from(state.is_some());
+        let mut states: Vec<Option<RuleState>> = vec![None; policy.rules.len()];
+        for whole in [true, false] {
+            for (said, state) in policy.rules.iter().zip(&mut states) {
+                if state.is_some() {
+                    continue;
+                }
+                let goes_on = |old: &RuleSpec| {
+                    let alike =
+                        if whole { old.rule == said.rule } else { begins(old) == begins(said) };
+                    alike && old.source == said.source && old.on == said.on
+                };
+                let twin =
+                    left.iter_mut().find(|old| old.as_ref().is_some_and(|(old, _)| goes_on(old)));
+                *state = twin.and_then(Option::take).map(|(_, state)| state);
+            }
+        }
+        let kept = states.iter().flatten().count() as u64;
+        for (said, state) in policy.rules.iter().zip(states) {
             self.rules.push(state.unwrap_or_else(|| RuleState::new(said, &self.legs)));
         }
         self.policy = policy;
@@ -128,6 +137,22 @@ impl Life {
         self.balance(now);
         kept
     }
+}
+
+/// A trailing rule without what says how near it is; any other rule is itself and nothing else.
+fn begins(said: &RuleSpec) -> Rule {
+    let mut rule = said.rule.clone();
+    let none = Rate::ZERO;
+    match &mut rule {
+        Rule::TrailingStop { distance, .. } => *distance = Distance::Rate(none),
+        Rule::TrailingProfit { distance, floor, step, .. } => {
+            (*distance, *floor, *step) = (none, none, none);
+        }
+        Rule::BreakEven { offset, .. } => *offset = none,
+        Rule::ProfitErosion { fraction, .. } => *fraction = none,
+        _ => {}
+    }
+    rule
 }
 
 impl Market {
