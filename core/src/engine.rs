@@ -228,6 +228,7 @@ impl Engine {
     ) -> Result<PositionId, RegisterError> {
         self.begin(now);
         self.refuse_far(self.now, spec)?;
+        self.refuse_opposite(spec)?;
         self.take_in(now, spec)
     }
 

@@ -16,7 +16,7 @@
 
 use alloc::vec::Vec;
 
-use crate::admission::{AdmitError, leg_amount, terms};
+use crate::admission::{AdmitError, Terms, leg_amount, terms};
 use crate::desk::{Counters, Desk};
 use crate::enter::Enter;
 pub use crate::enter::EntryView;
@@ -102,7 +102,11 @@ impl Executor {
     /// # Errors
     /// As [`Self::register`], the slot aside.
     pub fn admits(&self, spec: &PositionSpec, exit: &ExitSettings) -> Result<(), AdmitError> {
-        terms(spec, exit, &self.desk.instruments)?;
+        self.admitted(spec, exit).map(|_| ())
+    }
+
+    fn admitted(&self, spec: &PositionSpec, exit: &ExitSettings) -> Result<Terms, AdmitError> {
+        let terms = terms(spec, exit, &self.desk.instruments)?;
         if spec.legs.len() > self.legs_free {
             return Err(AdmitError::Full { what: "live orders", max: self.orders_max });
         }
@@ -122,7 +126,7 @@ impl Executor {
                 return Err(AdmitError::Opposite { leg: at, account, instrument });
             }
         }
-        Ok(())
+        Ok(terms)
     }
 
     /// Takes a position on under the id that the engine gave it. A slot may be used again when its
@@ -147,10 +151,7 @@ impl Executor {
         // A slot's generations come round after some thousand positions. Plan numbers go on from
         // one position of a slot to the next, so that no order id ever comes round with them.
         let plans = earlier.as_ref().map_or(0, |exit| exit.plans);
-        let terms = terms(spec, exit, &self.desk.instruments)?;
-        if spec.legs.len() > self.legs_free {
-            return Err(AdmitError::Full { what: "live orders", max: self.orders_max });
-        }
+        let terms = self.admitted(spec, exit)?;
         self.legs_free -= spec.legs.len();
         let holdings = &mut self.desk.holdings;
         let legs = spec.legs.iter().zip(&terms.legs).map(|(leg, terms)| {

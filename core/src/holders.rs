@@ -4,8 +4,11 @@
 use alloc::vec::Vec;
 
 use crate::engine::Engine;
-use crate::instrument::InstrumentId;
+use crate::instrument::{AccountId, InstrumentId};
 use crate::limits::{LEGS_MAX, POSITIONS_MAX};
+use crate::position::{LegSpec, PositionSpec, RegisterError, Side};
+use crate::tracked::Leg;
+use crate::units::Qty;
 
 /// A leg of a position in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,20 +47,57 @@ impl Neighbours {
 #[derive(Debug)]
 pub(crate) struct Holders {
     ends: Vec<[LegAt; 2]>,
+    /// By instrument and side: the accounts that may have a leg there.
+    accounts: Vec<[Accounts; 2]>,
+}
+
+/// Accounts, a bit each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Accounts([u64; 4]);
+
+impl Accounts {
+    const fn bit(AccountId(account): AccountId) -> (usize, u64) {
+        (account as usize / 64, 1 << (account % 64))
+    }
+
+    const fn has(&self, account: AccountId) -> bool {
+        let (word, bit) = Self::bit(account);
+        self.0[word] & bit != 0
+    }
+
+    const fn set(&mut self, account: AccountId, has: bool) {
+        let (word, bit) = Self::bit(account);
+        self.0[word] = if has { self.0[word] | bit } else { self.0[word] & !bit };
+    }
+}
+
+/// Its place and that of the other side.
+const fn places(side: Side) -> (usize, usize) {
+    match side {
+        Side::Long => (0, 1),
+        Side::Short => (1, 0),
+    }
 }
 
 impl Holders {
     pub(crate) fn new(instruments: usize) -> Self {
-        Self { ends: alloc::vec![[LegAt::NONE; 2]; instruments] }
+        Self {
+            ends: alloc::vec![[LegAt::NONE; 2]; instruments],
+            accounts: alloc::vec![[Accounts::default(); 2]; instruments],
+        }
     }
 }
 
 impl Engine {
-    /// Lists the legs of a position.
+    /// Lists the legs of a position that opposes nothing.
     pub(crate) fn list_legs(&mut self, slot: u32) {
         for leg in 0..self.positions[slot as usize].legs().len() {
             let this = LegAt::new(slot, leg);
-            let id = self.positions[slot as usize].legs[leg].instrument;
+            let Leg { instrument: id, account, side, .. } = self.positions[slot as usize].legs[leg];
+            let (own, other) = places(side);
+            let accounts = &mut self.holders.accounts[usize::from(id.0)];
+            accounts[own].set(account, true);
+            accounts[other].set(account, false);
             let [first, last] = &mut self.holders.ends[usize::from(id.0)];
             let before = core::mem::replace(last, this);
             if before == LegAt::NONE {
@@ -111,6 +151,35 @@ impl Engine {
             }
             each(self, slot);
         }
+    }
+
+    /// Whether a position holds the other side of an instrument on the account: a one-way account
+    /// nets the two.
+    pub(crate) fn is_opposed(&self, account: AccountId, id: InstrumentId, side: Side) -> bool {
+        let (_, other) = places(side);
+        if !self.holders.accounts[usize::from(id.0)][other].has(account) {
+            return false;
+        }
+        let first = self.first_holder(id);
+        let mut holders = core::iter::successors(first, |&at| self.next_holder(at));
+        holders.any(|at| {
+            let leg = &self.positions[at.slot() as usize].legs[at.leg()];
+            leg.account == account && leg.side != side && leg.open > Qty::ZERO
+        })
+    }
+
+    /// Refuses a position that opposes what is held, or is being entered.
+    pub(crate) fn refuse_opposite(&self, spec: &PositionSpec) -> Result<(), RegisterError> {
+        for (leg, said) in spec.legs.iter().enumerate() {
+            let LegSpec { account, instrument, side, .. } = *said;
+            let known = self.books.instrument(instrument).is_some();
+            let enters = || self.enters_against(account, instrument, side);
+            if known && (self.is_opposed(account, instrument, side) || enters()) {
+                let (account, instrument) = (account.0, instrument.0);
+                return Err(RegisterError::Opposite { leg, account, instrument });
+            }
+        }
+        Ok(())
     }
 
     fn neighbours(&mut self, at: LegAt) -> &mut Neighbours {

@@ -77,6 +77,7 @@ pub mod pricing;
 mod reads;
 mod register;
 mod reversal;
+mod room;
 mod rules;
 mod signal;
 mod switch;

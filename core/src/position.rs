@@ -158,6 +158,20 @@ pub enum RegisterError {
         /// What contradicts.
         why: &'static str,
     },
+    /// A leg opposes what the same account holds of the same instrument, or is buying or selling
+    /// right now: a one-way account nets the two, so that closing the one would open the other.
+    #[error(
+        "leg {leg}: it opposes what account {account} holds of instrument {instrument}; a one-way \
+         account nets the two: hold one of them in another account"
+    )]
+    Opposite {
+        /// Index of the leg.
+        leg: usize,
+        /// The account.
+        account: u8,
+        /// The instrument.
+        instrument: u16,
+    },
     /// A setting of the policy is out of bounds.
     #[error("policy: {field} is {value}, must be {bound}")]
     Policy {

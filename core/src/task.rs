@@ -177,6 +177,11 @@ impl Tasks {
             self.entered.reserve_exact(ENTRIES_MAX);
         }
     }
+
+    /// The tasks' entries that are at work.
+    pub(crate) fn at_work(&self) -> impl Iterator<Item = EntryIntent> {
+        self.all.iter().filter_map(|task| task.entry)
+    }
 }
 
 impl Engine {
@@ -444,6 +449,11 @@ impl Engine {
             if refused {
                 return;
             }
+        }
+        if !self.may_go_out(&legs) {
+            // What stands against it is looked for again after a while, not at every price.
+            self.tasks.all[at].not_before = now.plus(TASK_RETRY);
+            return;
         }
         let entry = self.raise_entry(now, id, &legs);
         let task = &mut self.tasks.all[at];

@@ -88,6 +88,11 @@ impl Turns {
         self.all.iter().any(|turn| turn.stage == Stage::Entering && turn.instrument == instrument)
     }
 
+    /// The turns' entries that are at work.
+    pub(crate) fn at_work(&self) -> impl Iterator<Item = EntryIntent> {
+        self.all.iter().filter_map(|turn| turn.entry)
+    }
+
     /// Whether one is at work there that is not for this side.
     pub(crate) fn enters_against(&self, instrument: InstrumentId, side: Side) -> bool {
         let mut at_work = self.all.iter().filter(|turn| turn.stage == Stage::Entering);
@@ -235,6 +240,9 @@ impl Engine {
         }
         let step = Qty::new(spec.lot).expect("a lot is a quantity");
         let leg = EntryLeg { account, instrument, side, qty, limit, step };
+        if !self.may_go_out(&[leg]) {
+            return Err(SignalDrop::Locked);
+        }
         if !self.portfolio_has_room(turn.policy, &[leg]) {
             return Err(SignalDrop::NoRoom);
         }

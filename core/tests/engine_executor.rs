@@ -140,7 +140,8 @@ impl Pair {
         let legs = (0..count).map(|i| {
             let at = (first + i) % INSTRUMENTS;
             LegSpec {
-                account: AccountId(at as u8),
+                // A one-way account holds one side.
+                account: AccountId((2 * at + i) as u8),
                 instrument: InstrumentId(at as u16),
                 side: if i == 0 { Side::Long } else { Side::Short },
                 entry: Price::new(self.mids[at]).unwrap(),

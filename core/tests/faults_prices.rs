@@ -112,7 +112,8 @@ fn instrument() -> Instrument {
 
 fn leg(instrument: u16, side: Side, qty: i64) -> LegSpec {
     LegSpec {
-        account: AccountId(0),
+        // A one-way account holds one side.
+        account: AccountId(u8::from(side == Side::Short)),
         instrument: InstrumentId(instrument),
         side,
         entry: Price::new(CENTRE).unwrap(),

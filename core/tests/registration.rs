@@ -7,7 +7,7 @@ mod common;
 use common::{ZERO, instrument};
 use reap_core::admission::AdmitError;
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Event, GateSettings};
+use reap_core::event::{Event, GateSettings, Outcome, Report};
 use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::instrument::{
     AccountId, ContractKind, CurrencyId, Instrument, InstrumentError, InstrumentId, InstrumentSpec,
@@ -192,9 +192,16 @@ fn opposite_legs_on_one_instrument_of_one_account() {
     executor.register(PositionId(0), &long, &exit).unwrap();
     let short = position([leg(1, Side::Long), leg(0, Side::Short)]);
     assert_eq!(executor.admits(&short, &exit), opposite(1));
+    assert_eq!(executor.register(PositionId(1), &short, &exit), opposite(1));
+    let refused = Err(RegisterError::Opposite { leg: 1, account: 0, instrument: 0 });
+    let mut engine = engine(stop());
+    engine.register(START, &long).unwrap();
+    assert_eq!(engine.register(START, &short), refused);
+    engine.register(START, &long).unwrap();
     assert_eq!(executor.admits(&long, &exit), Ok(()), "the same side adds to it");
     let elsewhere = LegSpec { account: AccountId(1), ..leg(0, Side::Short) };
     assert_eq!(executor.admits(&position([elsewhere]), &exit), Ok(()));
+    engine.register(START, &position([elsewhere])).unwrap();
     assert_eq!(executor.admits(&position([leg(1, Side::Short)]), &exit), Ok(()));
 }
 
@@ -325,4 +332,25 @@ fn a_position_has_room_for_so_many_triggers_and_no_more() {
     let near = Some(Nanos::from_secs(60));
     assert_eq!((of(2, None), of(3, None)), (Ok(()), Err(full)));
     assert_eq!((of(1, near), of(2, near)), (Ok(()), Err(full)));
+}
+
+/// Accounts that held the other side once, and those that hold it beside others.
+#[test]
+fn what_was_closed_opposes_nothing() {
+    let mut engine = engine(stop());
+    let of = |account, side| position([LegSpec { account: AccountId(account), ..leg(0, side) }]);
+    let long = engine.register(START, &of(0, Side::Long)).unwrap();
+    engine.register(START, &of(255, Side::Short)).unwrap();
+    let opposite = |account| Err(RegisterError::Opposite { leg: 0, account, instrument: 0 });
+    assert_eq!(engine.register(START, &of(0, Side::Short)), opposite(0));
+    assert_eq!(engine.register(START, &of(255, Side::Long)), opposite(255));
+    let price = Price::new(100).unwrap();
+    let qty = leg(0, Side::Long).qty;
+    let fill = Report::Fill { position: long, leg: 0, price, qty, fee: 0 };
+    engine.on_event(START, &Event::Report(fill));
+    let outcome = Outcome::Closed;
+    engine
+        .on_event(START, &Event::Report(Report::PlanEnded { position: long, intent: 0, outcome }));
+    engine.register(START, &of(0, Side::Short)).unwrap();
+    assert_eq!(engine.register(START, &of(0, Side::Long)), opposite(0));
 }

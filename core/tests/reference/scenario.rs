@@ -252,10 +252,12 @@ impl Scenario {
         };
         let nought = Decimal { mantissa: 0, scale: 0 };
         let instrument = self.instrument(words[1]);
+        let side = if words[0] == "long" { Side::Long } else { Side::Short };
         LegSpec {
-            account: AccountId(0),
+            // A one-way account holds one side.
+            account: AccountId(u8::from(side == Side::Short)),
             instrument,
-            side: if words[0] == "long" { Side::Long } else { Side::Short },
+            side,
             entry: self.price(instrument, after("@").expect("an entry price")),
             qty: self.qty(instrument, words[2]),
             fees_paid: after("paid").unwrap_or(nought),

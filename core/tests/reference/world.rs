@@ -206,7 +206,8 @@ impl World {
         let notional = i128::from(entry) * i128::from(qty) * spec.multiplier.mantissa;
         let margin = decimal(notional / i128::from(rng.within(1, 20)) + 1, money_scale(spec));
         LegSpec {
-            account: AccountId(0),
+            // A one-way account holds one side.
+            account: AccountId(u8::from(side == Side::Short)),
             instrument,
             side,
             entry: Price::new(entry).expect("a small price"),

@@ -14,7 +14,7 @@ use reap_core::instrument::{
 use reap_core::note::{EngineNote, SignalDrop};
 use reap_core::order::{Order, OrderChange, OrderEvent, OrderSide};
 use reap_core::policy::{Policy, PolicyId, Rule};
-use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
+use reap_core::position::{LegSpec, PositionId, PositionSpec, RegisterError, Side};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
@@ -138,8 +138,14 @@ impl Desk {
         entry: i64,
         qty: i64,
     ) -> PositionId {
-        let spec = self.spec(policy, at, side, entry, qty);
-        let id = self.engine.register(self.now, &spec).unwrap();
+        let mut spec = self.spec(policy, at, side, entry, qty);
+        // Where its account holds the other side, it is of another.
+        let id = loop {
+            match self.engine.register(self.now, &spec) {
+                Err(RegisterError::Opposite { .. }) => spec.legs[0].account.0 += 1,
+                registered => break registered.unwrap(),
+            }
+        };
         self.executor.register(id, &spec, &Policy::of([]).exit).unwrap();
         self.pump();
         id

@@ -343,7 +343,8 @@ pub(super) fn tick(instrument: usize, mid: i64, stamp: u64) -> Tick {
 pub(super) fn leg(instrument: usize, side: Side, entry: i64, qty: i64) -> LegSpec {
     let nought = Decimal { mantissa: 0, scale: 0 };
     LegSpec {
-        account: AccountId(0),
+        // A one-way account holds one side.
+        account: AccountId(u8::from(side == Side::Short)),
         instrument: InstrumentId(instrument as u16),
         side,
         entry: Price::new(entry).expect("a positive entry"),

@@ -1,0 +1,83 @@
+//! What must be free before an entry goes out: nothing on its account opposes it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod turning;
+
+use reap_core::event::{Command, Event, Which};
+use reap_core::instrument::{AccountId, InstrumentId};
+use reap_core::intent::Urgency;
+use reap_core::policy::PolicyId;
+use reap_core::position::{RegisterError, Side};
+use reap_core::task::{TaskLeg, TaskSpec, Unreachable};
+use reap_core::units::{Decimal, Nanos, Qty, Rate};
+
+use turning::Desk;
+
+/// Buys instrument 1 and sells instrument 0.
+fn task(account: u8) -> TaskSpec {
+    let leg = |at| TaskLeg { account: AccountId(account), instrument: InstrumentId(at) };
+    TaskSpec {
+        policy: PolicyId(1),
+        tag: 0,
+        spot: leg(1),
+        futures: leg(0),
+        size: Decimal { mantissa: 500, scale: 0 },
+        max_cost: Rate::ZERO,
+        cooldown: Nanos(0),
+        losing_max: 0,
+        cycles_max: 0,
+        unreachable: Unreachable::Allow,
+        liquidation: None,
+    }
+}
+
+/// A short of account 3 was turned to a long.
+fn turned() -> Desk {
+    let mut desk = Desk::new();
+    desk.hold(0, 0, Side::Short, 100_000, 1_000);
+    desk.quote(0, 89_990, 90_000);
+    desk.signal(0, Side::Long);
+    desk.fill(1_000);
+    desk.fill(1_000);
+    assert_eq!((desk.entries.len(), desk.entered[0].spec.legs[0].side), (1, Side::Long));
+    desk
+}
+
+#[test]
+fn a_task_sells_nothing_that_its_account_holds_long() {
+    let mut desk = turned();
+    desk.engine.add_task(task(3)).unwrap();
+    desk.quote(1, 89_000, 89_005);
+    assert_eq!(desk.entries.len(), 1, "one-way accounts net the two");
+    // It is closed: the task goes on, within a second.
+    let (which, urgency) = (Which::Position(desk.entered[0].id), Urgency::Critical);
+    desk.event(&Event::Command(Command::Close { which, urgency }));
+    desk.wait(Nanos::from_millis(1));
+    desk.quote(1, 89_000, 89_005);
+    assert_eq!(desk.entries.len(), 1, "its exit is at work");
+    desk.fill(1_000);
+    desk.wait(Nanos::from_millis(1_000));
+    desk.quote(0, 89_990, 90_000);
+    desk.quote(1, 89_000, 89_005);
+    assert_eq!(desk.entries.len(), 2);
+    // Another account may hold the other side.
+    let mut desk = turned();
+    desk.engine.add_task(task(4)).unwrap();
+    desk.quote(1, 89_000, 89_005);
+    assert_eq!(desk.entries.len(), 2);
+}
+
+#[test]
+fn nothing_is_registered_against_an_entry_that_is_at_work() {
+    let mut desk = turned();
+    desk.engine.add_task(task(4)).unwrap();
+    desk.quote(1, 89_000, 89_005);
+    assert!(desk.engine.is_entering());
+    let mut spec = desk.spec(1, 0, Side::Long, 90_000, 1_000);
+    spec.legs[0].account = AccountId(4);
+    let refused = RegisterError::Opposite { leg: 0, account: 4, instrument: 0 };
+    assert_eq!(desk.engine.register(desk.now, &spec), Err(refused));
+    spec.legs[0].side = Side::Short;
+    desk.engine.register(desk.now, &spec).unwrap();
+    assert_eq!(Qty::new(1_000), Ok(spec.legs[0].qty));
+}
