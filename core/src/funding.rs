@@ -1,7 +1,7 @@
 //! Predicted funding of perpetual contracts, as the rules see it.
 //!
 //! A prediction names the time of its settlement; when that has passed, what was predicted last for
-//! it is sampled. The time between two settlements is what lies between the times that the venue
+//! it is sampled. It has when the next one is named, though our clock be a little behind. The time between two settlements is what lies between the times that the venue
 //! names; eight hours when it has named one only, or leaves a longer gap.
 
 use alloc::vec::Vec;
@@ -16,6 +16,8 @@ use crate::tracked::Tracked;
 use crate::units::{Nanos, Rate, mul_div_floor};
 
 const DAY: u64 = 86_400_000_000_000;
+/// How long before a settlement by our clock the next one may be named because it has passed.
+const EARLY: Nanos = Nanos::from_secs(5);
 /// Longest interval that is believed, and the one that is assumed.
 const INTERVAL: u64 = 8 * 3_600_000_000_000;
 
@@ -83,8 +85,10 @@ impl Fundings {
             Some(last) if last.settles == settles => {
                 return core::mem::replace(&mut last.rate, rate) != rate;
             }
+            // It has passed, though not by our clock yet.
+            Some(last) if last.before.is_some_and(|(passed, _)| settles <= passed) => return false,
             // What was moved before its time has settled nothing.
-            Some(last) if last.settles > now => last.before,
+            Some(last) if last.settles > now && !last.sampled => last.before,
             Some(last) => Some((last.settles, last.rate)),
             None => None,
         };
@@ -156,6 +160,21 @@ impl Fundings {
     pub(crate) fn settled(&mut self, now: Nanos, id: InstrumentId) -> Option<Nanos> {
         let last = self.of[usize::from(id.0)].last.as_mut()?;
         let passed = last.settles <= now && !last.sampled;
+        last.sampled |= passed;
+        passed.then_some(last.settles)
+    }
+
+    /// The settlement that has passed by the venue's clock, as the next one is named, but not by ours:
+    /// once.
+    pub(crate) fn settled_early(
+        &mut self,
+        now: Nanos,
+        id: InstrumentId,
+        next: Nanos,
+    ) -> Option<Nanos> {
+        let last = self.of[usize::from(id.0)].last.as_mut()?;
+        let near = last.settles > now && last.settles <= now.plus(EARLY);
+        let passed = near && next > last.settles.plus(EARLY) && !last.sampled;
         last.sampled |= passed;
         passed.then_some(last.settles)
     }

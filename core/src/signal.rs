@@ -212,6 +212,9 @@ impl Engine {
 
     /// A prediction of funding: what is asked of it changes only where it says something new.
     fn on_prediction(&mut self, now: Nanos, id: InstrumentId, rate: Rate, settles: Nanos) {
+        if let Some(passed) = self.fundings.settled_early(now, id, settles) {
+            self.sample_fundings(now, id, passed);
+        }
         if self.fundings.on_prediction(now, id, rate, settles) {
             self.await_settlement(now, id);
             self.await_end_of_hold(now, id);
@@ -320,7 +323,9 @@ impl Engine {
         match timer {
             SystemTimer::Settlement => {
                 *self.fundings.timer(id) = None;
-                self.sample_fundings(now, id);
+                if let Some(passed) = self.fundings.settled(now, id) {
+                    self.sample_fundings(now, id, passed);
+                }
             }
             SystemTimer::Candle => {
                 self.dumps.set_timer(id, false);
@@ -349,8 +354,7 @@ impl Engine {
     }
 
     /// A settlement of an instrument passes: every rule that looks at it takes its sample.
-    fn sample_fundings(&mut self, now: Nanos, id: InstrumentId) {
-        let Some(settles) = self.fundings.settled(now, id) else { return };
+    fn sample_fundings(&mut self, now: Nanos, id: InstrumentId, settles: Nanos) {
         let gate = Gate::Signal(Signal::Settled(id));
         let mut waiting = core::mem::take(&mut self.retest);
         self.triggers.drain(gate, &mut waiting);

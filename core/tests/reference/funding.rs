@@ -18,11 +18,16 @@ const HOUR: u64 = 3_600_000_000_000;
 /// How long after a settlement somebody still waits for it.
 const GRACE: u64 = 15_000_000_000;
 
+/// Our clock may be so far behind the venue's.
+const BEHIND: u64 = 5_000_000_000;
+
 /// A settlement that was named: its time and the rate that was predicted for it last.
 #[derive(Clone, Copy, Debug)]
 struct Named {
     at: Nanos,
     rate: Rate,
+    /// By the venue's clock, as it has named the next one.
+    passed: bool,
     sampled: bool,
 }
 
@@ -37,22 +42,33 @@ impl Fundings {
         Self { named: vec![Vec::new(); instruments] }
     }
 
+    /// What has passed by the venue's clock, which names the next settlement now: when a settlement
+    /// is seconds ahead and the one that is named is not the same a little moved.
+    pub(crate) fn before_tick(&mut self, now: Nanos, tick: &Tick) {
+        let TickBody::Funding { settles, .. } = tick.body() else { return };
+        for one in &mut self.named[usize::from(tick.instrument().0)] {
+            one.passed |= one.at.0 <= now.0 + BEHIND && one.at.0 + BEHIND < settles.0;
+        }
+    }
+
     pub(crate) fn on_tick(&mut self, now: Nanos, tick: &Tick) {
         let TickBody::Funding { rate, settles } = tick.body() else { return };
-        if settles <= now {
-            return;
-        }
         let named = &mut self.named[usize::from(tick.instrument().0)];
         // What was named for later and has not come is what is named now.
-        named.retain(|one| one.at <= now);
-        named.push(Named { at: settles, rate, sampled: false });
+        let passed = |one: &Named| one.passed || one.at <= now;
+        if settles <= now || named.iter().any(|one| passed(one) && one.at >= settles) {
+            return;
+        }
+        named.retain(passed);
+        named.push(Named { at: settles, rate, passed: false, sampled: false });
     }
 
     /// The settlements that have passed since the last call.
     pub(crate) fn settle(&mut self, now: Nanos) -> Vec<(InstrumentId, Nanos)> {
         let mut passed = Vec::new();
         for (index, named) in self.named.iter_mut().enumerate() {
-            for one in named.iter_mut().filter(|one| one.at <= now && !one.sampled) {
+            let due = |one: &&mut Named| (one.passed || one.at <= now) && !one.sampled;
+            for one in named.iter_mut().filter(due) {
                 one.sampled = true;
                 passed.push((InstrumentId(index as u16), one.at));
             }

@@ -244,6 +244,8 @@ impl Reference {
         match event {
             Event::Tick(tick) => {
                 self.gates.on_tick(now, tick);
+                self.fundings.before_tick(now, tick);
+                self.sample_funding(now);
                 self.fundings.on_tick(now, tick);
                 self.tapes.on_tick(now, tick);
             }
@@ -299,15 +301,19 @@ impl Reference {
         self.signals.take_said()
     }
 
-    fn on_time(&mut self, now: Nanos) -> Vec<(PositionId, Firing)> {
-        self.signals.on_time(now);
-        self.gates.on_time(now);
-        self.tapes.on_time(now);
+    fn sample_funding(&mut self, now: Nanos) {
         for (instrument, settled) in self.fundings.settle(now) {
             for life in self.lives.values_mut() {
                 life.sample_funding(instrument, settled, &self.fundings, &self.gates);
             }
         }
+    }
+
+    fn on_time(&mut self, now: Nanos) -> Vec<(PositionId, Firing)> {
+        self.signals.on_time(now);
+        self.gates.on_time(now);
+        self.tapes.on_time(now);
+        self.sample_funding(now);
         let mut fired = Vec::new();
         self.evaluate(now, &mut fired);
         fired
