@@ -28,8 +28,8 @@ use crate::per_leg::Spare;
 use crate::policy::{Policy, PolicyId, Rule, TriggerSource};
 use crate::portfolio::Portfolio;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
-use crate::register;
 use crate::reversal::Signals;
+use crate::room::Fitted;
 use crate::task::Tasks;
 use crate::tick::{Quote, Tick, TickKind};
 use crate::tracked::{Leg, NO_SLOT, Tracked};
@@ -188,7 +188,7 @@ impl Engine {
             entry_factor: gates.entry_factor,
             priced: alloc::vec![false; instruments.len()],
             tasks: Tasks::default(),
-            turns: Turns::default(),
+            turns: Turns::with_capacity(policies),
         }
     }
 
@@ -240,40 +240,7 @@ impl Engine {
     ) -> Result<PositionId, RegisterError> {
         self.begin(now);
         let now = self.now;
-        let version = self.in_force(spec.policy);
-        let policy = self
-            .policies
-            .get(usize::from(version.0))
-            .ok_or(RegisterError::UnknownPolicy(spec.policy.0))?;
-        let fresh = self.positions.len();
-        if self.free == NO_SLOT && fresh == self.limits.positions {
-            return Err(RegisterError::Full { what: "positions", max: self.limits.positions });
-        }
-        let slot = if self.free == NO_SLOT { fresh as u32 } else { self.free };
-        let count = spec.legs.len();
-        let Some(legs) = self.spare_legs.take(count) else {
-            let (what, max) =
-                ("positions of so many legs", self.limits.pairs.max(self.limits.baskets));
-            return Err(RegisterError::Full { what, max });
-        };
-        let mut position = Tracked { legs, ..Tracked::blank() };
-        position.policy = version.0;
-        let checked = register::fill(&self.books, policy, spec, &mut position).and_then(|()| {
-            self.portfolio_admits(policy, &position)?;
-            let mut plan = register::triggers(policy, &position, slot)?;
-            self.add_health_parts(&mut plan, slot, count);
-            let mut used = self.used;
-            used.add(&Needs::of(&plan, count));
-            used.fit(&self.limits)?;
-            Ok(plan)
-        });
-        let plan = match checked {
-            Ok(plan) => plan,
-            Err(error) => {
-                self.spare_legs.give(&mut position.legs);
-                return Err(error);
-            }
-        };
+        let Fitted { version, slot, position, plan } = self.fitted(spec)?;
         let generation = self.place_position(slot, position);
         self.list_legs(slot);
         self.chain(slot, &plan);

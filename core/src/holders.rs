@@ -47,6 +47,8 @@ impl Neighbours {
 #[derive(Debug)]
 pub(crate) struct Holders {
     ends: Vec<[LegAt; 2]>,
+    /// Positions that are listed: those that have a slot.
+    pub(crate) count: usize,
     /// By instrument and side: the accounts that may have a leg there.
     accounts: Vec<[Accounts; 2]>,
 }
@@ -83,6 +85,7 @@ impl Holders {
     pub(crate) fn new(instruments: usize) -> Self {
         Self {
             ends: alloc::vec![[LegAt::NONE; 2]; instruments],
+            count: 0,
             accounts: alloc::vec![[Accounts::default(); 2]; instruments],
         }
     }
@@ -91,6 +94,7 @@ impl Holders {
 impl Engine {
     /// Lists the legs of a position that opposes nothing.
     pub(crate) fn list_legs(&mut self, slot: u32) {
+        self.holders.count += 1;
         for leg in 0..self.positions[slot as usize].legs().len() {
             let this = LegAt::new(slot, leg);
             let Leg { instrument: id, account, side, .. } = self.positions[slot as usize].legs[leg];
@@ -111,6 +115,7 @@ impl Engine {
 
     /// The legs of a position that ends stand in no list any more.
     pub(crate) fn unlist_legs(&mut self, slot: u32) {
+        self.holders.count -= 1;
         for leg in 0..self.positions[slot as usize].legs().len() {
             let id = self.positions[slot as usize].legs[leg].instrument;
             let Neighbours { before, next } = *self.neighbours(LegAt::new(slot, leg));

@@ -199,7 +199,7 @@ impl Engine {
         match outcome {
             Outcome::Closed => {
                 self.portfolio_ended(slot, false);
-                self.task_closed(slot, now);
+                self.task_closed(slot);
                 self.turn_closed(slot);
                 self.release(slot);
                 self.signals_on_closed();

@@ -64,6 +64,7 @@ impl Engine {
             return;
         }
         self.in_force[usize::from(of.0)] = policy.0;
+        self.turns.commit(of, policy);
         self.notes.push(EngineNote::Committed { of, policy });
     }
 

@@ -4,6 +4,8 @@
 //! what was filled of both legs alike; from then on its policy's rules have it, and the task waits for
 //! its close.
 
+mod cycle;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -15,12 +17,13 @@ use crate::entry::{
     ENTRY_LEGS_MAX, Entered, EntryBook, EntryFill, EntryIntent, EntryLeg, TaskId, common_step,
     entry_limits,
 };
-use crate::event::{EntryOutcome, TaskCommand, TradingState};
+use crate::event::{EntryOutcome, TradingState};
 use crate::instrument::{AccountId, Instrument, InstrumentId};
 use crate::limits::{ENTRIES_MAX, PPB, PRICE_MAX, QTY_MAX, TASK_RETRY, TASKS_MAX};
 use crate::note::{EngineNote, TaskNote};
 use crate::policy::PolicyId;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError, Side};
+use crate::room::Rooms;
 use crate::tick::Quote;
 use crate::units::{Decimal, Nanos, Qty, Rate};
 
@@ -165,6 +168,7 @@ struct Task {
 pub(crate) struct Tasks {
     all: Vec<Task>,
     seq: u64,
+    pub(crate) rooms: Rooms,
     pub(crate) entries: VecDeque<EntryIntent>,
     pub(crate) entered: VecDeque<Entered>,
 }
@@ -175,6 +179,7 @@ impl Tasks {
         if self.entries.capacity() == 0 {
             self.entries.reserve_exact(ENTRIES_MAX);
             self.entered.reserve_exact(ENTRIES_MAX);
+            self.rooms.make_room();
         }
     }
 
@@ -311,24 +316,6 @@ impl Engine {
         })
     }
 
-    pub(crate) fn on_task_command(&mut self, id: TaskId, what: TaskCommand) {
-        let Some(task) = self.tasks.all.get_mut(usize::from(id.0)) else {
-            self.stray("a command for a task that is not there", None);
-            return;
-        };
-        let busy = task.state == TaskState::Entering || task.position.is_some();
-        match what {
-            TaskCommand::Pause if busy => task.wish = Some(TaskState::Paused),
-            TaskCommand::Stop if busy => task.wish = Some(TaskState::Done),
-            TaskCommand::Start | TaskCommand::Resume if busy => task.wish = None,
-            TaskCommand::Pause => task.state = TaskState::Paused,
-            TaskCommand::Stop => task.state = TaskState::Done,
-            TaskCommand::Start | TaskCommand::Resume => {
-                (task.state, task.losing) = (TaskState::Idle, 0);
-            }
-        }
-    }
-
     /// A price of an instrument was accepted or confirmed: its tasks may enter.
     pub(crate) fn look_at_tasks(&mut self, now: Nanos, instrument: InstrumentId) {
         if self.trading_state() != TradingState::Active {
@@ -366,6 +353,7 @@ impl Engine {
     /// Entries are allowed no more: those of this event that nobody has seen yet come to nothing.
     pub(crate) fn withdraw_entries(&mut self) {
         while let Some(entry) = self.tasks.entries.pop_front() {
+            self.give_room(entry.task);
             if self.withdraw_turn(entry.task) {
                 continue;
             }
@@ -450,7 +438,9 @@ impl Engine {
                 return;
             }
         }
-        if !self.may_go_out(&legs) {
+        let Task { spec, .. } = &self.tasks.all[at];
+        let of = (spec.policy, spec.tag);
+        if self.keep_room(id, of, &legs).is_err() {
             // What stands against it is looked for again after a while, not at every price.
             self.tasks.all[at].not_before = now.plus(TASK_RETRY);
             return;
@@ -527,6 +517,8 @@ impl Engine {
             let own = task.books[at].loss(leg.side, instrument, price);
             loss = loss.saturating_add(own.saturating_mul(task.align[at]));
         }
+        self.give_room(id);
+        let task = &mut self.tasks.all[usize::from(id.0)];
         let scale = task.scale;
         let nothing = task.books.iter().any(|book| book.left() == Qty::ZERO);
         if nothing || how == EntryOutcome::Nothing {
@@ -578,66 +570,6 @@ impl Engine {
         let at = entry * i128::from(PPB + above.raw()) / i128::from(PPB);
         futures.liquidation = at.min(i128::from(PRICE_MAX)) as i64;
         self.refresh(slot, now);
-    }
-
-    /// An exit's fill of a task's position: `gain` is its trading result less its fee, at the
-    /// position's nano scale.
-    pub(crate) fn task_fill(&mut self, slot: u32, notional: i128, gain: i128) {
-        if let Some(at) = self.task_of(slot) {
-            let task = &mut self.tasks.all[at];
-            task.volume = task.volume.saturating_add(notional);
-            task.traded = task.traded.saturating_add(gain);
-        }
-    }
-
-    /// A task's position is closed on evidence: a cycle has ended.
-    pub(crate) fn task_closed(&mut self, slot: u32, now: Nanos) {
-        let Some(at) = self.task_of(slot) else { return };
-        let paid: i128 =
-            self.positions[slot as usize].legs().iter().map(|leg| leg.paid - leg.funding).sum();
-        let task = &mut self.tasks.all[at];
-        let net = task.traded.saturating_sub(paid);
-        task.net = task.net.saturating_add(net);
-        task.cycles += 1;
-        task.losing = if net < 0 { task.losing + 1 } else { 0 };
-        task.position = None;
-        task.not_before = now.plus(task.spec.cooldown);
-        let id = TaskId(at as u16);
-        let net = Decimal { mantissa: net, scale: task.scale };
-        self.notes.push(EngineNote::Task { task: id, what: TaskNote::Cycle { net } });
-        self.rest_task(id, TaskState::Idle);
-    }
-
-    /// A task has nothing at work: it waits, or its wish or its limits have their way.
-    pub(crate) fn rest_task(&mut self, id: TaskId, state: TaskState) {
-        let task = &mut self.tasks.all[usize::from(id.0)];
-        let TaskSpec { losing_max, cycles_max, .. } = task.spec;
-        task.state = match (state, task.wish) {
-            (TaskState::Failed, _) => TaskState::Failed,
-            (_, Some(wish)) => {
-                task.wish = None;
-                wish
-            }
-            _ if cycles_max > 0 && task.cycles >= cycles_max => TaskState::Done,
-            _ if losing_max > 0 && task.losing >= losing_max => TaskState::Paused,
-            (state, None) => state,
-        };
-        if task.state != TaskState::Idle {
-            let what = TaskNote::State { state: task.state };
-            self.notes.push(EngineNote::Task { task: id, what });
-        }
-    }
-
-    pub(crate) fn task_of(&self, slot: u32) -> Option<usize> {
-        if self.tasks.all.is_empty() {
-            return None;
-        }
-        let id = PositionId::new(slot, self.positions[slot as usize].generation);
-        self.tasks.all.iter().position(|task| task.position == Some(id))
-    }
-
-    pub(crate) fn has_tasks(&self) -> bool {
-        !self.tasks.all.is_empty()
     }
 }
 

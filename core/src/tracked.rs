@@ -210,6 +210,8 @@ pub(crate) struct Tracked {
     pub(crate) first: TriggerId,
     /// Place of its hedge ratio and reads, or [`crate::hedge::NO_HEDGE`].
     pub(crate) hedge: u32,
+    /// Part of it is gone by no order of ours.
+    pub(crate) lost: bool,
     /// While no price of a leg is left.
     pub(crate) blind: Option<Sightless>,
 }
@@ -236,6 +238,7 @@ impl Tracked {
             rest_timer: NodeId::NONE,
             first: TriggerId::NONE,
             hedge: crate::hedge::NO_HEDGE,
+            lost: false,
             blind: None,
         }
     }

@@ -27,8 +27,6 @@ enum Stage {
     Waiting,
     /// Every lot of its position was closed by a fill.
     Closed,
-    /// Part of its position is gone by no order of ours.
-    Lost,
     /// Its order is at work.
     Entering,
 }
@@ -67,14 +65,26 @@ impl Turn {
 }
 
 /// All turns; empty when no policy asks for one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Turns {
     all: Vec<Turn>,
+    /// By policy: the one that it was committed as a version of, at first itself.
+    families: Vec<PolicyId>,
 }
 
 impl Turns {
-    /// Room for the turns of a policy, if it has any.
+    pub(crate) fn with_capacity(policies: usize) -> Self {
+        Self { all: Vec::new(), families: Vec::with_capacity(policies) }
+    }
+
+    /// A policy is a version of another from now on.
+    pub(crate) fn commit(&mut self, of: PolicyId, policy: PolicyId) {
+        self.families[usize::from(policy.0)] = of;
+    }
+
+    /// A further policy: room for its turns, if it has any.
     pub(crate) fn make_room(&mut self, policy: &Policy) -> bool {
+        self.families.push(PolicyId(self.families.len() as u16));
         let turns = policy.rules.iter().any(|one| enters(&one.rule));
         if turns && self.all.is_empty() {
             self.all.reserve_exact(TURNS_MAX);
@@ -137,7 +147,7 @@ impl Engine {
         let turn = Turn {
             stage: Stage::Waiting,
             of: PositionId::new(slot, position.generation),
-            policy: PolicyId(position.policy),
+            policy: self.turns.families[usize::from(position.policy)],
             tag: position.tag,
             account: leg.account,
             instrument,
@@ -165,15 +175,14 @@ impl Engine {
 
     /// Part of a position is gone by no order of ours: what is held elsewhere nobody knows.
     pub(crate) fn turn_lost(&mut self, slot: u32) {
-        if let Some(turn) = self.waiting_turn(slot) {
-            turn.stage = Stage::Lost;
-        }
+        self.positions[slot as usize].lost = true;
     }
 
-    /// A position is closed: by fills, if nothing of it is open.
+    /// A position is closed: by fills, if nothing of it is open or was lost.
     pub(crate) fn turn_closed(&mut self, slot: u32) {
-        let flat = self.positions[slot as usize].legs().iter().all(|leg| leg.open == Qty::ZERO);
-        if let Some(turn) = self.waiting_turn(slot).filter(|_| flat) {
+        let position = &self.positions[slot as usize];
+        let filled = position.is_flat() && !position.lost;
+        if let Some(turn) = self.waiting_turn(slot).filter(|_| filled) {
             turn.stage = Stage::Closed;
         }
     }
@@ -196,7 +205,11 @@ impl Engine {
             {
                 continue;
             }
-            match self.turn_leg(&turn, now) {
+            let kept = self.turn_leg(&turn, now).and_then(|leg| {
+                let of = (turn.policy, turn.tag);
+                self.keep_room(entry_id(at), of, &[leg]).map(|()| leg)
+            });
+            match kept {
                 Ok(leg) => {
                     let entry = self.raise_entry(now, entry_id(at), &[leg]);
                     let turn = &mut self.turns.all[at];
@@ -240,9 +253,6 @@ impl Engine {
         }
         let step = Qty::new(spec.lot).expect("a lot is a quantity");
         let leg = EntryLeg { account, instrument, side, qty, limit, step };
-        if !self.may_go_out(&[leg]) {
-            return Err(SignalDrop::Locked);
-        }
         if !self.portfolio_has_room(turn.policy, &[leg]) {
             return Err(SignalDrop::NoRoom);
         }
@@ -298,6 +308,7 @@ impl Engine {
             return true;
         };
         self.turns.all[at] = Turn::FREE;
+        self.give_room(id);
         let said = entry.legs()[0];
         let instrument = self.books.instrument(turn.instrument).expect("its position knew it");
         let quote = self.books.quote(turn.instrument);

@@ -1,14 +1,16 @@
-//! What must be free before an entry goes out: nothing on its account opposes it.
+//! What must be free before an entry goes out: nothing on its account opposes it, and its position has
+//! room.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod turning;
 
-use reap_core::event::{Command, Event, Which};
+use reap_core::entry::TaskId;
+use reap_core::event::{Command, Event, TaskCommand, Which};
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::intent::Urgency;
 use reap_core::policy::PolicyId;
-use reap_core::position::{RegisterError, Side};
-use reap_core::task::{TaskLeg, TaskSpec, Unreachable};
+use reap_core::position::{PositionState, RegisterError, Side};
+use reap_core::task::{TaskLeg, TaskSpec, TaskState, Unreachable};
 use reap_core::units::{Decimal, Nanos, Qty, Rate};
 
 use turning::Desk;
@@ -80,4 +82,85 @@ fn nothing_is_registered_against_an_entry_that_is_at_work() {
     spec.legs[0].side = Side::Short;
     desk.engine.register(desk.now, &spec).unwrap();
     assert_eq!(Qty::new(1_000), Ok(spec.legs[0].qty));
+}
+
+fn close(desk: &mut Desk, which: Which) {
+    let urgency = Urgency::Critical;
+    desk.event(&Event::Command(Command::Close { which, urgency }));
+}
+
+/// Every slot is taken: nothing is bought that no rule could watch. What an entry at work will need
+/// is given to nobody else.
+#[test]
+fn an_entry_goes_out_only_when_its_position_has_room() {
+    let mut desk = Desk::new();
+    desk.engine.add_task(task(3)).unwrap();
+    let held: Vec<_> = (0..32).map(|_| desk.hold(1, 2, Side::Long, 100_000, 100)).collect();
+    desk.quote(2, 100_000, 100_010);
+    desk.quote(0, 89_990, 90_000);
+    desk.quote(1, 89_000, 89_005);
+    assert!(desk.entries.is_empty(), "32 positions are the limit");
+    close(&mut desk, Which::Position(held[7]));
+    desk.fill(100);
+    assert_eq!(desk.engine.state(held[7]), Some(PositionState::Closed));
+    desk.wait(Nanos::from_secs(1));
+    desk.quote(1, 89_000, 89_005);
+    assert_eq!(desk.entries.len(), 1);
+    let spec = desk.spec(1, 2, Side::Long, 100_000, 100);
+    let full = desk.engine.register(desk.now, &spec).unwrap_err();
+    assert!(matches!(full, RegisterError::Full { what: "positions", max: 32 }), "{full}");
+    desk.fill(500);
+    desk.fill(500);
+    let view = desk.engine.task(TaskId(0)).unwrap();
+    assert_eq!(view.state, TaskState::Open);
+    assert!(desk.engine.register(desk.now, &spec).is_err());
+    close(&mut desk, Which::Position(view.position.unwrap()));
+    desk.fill(500);
+    desk.fill(500);
+    desk.engine.register(desk.now, &spec).unwrap();
+}
+
+/// What an entry kept free is free again when nothing comes of it.
+#[test]
+fn an_entry_that_missed_gives_its_room_back() {
+    let mut desk = Desk::new();
+    desk.engine.add_task(task(3)).unwrap();
+    for _ in 0..31 {
+        desk.hold(1, 2, Side::Long, 100_000, 100);
+    }
+    desk.quote(0, 89_990, 90_000);
+    desk.quote(1, 89_000, 89_005);
+    assert_eq!(desk.entries.len(), 1);
+    let spec = desk.spec(1, 2, Side::Long, 100_000, 100);
+    assert!(desk.engine.register(desk.now, &spec).is_err());
+    desk.fill(0);
+    desk.fill(0);
+    assert_eq!(desk.engine.task(TaskId(0)).unwrap().missed, 1);
+    desk.engine.register(desk.now, &spec).unwrap();
+}
+
+/// A rest that nobody can sell does not hold its task for ever.
+#[test]
+fn a_task_goes_on_after_dust_when_it_is_told_to() {
+    let mut desk = Desk::new();
+    desk.engine.add_task(task(3)).unwrap();
+    desk.quote(0, 89_990, 90_000);
+    desk.quote(1, 89_000, 89_005);
+    desk.fill(500);
+    desk.fill(500);
+    let dust = desk.engine.task(TaskId(0)).unwrap().position.unwrap();
+    close(&mut desk, Which::Position(dust));
+    desk.fill(495);
+    desk.fill(495);
+    let view = desk.engine.task(TaskId(0)).unwrap();
+    assert_eq!((view.state, view.position, view.cycles), (TaskState::Failed, Some(dust), 0));
+    let (task, what) = (TaskId(0), TaskCommand::Resume);
+    desk.event(&Event::Command(Command::Task { task, what }));
+    let view = desk.engine.task(TaskId(0)).unwrap();
+    assert_eq!((view.state, view.position, view.cycles), (TaskState::Idle, None, 1));
+    assert_eq!(desk.engine.state(dust), Some(PositionState::DustResidual));
+    desk.wait(Nanos::from_secs(1));
+    desk.quote(0, 89_990, 90_000);
+    desk.quote(1, 89_000, 89_005);
+    assert_eq!(desk.entries.len(), 2);
 }

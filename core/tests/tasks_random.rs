@@ -104,6 +104,8 @@ struct Desk {
     entries: [Option<EntryIntent>; TASKS.len()],
     books: [Book; TASKS.len()],
     positions: BTreeMap<PositionId, usize>,
+    /// Entry prices of its legs.
+    prices: BTreeMap<PositionId, [i64; 2]>,
     trades: u64,
     ids: u64,
     faults: bool,
@@ -170,6 +172,7 @@ impl Desk {
             entries: [None; TASKS.len()],
             books: [Book::default(); TASKS.len()],
             positions: BTreeMap::new(),
+            prices: BTreeMap::new(),
             trades: 0,
             ids: 0,
             faults: true,
@@ -361,6 +364,8 @@ impl Desk {
             if let Some(entered) = self.engine.poll_entered() {
                 let task = usize::from(entered.task.0);
                 self.positions.insert(entered.id, task);
+                let prices = [0, 1].map(|leg| entered.spec.legs[leg].entry.raw());
+                self.prices.insert(entered.id, prices);
                 let book = &self.books[task];
                 for (nth, leg) in entered.spec.legs.iter().enumerate() {
                     let held = (book.held[nth] - book.rest[nth]).abs();
@@ -424,7 +429,33 @@ impl Desk {
         views.iter().filter(dust).count() as u64
     }
 
+    /// Dust that its task has left: it counts at its entry price, and stays.
+    fn leave_dust(&mut self) {
+        for (&id, &task) in &self.positions {
+            let dust = self.engine.state(id) == Some(PositionState::DustResidual);
+            let held = self.engine.task(TaskId(task as u16)).unwrap().position == Some(id);
+            if !dust || held {
+                continue;
+            }
+            let (spot, futures) = TASKS[task];
+            for (leg, at) in [spot, futures].into_iter().enumerate() {
+                let open = self.engine.open(id, leg).unwrap().raw();
+                let left = if leg == 0 { open } else { -open };
+                let book = &mut self.books[task];
+                let value = i128::from(left) * i128::from(self.prices[&id][leg]);
+                book.cash += value * i128::from(PPB) * align(task, at);
+                book.rest[leg] += left;
+            }
+        }
+        let (engine, left) = (&self.engine, PositionState::DustResidual);
+        self.positions.retain(|&id, task| {
+            let held = engine.task(TaskId(*task as u16)).unwrap().position == Some(id);
+            held || engine.state(id) != Some(left)
+        });
+    }
+
     fn check(&mut self) {
+        self.leave_dust();
         self.positions.retain(|&id, _| {
             let closed = self.executor.is_closed(id) || self.executor.open(id).is_none();
             self.tally.cycles += u64::from(closed);

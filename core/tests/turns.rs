@@ -189,6 +189,45 @@ fn what_is_gone_by_no_order_of_ours_is_not_entered_anew() {
     desk.fill(1_000);
     assert_eq!(desk.drops(), [SignalDrop::NotFilled]);
     assert!(desk.entries.is_empty());
+    // The same signal again does not make it whole.
+    let (mut desk, id) = asked(0, 1_000);
+    let lost = Report::LegLost { position: id, leg: 0, qty: Qty::new(400).unwrap() };
+    desk.event(&Event::Report(lost));
+    desk.signal(0, Side::Short);
+    desk.fill(1_000);
+    assert_eq!(desk.drops(), [SignalDrop::Replaced, SignalDrop::NotFilled]);
+    assert!(desk.entries.is_empty());
+    // Nor does it matter when it went.
+    let mut desk = Desk::new();
+    let id = desk.hold(0, 0, Side::Long, 100_000, 1_000);
+    desk.quote(0, 110_000, 110_010);
+    let lost = Report::LegLost { position: id, leg: 0, qty: Qty::new(400).unwrap() };
+    desk.event(&Event::Report(lost));
+    desk.signal(0, Side::Short);
+    desk.fill(1_000);
+    assert_eq!(desk.drops(), [SignalDrop::NotFilled]);
+    assert!(desk.entries.is_empty());
+}
+
+/// A position is under a version; what takes its place gets the newest one of the same policy.
+#[test]
+fn a_turn_gets_the_version_that_is_in_force_now() {
+    let mut desk = Desk::new();
+    let commit = |policy| {
+        let (of, policy) = (PolicyId(0), PolicyId(policy));
+        Event::Command(Command::Commit { of, policy })
+    };
+    desk.event(&commit(2));
+    let id = desk.hold(0, 0, Side::Long, 100_000, 1_000);
+    assert_eq!(desk.engine.policy_of(id), Some(PolicyId(2)));
+    desk.event(&commit(1));
+    desk.quote(0, 110_000, 110_010);
+    desk.signal(0, Side::Short);
+    desk.fill(1_000);
+    desk.fill(1_000);
+    let entered = &desk.entered[0];
+    assert_eq!(entered.spec.policy, PolicyId(0));
+    assert_eq!(desk.engine.policy_of(entered.id), Some(PolicyId(1)));
 }
 
 #[test]
