@@ -53,6 +53,8 @@ struct Of {
     listeners: u32,
     /// The timer at which nobody waits for one any longer, and that time.
     end: Option<(NodeId, Nanos)>,
+    /// A trigger of a position with a leg on it may wait for a settlement.
+    waited: bool,
 }
 
 /// Every instrument's predictions.
@@ -65,7 +67,7 @@ pub(crate) struct Fundings {
 
 impl Fundings {
     pub(crate) fn new(instruments: usize) -> Self {
-        let none = Of { last: None, users: 0, timer: None, listeners: 0, end: None };
+        let none = Of { last: None, users: 0, timer: None, listeners: 0, end: None, waited: false };
         Self { of: alloc::vec![none; instruments], held: 0 }
     }
 
@@ -116,6 +118,16 @@ impl Fundings {
     /// The timer at which nobody waits for a settlement of an instrument any longer.
     pub(crate) fn end_timer(&mut self, id: InstrumentId) -> &mut Option<(NodeId, Nanos)> {
         &mut self.of[usize::from(id.0)].end
+    }
+
+    /// Whether a trigger of a position with a leg on an instrument may wait for a settlement; it does
+    /// not when this is not said again.
+    pub(crate) fn take_waited(&mut self, id: InstrumentId) -> bool {
+        core::mem::take(&mut self.of[usize::from(id.0)].waited)
+    }
+
+    pub(crate) fn set_waited(&mut self, id: InstrumentId) {
+        self.of[usize::from(id.0)].waited = true;
     }
 
     /// Where somebody listens: the next time at which a settlement of the instrument is so long ago

@@ -32,7 +32,9 @@ impl Engine {
         let Some(settles) = self.held_for(trigger.position, now) else { return false };
         self.triggers[id].place = Place::Held;
         self.fundings.held += 1;
-        let generation = self.positions[trigger.position as usize].generation;
+        let position = &self.positions[trigger.position as usize];
+        position.legs().iter().for_each(|leg| self.fundings.set_waited(leg.instrument));
+        let generation = position.generation;
         let position = PositionId::new(trigger.position, generation);
         let (rule, reason) = (trigger.rule, trigger.reason);
         self.notes.push(EngineNote::HeldForFunding { position, rule, reason, settles });
@@ -48,7 +50,7 @@ impl Engine {
     /// What is known of an instrument's funding has changed, or a settlement is long enough past:
     /// lists what waits in the positions with a leg on it that are held no more.
     pub(crate) fn end_holds(&mut self, now: Nanos, id: InstrumentId) {
-        if self.fundings.held == 0 {
+        if self.fundings.held == 0 || !self.fundings.take_waited(id) {
             return;
         }
         let mut listener = self.triggers.first_waiting(Gate::Signal(Signal::Predicted(id)));
@@ -56,6 +58,7 @@ impl Engine {
             let slot = self.triggers[listener].position;
             listener = self.triggers.next_waiting(listener);
             if self.held_for(slot, now).is_some() {
+                self.fundings.set_waited(id);
                 continue;
             }
             self.each_trigger(slot, |engine, id| {
