@@ -95,6 +95,10 @@ impl Engine {
     fn lift_loss(&mut self) {
         self.portfolio.states.loss = false;
         self.portfolio.epoch.lifted_at = None;
+        // What cannot be closed keeps nobody from a new epoch: it is asked for on and on.
+        if self.portfolio.epoch.run.take().is_some() {
+            self.portfolio.held.iter_mut().for_each(|held| held.in_run = false);
+        }
         self.tell(PortfolioNote::Lifted(Latch::PortfolioLoss));
         self.tell_state();
     }

@@ -310,7 +310,10 @@ impl Portfolio {
     }
 
     fn lift_loss(&mut self) {
-        self.loss_latched = false;
+        if std::mem::take(&mut self.loss_latched) {
+            self.run = None;
+            self.records.values_mut().for_each(|record| record.in_run = false);
+        }
         self.lifted_at = None;
     }
 
