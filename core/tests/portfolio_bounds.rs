@@ -190,7 +190,8 @@ fn engine(instruments: &[Instrument], policy: Policy) -> Engine {
 
 fn leg(instrument: u16, side: Side, entry: i64, qty: i64) -> LegSpec {
     LegSpec {
-        account: AccountId(0),
+        // An account holds one side of an instrument.
+        account: AccountId(side as u8),
         instrument: InstrumentId(instrument),
         side,
         entry: Price::new(entry).unwrap(),
