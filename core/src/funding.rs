@@ -1,8 +1,9 @@
 //! Predicted funding of perpetual contracts, as the rules see it.
 //!
 //! A prediction names the time of its settlement; when that has passed, what was predicted last for
-//! it is sampled. It has when the next one is named, though our clock be a little behind. The time between two settlements is what lies between the times that the venue
-//! names; eight hours when it has named one only, or leaves a longer gap.
+//! it is sampled. It has when the next one is named, though our clock be a little behind. The time
+//! between two settlements is what lies between the times that the venue names; eight hours when it
+//! has named one only, or leaves a longer gap.
 
 use alloc::vec::Vec;
 

@@ -356,14 +356,16 @@ impl Engine {
     /// A settlement of an instrument passes: every rule that looks at it takes its sample.
     fn sample_fundings(&mut self, now: Nanos, id: InstrumentId, settles: Nanos) {
         let gate = Gate::Signal(Signal::Settled(id));
-        let mut waiting = core::mem::take(&mut self.retest);
-        self.triggers.drain(gate, &mut waiting);
-        for &sampler in &waiting {
+        // Behind what waits to be looked at already.
+        let first = self.retest.len();
+        self.triggers.drain(gate, &mut self.retest);
+        let end = self.retest.len();
+        for at in first..end {
+            let sampler = self.retest[at];
             self.triggers.wait(sampler, gate);
             self.sample(now, sampler, settles);
         }
-        waiting.clear();
-        self.retest = waiting;
+        self.retest.drain(first..end);
     }
 
     /// One rule's sample of a settlement: part 0 counts those in a row that cost enough.

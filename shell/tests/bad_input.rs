@@ -414,7 +414,7 @@ fn pair_closes(message: Option<String>) -> u64 {
     }
     // From here on the rule holds at the last good prices.
     tape.line("1600 btc-spot 60310.00 60310.01");
-    // A repeated id confirms a price, but not one that was refuted.
+    // A repeated id with the same bid and ask is a good quote, after a refused one too.
     tape.raw(1_700, "btc-usdm", quote("btc-usdm", 2, 0, ("60000.0", "10"), ("60000.1", "10")));
     tape.line("1800 btc-usdm 60000.0 60000.1");
     tape.line("1900 btc-spot 60310.00 60310.01");
@@ -427,9 +427,9 @@ fn pair_closes(message: Option<String>) -> u64 {
 fn a_refused_quote_makes_its_leg_wait_for_a_good_one() {
     let futures = |bid, ask| Some(quote("btc-usdm", 3, 0, (bid, "1"), (ask, "1")));
     assert_eq!(pair_closes(None), 1_600);
-    assert_eq!(pair_closes(futures("60000.2", "60000.1")), 1_800, "crossed");
-    assert_eq!(pair_closes(futures("60000.0", "-60000.1")), 1_800, "negative");
-    assert_eq!(pair_closes(futures("60000.0", "6e4")), 1_800, "an exponent");
+    assert_eq!(pair_closes(futures("60000.2", "60000.1")), 1_700, "crossed");
+    assert_eq!(pair_closes(futures("60000.0", "-60000.1")), 1_700, "negative");
+    assert_eq!(pair_closes(futures("60000.0", "6e4")), 1_700, "an exponent");
     assert_eq!(pair_closes(futures("6000.0", "6000.1")), 1_750, "a jump is held for 250 ms");
     // Nothing of these is about its price.
     assert_eq!(pair_closes(Some("{".into())), 1_600, "no message");
