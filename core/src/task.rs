@@ -343,7 +343,6 @@ impl Engine {
             let task = &self.tasks.all[at];
             if let Some(legs) = self.entry_legs(task, &spot, &futures)
                 && !self.is_locked(at)
-                && self.portfolio_has_room(task.spec.policy, &legs)
             {
                 self.enter(now, at, legs);
             }

@@ -252,11 +252,7 @@ impl Engine {
             return Err(SignalDrop::TooSmall);
         }
         let step = Qty::new(spec.lot).expect("a lot is a quantity");
-        let leg = EntryLeg { account, instrument, side, qty, limit, step };
-        if !self.portfolio_has_room(turn.policy, &[leg]) {
-            return Err(SignalDrop::NoRoom);
-        }
-        Ok(leg)
+        Ok(EntryLeg { account, instrument, side, qty, limit, step })
     }
 
     /// Entries are allowed no more, and this one of the same event has not been seen by anybody.

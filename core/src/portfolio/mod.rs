@@ -18,12 +18,11 @@ mod sum;
 use alloc::vec::Vec;
 
 use crate::engine::Engine;
-use crate::entry::EntryLeg;
 use crate::heap::NodeId;
 use crate::instrument::{Instrument, InstrumentId};
 use crate::limits::{LEGS_MAX, PPB, QTY_MAX};
 use crate::note::EngineNote;
-use crate::policy::{Policy, PolicyId};
+use crate::policy::Policy;
 use crate::position::{PositionState, RegisterError, Side};
 use crate::tracked::Tracked;
 use crate::units::{Decimal, Nanos, Price, Qty};
@@ -262,19 +261,6 @@ impl Engine {
             return Err(RegisterError::Leg { leg, field, value, bound });
         }
         Ok(())
-    }
-
-    /// Whether the sums have room for what an entry would bring; its legs are on instruments of
-    /// their own.
-    pub(crate) fn portfolio_has_room(&self, policy: PolicyId, legs: &[EntryLeg]) -> bool {
-        let Some(settings) = &self.portfolio.settings else { return true };
-        let policy = &self.policies[usize::from(self.in_force(policy).0)];
-        legs.iter().all(|leg| {
-            let instrument = self.books.instrument(leg.instrument).expect("the task knew it");
-            let of = (leg.side, leg.qty, leg.limit);
-            let terms = Terms::of_open(of, instrument, policy, settings);
-            self.portfolio.sums[usize::from(leg.instrument.0)].has_room(&terms)
-        })
     }
 
     /// An entry that no position came of has cost this much, at a nano scale.

@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::position::Side;
 use crate::tick::Quote;
 use crate::tracked::{Leg, Tracked, buffered};
-use crate::units::{Price, Qty, mul_div_ceil, mul_div_floor};
+use crate::units::{Qty, mul_div_ceil, mul_div_floor};
 
 use super::money::{INSTRUMENT_MAX, Money, POSITION_MAX, held_within};
 use super::settings::{ClosingFee, PortfolioSettings};
@@ -55,16 +55,7 @@ impl Terms {
         policy: &Policy,
         settings: &PortfolioSettings,
     ) -> Self {
-        Self::of_open((leg.side, leg.open, leg.entry), instrument, policy, settings)
-    }
-
-    /// Of so much, entered at this price.
-    pub(crate) fn of_open(
-        (side, open, entry): (Side, Qty, Price),
-        instrument: &Instrument,
-        policy: &Policy,
-        settings: &PortfolioSettings,
-    ) -> Self {
+        let Leg { side, open, entry, .. } = *leg;
         let spec = instrument.spec();
         let weight = i128::from(open.raw()) * spec.multiplier.mantissa;
         let factor =
