@@ -266,3 +266,39 @@ pub(crate) fn ratio(net: i128, base: i128) -> i64 {
     let limit = i128::from(i64::MAX / 4);
     (ONE + div_floor(net, base)).clamp(-limit, limit) as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracked::Leg;
+
+    fn long(weight: i64) -> Leg {
+        let form = LegForm::new(Side::Long, weight, Rate::ZERO, Rate::ZERO, 0);
+        Leg { form, ..Leg::NONE }
+    }
+
+    /// One leg's target is a price that its heap finds; a sum is looked at for several legs only.
+    #[test]
+    fn the_profit_of_one_leg_is_a_price_and_of_several_a_sum() {
+        let mut position = Tracked::blank();
+        position.legs[0] = long(2);
+        position.cost = 2 * 100 * ONE;
+        let ten = 10 * ONE;
+        assert_eq!(profit(&position, ten), Condition::Price(Cmp::AtLeast, 105));
+        position.count = 2;
+        assert_eq!(profit(&position, ten), Condition::net(Cmp::AtLeast, 210 * ONE));
+    }
+
+    /// What no price brings is not watched at all.
+    #[test]
+    fn a_ratio_is_watched_up_to_what_the_highest_price_brings() {
+        let mut position = Tracked::blank();
+        position.legs[0] = long(1);
+        let highest = i128::from(PRICE_MAX) * ONE;
+        position.cost = highest - 3 * ONE;
+        let at = |ratio| ratio_at_least(&position, PPB + ratio, ONE);
+        assert_eq!(at(3), Condition::net(Cmp::AtLeast, highest));
+        assert_eq!(at(4), Condition::Never);
+        assert_eq!(ratio_at_least(&position, i64::MAX, i128::MAX), Condition::Never);
+    }
+}

@@ -271,6 +271,12 @@ impl<K: Ord + Copy> Heaps<K> {
         }
     }
 
+    /// Entries that there is room for.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.nodes.capacity()
+    }
+
     /// Entries in all heaps.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

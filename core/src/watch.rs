@@ -223,6 +223,12 @@ impl Watch {
         }
     }
 
+    /// Timers that there is room for.
+    #[cfg(test)]
+    pub(crate) fn timer_room(&self) -> usize {
+        self.timers.room()
+    }
+
     /// Room for `more` timers.
     pub(crate) fn add_timer_room(&mut self, more: usize) {
         self.timers.add_room(more);

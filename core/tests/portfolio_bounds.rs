@@ -7,15 +7,16 @@ mod common;
 
 use common::{ZERO, instrument};
 use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Event, GateSettings, Outcome, Report};
+use reap_core::event::{Command, Event, GateSettings, Outcome, Report};
 use reap_core::instrument::{
     AccountId, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
 };
-use reap_core::limits::{PRICE_MAX, QTY_MAX};
+use reap_core::limits::{AMOUNT_MAX, QTY_MAX};
+use reap_core::note::EngineNote;
 use reap_core::policy::{Policy, PolicyId, Rule};
 use reap_core::portfolio::{
     Breakers, ClosingFee, DrawdownFrom, Health, PORTFOLIO_AMOUNT_MAX, Partial, PortfolioError,
-    PortfolioSettings,
+    PortfolioNote, PortfolioSettings,
 };
 use reap_core::position::{LegSpec, PositionId, PositionSpec, RegisterError, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
@@ -244,9 +245,76 @@ fn a_side_of_an_instrument_is_full_at_its_bound_whichever_positions_fill_it() {
     engine.register(Nanos(1), &of(Side::Long, QTY_MAX - 5)).unwrap();
 }
 
+/// So have the minimum fees of one order for each leg, with the portfolio's buffer.
+#[test]
+fn the_minimum_fees_on_an_instrument_are_full_at_their_bound() {
+    let half = amount(AMOUNT_MAX / 2, 9);
+    let spec = InstrumentSpec { min_fee: half, ..*instrument(1, 1, 1, 0).spec() };
+    let fee_buffer_ppb = 1_000_000_000;
+    let policy = Policy { fee_buffer_ppb, ..Policy::of([]) };
+    let mut engine = engine(&[Instrument::new(spec).unwrap()], policy);
+    let off = PortfolioSettings::off(CurrencyId(0));
+    engine.set_portfolio(PortfolioSettings { fee_buffer_ppb, ..off }).unwrap();
+    let spec = position([leg(0, Side::Long, 100, 1)]);
+    engine.register(Nanos(1), &spec).unwrap();
+    engine.register(Nanos(1), &spec).unwrap();
+    let refused = engine.register(Nanos(1), &spec).unwrap_err();
+    assert!(matches!(refused, RegisterError::Full { .. }), "{refused}");
+}
+
+#[test]
+fn an_equity_is_taken_within_its_bounds_and_counted_beyond_them() {
+    let mut settings = PortfolioSettings::off(CurrencyId(0));
+    with_breakers(&mut settings, |_| {});
+    let mut engine = engine(&[instrument(1, 1, 1, 0)], Policy::of([]));
+    engine.set_portfolio(settings).unwrap();
+    let most = MAX * 10i128.pow(18);
+    let cases = [(0, 1), (1, 1), (-1, 2), (most - 1, 2), (most, 3), (most + 1, 4)];
+    for (at, (mantissa, refused)) in cases.into_iter().enumerate() {
+        let before = engine.portfolio().unwrap().equity.unwrap()[0];
+        let command = Command::Equity(amount(mantissa, 18));
+        engine.on_event(Nanos(at as u64 + 1), &Event::Command(command));
+        let stands = engine.portfolio().unwrap().equity.unwrap()[0];
+        let taken = (1..most).contains(&mantissa);
+        assert_eq!(stands, if taken { amount(mantissa, 18) } else { before });
+        assert_eq!(engine.counters().amounts_refused, refused, "{mantissa}");
+    }
+}
+
+/// Both are of age at the event that says that one of them is closed.
+#[test]
+fn a_position_that_is_closed_when_it_comes_of_age_is_not_closed_again() {
+    let max_position_age = Some(Nanos::from_secs(60));
+    let settings = PortfolioSettings { max_position_age, ..PortfolioSettings::off(CurrencyId(0)) };
+    for closed in [0, 1] {
+        let mut engine = engine(&[instrument(1, 1, 1, 0)], Policy::of([]));
+        engine.set_portfolio(settings.clone()).unwrap();
+        let spec = position([leg(0, Side::Long, 100, 1)]);
+        let both = [(); 2].map(|()| engine.register(Nanos(1), &spec).unwrap());
+        let (closes, price) = (both[closed], Price::new(100).unwrap());
+        let qty = Qty::new(1).unwrap();
+        let fill = Report::Fill { position: closes, leg: 0, price, qty, fee: 0 };
+        engine.on_event(Nanos(3), &Event::Report(fill));
+        while engine.poll_note().is_some() {}
+        let ended = Report::PlanEnded { position: closes, intent: 1, outcome: Outcome::Closed };
+        engine.on_event(Nanos::from_secs(60), &Event::Report(ended));
+        let intents: Vec<_> = std::iter::from_fn(|| engine.poll_intent()).collect();
+        let asked: Vec<_> = intents.iter().map(|intent| intent.position).collect();
+        assert_eq!(asked, [both[1 - closed]]);
+        let notes = std::iter::from_fn(|| engine.poll_note());
+        let old: Vec<_> = notes
+            .filter_map(|note| match note {
+                EngineNote::Portfolio(PortfolioNote::TooOld { position }) => Some(position),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(old, asked);
+    }
+}
+
 /// An operator closes a position, and it is filled whole at 100.
 fn close(engine: &mut Engine, position: PositionId) {
-    use reap_core::event::{Command, Which};
+    use reap_core::event::Which;
     use reap_core::intent::Urgency;
     let urgency = Urgency::Normal;
     let command = Command::Close { which: Which::Position(position), urgency };
@@ -263,22 +331,22 @@ fn close(engine: &mut Engine, position: PositionId) {
 
 /// The gross notional that health scores: 2^61 millionths of the currency, exclusive.
 #[test]
-fn health_has_room_for_its_gross_notional_and_not_for_more() {
+fn health_has_room_for_its_gross_notional_and_not_for_a_millionth_more() {
     let health = Some(Health::default());
     let settings = PortfolioSettings { health, ..PortfolioSettings::off(CurrencyId(0)) };
-    let mut engine = engine(&[instrument(1, 1, 1, 0)], Policy::of([]));
+    let millionths = InstrumentSpec { price_scale: 6, ..*instrument(1, 1, 1, 0).spec() };
+    let mut engine = engine(&[Instrument::new(millionths).unwrap()], Policy::of([]));
     engine.set_portfolio(settings).unwrap();
-    let most = ((1i128 << 61) - 1) / 1_000_000;
-    let of = |notional: i128| {
-        let (price, qty) = (notional / (1 << 20), 1i64 << 20);
-        position([leg(0, Side::Long, i64::try_from(price).unwrap(), qty)])
+    let mut enter = |price: i64, qty: i64| {
+        engine.register(Nanos(1), &position([leg(0, Side::Long, price, qty)]))
     };
-    let refused = engine.register(Nanos(1), &of(most + (1 << 20))).unwrap_err();
+    let refused = enter(1 << 40, 1 << 21).unwrap_err();
     assert!(matches!(refused, RegisterError::Full { .. }), "{refused}");
-    engine.register(Nanos(1), &of(most)).unwrap();
-    let refused = engine.register(Nanos(1), &of(1 << 21)).unwrap_err();
+    enter(1 << 40, (1 << 21) - 1).unwrap();
+    let refused = enter(1 << 40, 1).unwrap_err();
     assert!(matches!(refused, RegisterError::Full { .. }), "{refused}");
-    assert!(most < i128::from(PRICE_MAX) << 20);
+    enter((1 << 40) - 1, 1).unwrap();
+    enter(1, 1).unwrap_err();
 }
 
 #[test]

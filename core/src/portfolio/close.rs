@@ -106,13 +106,12 @@ impl Engine {
         let settings = self.portfolio.settings.as_ref().expect("the caller saw it");
         let position = &self.positions[slot as usize];
         let policy = &self.policies[usize::from(position.policy)];
-        let mut sum = 0;
-        for leg in position.legs() {
+        let exposures = position.legs().iter().map(|leg| {
             let instrument = self.books.instrument(leg.instrument).expect("registration knew it");
             let terms = Terms::of(leg, instrument, policy, settings);
-            sum += terms.exposure(self.books.quote(leg.instrument), leg, instrument);
-        }
-        sum.abs()
+            terms.exposure(self.books.quote(leg.instrument), leg, instrument)
+        });
+        exposures.sum::<Money>().abs()
     }
 
     /// How near the legs are to their liquidation prices, see [`Ranked`].

@@ -299,9 +299,9 @@ impl Engine {
         let held = &self.portfolio.held[slot as usize];
         let (live, cash) = (held.live, held.cash);
         let Some(vitals) = self.portfolio.vitals.as_mut() else { return };
-        let by = if comes { 1 } else { -1 };
         if !live {
-            vitals.dust += by * cash;
+            // Nothing changes of dust: it comes, and does not leave.
+            vitals.dust += cash;
             return;
         }
         let member = &mut self.portfolio.members[slot as usize];
@@ -309,7 +309,7 @@ impl Engine {
             // Registration saw that the sum has room for it.
             member.gross = gross(&self.positions[slot as usize]) as i64;
         }
-        vitals.change(member.gross, by);
+        vitals.change(member.gross, if comes { 1 } else { -1 });
     }
 
     /// A position has come of an age that counts.

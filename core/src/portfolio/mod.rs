@@ -176,8 +176,9 @@ impl Engine {
         // In one event a position may be asked for by a breaker, for its age, by a close that becomes
         // protective, by the loss that follows it and for a bad health; one whose plan ended, by
         // every cause again.
-        let room = self.candidates.capacity() + 5 * positions + close::CAUSES;
-        self.candidates.reserve_exact(room - self.candidates.len());
+        let room = 5 * positions + close::CAUSES;
+        // None waits between two events.
+        self.candidates.reserve_exact(self.candidates.capacity() + room);
         // An age for each position, and one timer for all of them together.
         self.watch.add_timer_room(positions + 1);
         Ok(())
@@ -472,3 +473,26 @@ impl Engine {
 
 /// Realised amounts are held here: with four legs at every bound the sum stays below 2^127.
 const BANKED_MAX: i128 = 1 << 125;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineLimits;
+    use crate::event::GateSettings;
+    use crate::instrument::CurrencyId;
+
+    /// In one event each of four positions may be asked for by five rules beside its triggers, and
+    /// one again by every cause; each has a timer of its age and with health another.
+    #[test]
+    fn there_is_room_for_what_all_rules_ask_for_at_once() {
+        for (health, timers) in [(None, 5), (Some(Health::default()), 9)] {
+            let limits = EngineLimits::any(4, 1, 16);
+            let mut engine = Engine::new(limits, &[], 1, GateSettings::default());
+            let room = |engine: &Engine| (engine.candidates.capacity(), engine.watch.timer_room());
+            let (candidates, before) = room(&engine);
+            let settings = PortfolioSettings { health, ..PortfolioSettings::off(CurrencyId(0)) };
+            engine.set_portfolio(settings).unwrap();
+            assert_eq!(room(&engine), (candidates + 4 * 5 + 5, before + timers));
+        }
+    }
+}

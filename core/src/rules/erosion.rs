@@ -43,9 +43,7 @@ pub(super) fn check(
 ) -> Result<(), RegisterError> {
     let refuse = |field, value, bound| Err(RegisterError::Rule { rule, field, value, bound });
     check_threshold(rule, minimum, position)?;
-    if position.count > 1 {
-        check_trailing_base(rule, base_of(minimum), position)?;
-    }
+    check_trailing_base(rule, base_of(minimum), position)?;
     let least = match minimum {
         Threshold::Rate { rate, .. } => i128::from(rate.raw()),
         Threshold::Amount(amount) => amount.mantissa,
@@ -278,8 +276,22 @@ mod tests {
         }
         let every = [(Side::Long, Cmp::AtMost, PRICE_MAX), (Side::Short, Cmp::AtLeast, 1)];
         for (side, cmp, limit) in every {
-            let stop = nearest(side, 1000, 500_000_000, ALWAYS);
-            assert!(matches!(stop, Condition::Price(of, at) if of == cmp && at == limit));
+            for (mark, fraction) in [(1_000, PPB / 2), (PRICE_MAX, 1)] {
+                let stop = nearest(side, mark, fraction, ALWAYS);
+                assert_eq!(stop, Condition::Price(cmp, limit));
+            }
         }
+    }
+
+    /// Every price is at or below one beyond the largest, and none is below the smallest.
+    #[test]
+    fn a_stop_is_watched_where_a_price_can_reach_it() {
+        let max = i128::from(PRICE_MAX);
+        let below = |limit| Condition::Price(Cmp::AtMost, limit);
+        assert_eq!([None, Some(0), Some(-1)].map(at_most), [Condition::Never; 3]);
+        assert_eq!((at_most(Some(1)), at_most(Some(max + 1))), (below(1), below(PRICE_MAX)));
+        let above = |limit| Condition::Price(Cmp::AtLeast, limit);
+        assert_eq!([None, Some(max + 1), Some(max + 2)].map(at_least), [Condition::Never; 3]);
+        assert_eq!((at_least(Some(max)), at_least(Some(0))), (above(PRICE_MAX), above(1)));
     }
 }
