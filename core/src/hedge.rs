@@ -48,8 +48,6 @@ pub(crate) struct Hedge {
     reads: [Read; LEGS_MAX],
     /// What each leg keeps by `leg_lost` and by `imbalance`, as of when each fired last.
     remedies: [[Qty; LEGS_MAX]; 2],
-    /// Since when the legs are off their ratio without a live plan.
-    off_since: Option<Nanos>,
 }
 
 /// The hedges of all positions that have one.
@@ -97,8 +95,7 @@ impl Engine {
             let instrument = self.books.instrument(leg.instrument).expect("registration knew it");
             *least = min_order(instrument, leg.entry);
         }
-        let hedge =
-            Hedge { ratio, least, reads: [UNREAD; LEGS_MAX], remedies: NO_REMEDY, off_since: None };
+        let hedge = Hedge { ratio, least, reads: [UNREAD; LEGS_MAX], remedies: NO_REMEDY };
         self.positions[slot as usize].hedge = self.hedges.add(hedge);
     }
 
@@ -108,17 +105,28 @@ impl Engine {
     }
 
     /// Looks at the ratio anew: after everything that changes a quantity, after a read, and when a plan
-    /// begins or ends.
+    /// begins or ends, and when such a rule is switched. The mark of each rule's trigger is the time
+    /// since which it sees the legs off their ratio without a live plan; 0 while it does not.
     pub(crate) fn watch_balance(&mut self, slot: u32, now: Nanos) {
         let position = &self.positions[slot as usize];
-        let Some(hedge) = self.hedges.all.get_mut(position.hedge as usize) else { return };
-        let share = imbalance(&self.policies[usize::from(position.policy)].rules).map(|of| of.0);
+        let Some(hedge) = self.hedges.all.get(position.hedge as usize) else { return };
+        let rules = &self.policies[usize::from(position.policy)].rules;
         let free = position.state == PositionState::Open && position.plan.is_none();
-        let off = |share| hedge.is_off(&hedge.known(position), usize::from(position.count), share);
-        hedge.off_since = match share {
-            Some(share) if free && off(share) => hedge.off_since.or(Some(now)),
-            _ => None,
-        };
+        let (known, count) = (hedge.known(position), usize::from(position.count));
+        let mut id = position.first;
+        while id != TriggerId::NONE {
+            let trigger = &mut self.triggers[id];
+            if let Some((share, ..)) = imbalance(rules, trigger) {
+                let sees = free && !position.off.has(trigger.rule);
+                let off = sees && hedge.is_off(&known, count, share);
+                trigger.mark = match trigger.mark {
+                    _ if !off => 0,
+                    0 => now.0 as i64,
+                    since => since,
+                };
+            }
+            id = trigger.next;
+        }
     }
 
     /// A read of a leg: what is held for it, at most what is open.
@@ -174,29 +182,25 @@ impl Engine {
         let position = &self.positions[slot as usize];
         let hedge = self.hedges.all[position.hedge as usize];
         let rules = &self.policies[usize::from(position.policy)].rules;
-        let (Some(since), Some((_, hold, then))) = (hedge.off_since, imbalance(rules)) else {
-            return;
-        };
-        let due = since.plus(hold);
-        let legs = position.legs().iter().zip(&hedge.reads);
-        let mut unread = legs.filter(|(leg, read)| leg.open > Qty::ZERO && read.at < Some(due));
-        if unread.next().is_some() {
-            return;
-        }
         let known = hedge.known(position);
         let mut lost = 0;
         for (at, leg) in position.legs().iter().enumerate() {
             lost |= u8::from(known[at] < leg.open) << at;
         }
-        let keep = self.remedy(position, &hedge, &known, then);
         let mut id = position.first;
         while id != TriggerId::NONE {
             let trigger = self.triggers[id];
-            let watched = trigger.stage == Stage::Armed
-                && !self.positions[slot as usize].off.has(trigger.rule);
-            if trigger.reason == Reason::Imbalance && watched {
-                self.raise_remedy(id, lost, keep);
-                return;
+            if let Some((_, hold, then)) = imbalance(rules, &trigger)
+                && trigger.stage == Stage::Armed
+                && trigger.mark != 0
+            {
+                let due = Nanos(trigger.mark as u64).plus(hold);
+                let mut legs = position.legs().iter().zip(&hedge.reads);
+                if legs.all(|(leg, read)| leg.open == Qty::ZERO || read.at >= Some(due)) {
+                    let keep = self.remedy(position, &hedge, &known, then);
+                    self.raise_remedy(id, lost, keep);
+                    return;
+                }
             }
             id = trigger.next;
         }
@@ -309,12 +313,12 @@ fn open(position: &Tracked) -> [Qty; LEGS_MAX] {
     open
 }
 
-/// The first imbalance rule: share, hold, remedy.
-fn imbalance(rules: &[crate::policy::RuleSpec]) -> Option<(Rate, Nanos, Remedy)> {
-    rules.iter().find_map(|said| match said.rule {
-        Rule::Imbalance { share, hold, then } => Some((share, hold, then)),
+/// A trigger's imbalance rule: share, hold, remedy.
+fn imbalance(rules: &[RuleSpec], trigger: &Trigger) -> Option<(Rate, Nanos, Remedy)> {
+    match rules.get(usize::from(trigger.rule)).map(|said| &said.rule) {
+        Some(&Rule::Imbalance { share, hold, then }) => Some((share, hold, then)),
         _ => None,
-    })
+    }
 }
 
 impl Read {
@@ -388,7 +392,7 @@ mod tests {
         let qty = |raw| Qty::new(raw).unwrap();
         let ratio = [qty(ratio[0]), qty(ratio[1]), Qty::ZERO, Qty::ZERO];
         let least = [least[0], least[1], 0, 0];
-        Hedge { ratio, least, reads: [UNREAD; LEGS_MAX], remedies: NO_REMEDY, off_since: None }
+        Hedge { ratio, least, reads: [UNREAD; LEGS_MAX], remedies: NO_REMEDY }
     }
 
     #[test]

@@ -442,8 +442,10 @@ pub(crate) fn triggers(
         trigger.stage = stage;
         // A decay counts the steps that have come, a funding rule its samples, a correlation names
         // its class; every other mark begins at the entry.
-        let counts =
-            matches!(policy.rules[rule].rule, Rule::Decay { .. } | Rule::FundingFlip { .. });
+        let counts = matches!(
+            policy.rules[rule].rule,
+            Rule::Decay { .. } | Rule::FundingFlip { .. } | Rule::Imbalance { .. }
+        );
         trigger.mark = if counts { 0 } else { entry };
         let profit = matches!(reason, Reason::TakeProfit | Reason::Tiers | Reason::Basis);
         trigger.source = match reason {

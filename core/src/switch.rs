@@ -8,6 +8,7 @@
 use crate::arbiter::RULE_BLIND;
 use crate::engine::Engine;
 use crate::event::Which;
+use crate::intent::Reason;
 use crate::limits::RULES_MAX;
 use crate::needs::Needs;
 use crate::note::EngineNote;
@@ -142,7 +143,11 @@ impl Engine {
                 Some(was.rule) == twin && (was.part, was.role) == (trigger.part, trigger.role)
             };
             if let Some(was) = were.iter().find(is_twin) {
-                (trigger.stage, trigger.mark) = (was.stage, was.mark);
+                trigger.stage = was.stage;
+                // Reads count anew, and so does what they have shown.
+                if trigger.reason != Reason::Imbalance {
+                    trigger.mark = was.mark;
+                }
             }
         }
         if let Err(why) = self.install(slot, (policy.0, off), &plan) {
@@ -277,6 +282,7 @@ impl Engine {
             self.undo_fired(slot, Some(rule));
             self.for_rule(slot, rule, Self::take);
         }
+        self.watch_balance(slot, now);
         self.notes.push(EngineNote::Rule { position: id, policy, rule, on });
     }
 

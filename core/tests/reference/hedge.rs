@@ -1,6 +1,8 @@
 //! Reads of venues and the hedge ratio, as SPEC §5 says of leg_lost and imbalance: fractions are
 //! compared as they are written, pair by pair.
 
+use std::collections::BTreeMap;
+
 use num_bigint::BigInt;
 use reap_core::instrument::InstrumentSpec;
 use reap_core::policy::{Remedy, Rule};
@@ -30,7 +32,8 @@ pub(crate) struct Hedge {
     least: Vec<i64>,
     lots: Vec<i64>,
     reads: Vec<Read>,
-    pub(crate) off_since: Option<Nanos>,
+    /// By rule, since when it sees the legs off their ratio.
+    pub(crate) off_since: BTreeMap<usize, Nanos>,
 }
 
 impl Hedge {
@@ -40,7 +43,7 @@ impl Hedge {
             least: legs.iter().map(|(leg, of)| smallest_order(leg.entry.raw(), of)).collect(),
             lots: legs.iter().map(|(_, of)| of.lot).collect(),
             reads: vec![Read::default(); legs.len()],
-            off_since: None,
+            off_since: BTreeMap::new(),
         }
     }
 
@@ -171,14 +174,8 @@ impl Life {
                     self.remedies[rule] = self.hedge.remedy(&left, then);
                     firings.push(self.fire(rule, mask, false));
                 }
-                Rule::Imbalance { .. } if !off_told => {
-                    // All that say so are one: the first speaks for them.
-                    let first = self.policy.rules.iter().find_map(|said| match said.rule {
-                        Rule::Imbalance { hold, then, .. } => Some((hold, then)),
-                        _ => None,
-                    });
-                    let (hold, then) = first.expect("it is one");
-                    let Some(since) = self.hedge.off_since else { continue };
+                Rule::Imbalance { hold, then, .. } if !off_told => {
+                    let Some(&since) = self.hedge.off_since.get(&rule) else { continue };
                     let from = since.plus(hold);
                     if !self.hedge.confirms(from, &open) {
                         continue;

@@ -270,14 +270,15 @@ impl Life {
     /// The time since which the legs are off their ratio without a plan.
     pub(crate) fn balance(&mut self, now: Nanos) {
         let open = self.hedge.known(&self.open());
-        let share = self.policy.rules.iter().find_map(|said| match said.rule {
-            Rule::Imbalance { share, .. } => Some(share),
-            _ => None,
-        });
-        let off = share.is_some_and(|share| self.hedge.is_off(&open, share));
-        let off = off && self.state == PositionState::Open && self.plan.is_none();
-        let since = self.hedge.off_since.unwrap_or(now);
-        self.hedge.off_since = off.then_some(since);
+        let free = self.state == PositionState::Open && self.plan.is_none();
+        for (rule, said) in self.policy.rules.iter().enumerate() {
+            let Rule::Imbalance { share, .. } = said.rule else { continue };
+            if free && !self.rules[rule].off && self.hedge.is_off(&open, share) {
+                self.hedge.off_since.entry(rule).or_insert(now);
+            } else {
+                self.hedge.off_since.remove(&rule);
+            }
+        }
     }
 
     pub(super) fn open(&self) -> Vec<i64> {

@@ -80,6 +80,7 @@ impl Reference {
                         self.switched.on += u64::from(*off && on);
                         self.switched.off += u64::from(!*off && !on);
                         *off = !on;
+                        life.balance(self.now);
                     }
                 }
             }

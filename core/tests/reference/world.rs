@@ -242,8 +242,18 @@ impl World {
 
     fn policy(&self, rng: &mut Rng, legs: usize, start: Nanos) -> Policy {
         let count = rng.within(1, 5);
-        let rules: Vec<Rule> = (0..count).map(|_| self.rule(rng, legs, start)).collect();
+        let mut rules: Vec<Rule> = (0..count).map(|_| self.rule(rng, legs, start)).collect();
+        let of_balance = rules.iter().position(|rule| matches!(rule, Rule::Imbalance { .. }));
+        let other = of_balance.filter(|_| !rng.one_in(3)).map(|at| (at, rules.len()));
+        if other.is_some() {
+            rules.push(imbalance(rng));
+        }
         let mut policy = Policy::of(rules);
+        if let Some((first, second)) = other {
+            // Each counts for itself; one of them may have to be switched on first.
+            let off = rng.pick(&[None, Some(first), Some(second)]);
+            off.into_iter().for_each(|rule| policy.rules[rule].on = false);
+        }
         if legs == 1 {
             for said in policy.rules.iter_mut().filter(|said| protects(&said.rule)) {
                 use TriggerSource::{Bbo, Last, Mark};
@@ -278,11 +288,7 @@ impl World {
         match rng.within(0, 25) {
             20..=23 if legs == 1 => dump::rule(rng, &self.instruments[0], small),
             20..=25 => funding::rule(rng, base),
-            15 if legs > 1 => Rule::Imbalance {
-                share: rate(rng.pick(&[1, 5_000_000, 250_000_000])),
-                hold: Nanos::from_millis(rng.pick(&[0, 30, 2000])),
-                then: rng.pick(&[Remedy::Close, Remedy::Repair]),
-            },
+            15 if legs > 1 => imbalance(rng),
             15 | 16 => Rule::LegLost {
                 reads: rng.within(1, 3) as u8,
                 then: rng.pick(&[Remedy::Close, Remedy::Repair]),
@@ -382,6 +388,14 @@ impl World {
 
 fn money_scale(spec: &InstrumentSpec) -> u8 {
     spec.price_scale + spec.qty_scale + spec.multiplier.scale
+}
+
+fn imbalance(rng: &mut Rng) -> Rule {
+    Rule::Imbalance {
+        share: rate(rng.pick(&[1, 5_000_000, 250_000_000])),
+        hold: Nanos::from_millis(rng.pick(&[0, 30, 2000])),
+        then: rng.pick(&[Remedy::Close, Remedy::Repair]),
+    }
 }
 
 fn tiers(rng: &mut Rng, base: Option<Base>) -> Rule {
