@@ -258,6 +258,7 @@ impl Engine {
                         engine.test(part, now);
                     }
                 });
+                self.tighten_late(trigger.position);
             }
             Role::Mark => {
                 let mark = self.present(trigger.position, trigger.rule);

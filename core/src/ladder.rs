@@ -240,6 +240,7 @@ impl Engine {
         }
         if !self.sees_nothing(position, now) {
             self.see_again(slot);
+            self.tighten_late(slot);
             return;
         }
         let id = PositionId::new(slot, position.generation);

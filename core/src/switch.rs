@@ -281,7 +281,9 @@ impl Engine {
         } else {
             self.undo_fired(slot, Some(rule));
             self.for_rule(slot, rule, Self::take);
+            self.loosen_beside(slot, rule);
         }
+        self.tighten_late(slot);
         self.watch_balance(slot, now);
         self.notes.push(EngineNote::Rule { position: id, policy, rule, on });
     }

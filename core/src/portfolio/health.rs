@@ -437,6 +437,30 @@ impl Engine {
         }
     }
 
+    /// While the score is below the second level, a stop that has begun to stand, or that has a price
+    /// at last, is tightened as one that stood before.
+    pub(crate) fn tighten_late(&mut self, slot: u32) {
+        if self.portfolio.vitals.as_ref().is_none_or(|vitals| vitals.level < 2) {
+            return;
+        }
+        self.each_trigger(slot, |engine, id| {
+            let trigger = &engine.triggers[id];
+            if trigger.role == Role::Tight && trigger.stage == Stage::Asleep {
+                engine.tighten(id);
+            }
+        });
+    }
+
+    /// A rule is switched off: the stop that health has put beside it ends, and the next one that
+    /// stands has its turn.
+    pub(crate) fn loosen_beside(&mut self, slot: u32, rule: u8) {
+        self.for_rule(slot, rule, |engine, id| {
+            if engine.triggers[id].role == Role::Tight {
+                engine.loosen(id);
+            }
+        });
+    }
+
     /// A stop at the present price less a little, beside the first stop that stands.
     fn tighten(&mut self, id: TriggerId) {
         let slot = self.triggers[id].position;
@@ -449,7 +473,7 @@ impl Engine {
         let leg = &position.legs[0];
         // It protects: without a quote the present price is what stands in for it.
         let sight = self.books.sight(leg.instrument, TriggerSource::Bbo, self.now);
-        let Some(quote) = sight.quote else { return };
+        let (Some(_), Some(quote)) = (sight.source, sight.quote) else { return };
         let present = leg.exit(&quote);
         let mut stop = None;
         let mut part = position.first;

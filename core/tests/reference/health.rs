@@ -25,8 +25,8 @@ type Lives = BTreeMap<PositionId, Life>;
 pub(crate) struct Asked {
     /// The two worst are to be closed.
     pub(crate) closes: bool,
-    /// Stops are to be put closer, or back.
-    pub(crate) tight: Option<bool>,
+    /// It went below the second level, or back.
+    pub(crate) crossed: bool,
     pub(crate) boundary: bool,
 }
 
@@ -135,11 +135,11 @@ impl Health {
             self.acted = Some(now);
             self.due = (below == 3).then(|| now.plus(self.settings.cooldown));
         }
-        let tight = (before < 2) != (self.level < 2);
+        let crossed = (before < 2) != (self.level < 2);
         let boundary = self.score.is_some_and(|score| {
             levels.iter().any(|&at| score == points(at) || score == points(at) - 1)
         });
-        Asked { closes: acts && below == 3, tight: tight.then_some(self.level >= 2), boundary }
+        Asked { closes: acts && below == 3, crossed, boundary }
     }
 
     /// The stop that a position gets, beside the first that stands.
@@ -193,6 +193,11 @@ impl Tight {
 }
 
 impl Life {
+    fn is_tightened(&self) -> bool {
+        let stands = |tight: &Tight| !self.rules[tight.rule].off && tight.part != Part::Done;
+        self.tight.as_ref().is_some_and(stands)
+    }
+
     pub(super) fn fire_tight(&mut self, market: &Market) -> Option<Firing> {
         let side = self.legs[0].spec.side;
         let tight = self.tight.as_mut().filter(|tight| tight.part == Part::Armed)?;
@@ -233,11 +238,12 @@ impl Portfolio {
         let dust: BigInt = dust.map(|(&id, _)| self.cash(id, &lives[&id])).sum();
         let Some(health) = &mut self.health else { return };
         let asked = health.evaluate(now, &(total - &self.closed - dust), lives);
-        if let Some(tight) = asked.tight {
-            let held = lives.iter().filter(|(_, life)| life.is_live());
-            let stop = |life| if tight { health.tightened(life, gates, now) } else { None };
-            self.tight = held.map(|(&id, life)| (id, stop(life))).collect();
-        }
+        let deep = health.level >= 2;
+        let held = lives.iter().filter(|(_, life)| life.is_live());
+        // While it lasts, whoever has none yet gets one as soon as that can be.
+        let changed = held.filter(|(_, life)| asked.crossed || deep && !life.is_tightened());
+        let stop = |life| if deep { health.tightened(life, gates, now) } else { None };
+        self.tight = changed.map(|(&id, life)| (id, stop(life))).collect();
         if asked.closes {
             let free = |id: &PositionId| lives[id].plan.is_none();
             let mut ids: Vec<PositionId> = self.closable(lives).filter(free).collect();

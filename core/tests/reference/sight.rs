@@ -171,10 +171,9 @@ fn any_price(gates: &Gates, leg: &Leg) -> Option<TriggerSource> {
     kinds.into_iter().find(|&kind| gates.price(leg.spec.instrument, kind).is_some())
 }
 
-/// The price at which what protects sees a leg; without any that may be used, the last there was.
+/// The price at which what protects sees a leg.
 pub(super) fn present(leg: &Leg, gates: &Gates, now: Nanos) -> Option<i64> {
-    let left = gates.left(leg.spec.instrument, TriggerSource::Bbo, now);
-    let kind = left.map(|(kind, _)| kind).or_else(|| any_price(gates, leg))?;
+    let (kind, _) = gates.left(leg.spec.instrument, TriggerSource::Bbo, now)?;
     Some(exit_price(leg, gates.price(leg.spec.instrument, kind)?))
 }
 
