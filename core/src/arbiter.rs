@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::intent::{Reason, Urgency};
 use crate::note::Lost;
+use crate::position::PositionId;
 use crate::trigger::TriggerId;
 
 /// Index of an operator's command among the rules.
@@ -92,8 +93,13 @@ pub(crate) const fn lost_to(winner: &Candidate, other: &Candidate) -> Lost {
 }
 
 /// Sorts an event's candidates and reduces them to one decision per position, ordered by urgency
-/// (highest first), reason, place in a close of several positions, and position.
-pub(crate) fn arbitrate(candidates: &mut [Candidate], decisions: &mut Vec<Decision>) {
+/// (highest first), reason, place in a close of several positions, and position: its id, as a slot
+/// says nothing.
+pub(crate) fn arbitrate(
+    candidates: &mut [Candidate],
+    decisions: &mut Vec<Decision>,
+    id_of: impl Fn(u32) -> PositionId,
+) {
     candidates.sort_unstable_by_key(|candidate| {
         let Candidate { position, rule, part, reason, urgency, origin } = *candidate;
         (position, core::cmp::Reverse(urgency), reason.rank(), rule, part, origin.nth())
@@ -107,7 +113,7 @@ pub(crate) fn arbitrate(candidates: &mut [Candidate], decisions: &mut Vec<Decisi
     decisions.sort_unstable_by_key(|decision| {
         let Candidate { position, reason, urgency, origin, .. } =
             candidates[decision.first as usize];
-        (core::cmp::Reverse(urgency), reason.rank(), origin.nth(), position)
+        (core::cmp::Reverse(urgency), reason.rank(), origin.nth(), id_of(position))
     });
 }
 
@@ -122,7 +128,7 @@ mod tests {
 
     fn decide(mut candidates: Vec<Candidate>) -> Vec<(u32, u8, Reason, Urgency, usize)> {
         let mut decisions = Vec::new();
-        arbitrate(&mut candidates, &mut decisions);
+        arbitrate(&mut candidates, &mut decisions, |slot| PositionId::new(slot, 0));
         let plain = |decision: &Decision| {
             let Candidate { position, rule, reason, urgency, .. } = candidates[decision.range()][0];
             (position, rule, reason, urgency, decision.range().len())

@@ -23,7 +23,9 @@ impl Engine {
             self.revive(at);
             at += 1;
         }
-        arbitrate(&mut self.candidates, &mut self.scratch);
+        let positions = &self.positions;
+        let id_of = |slot: u32| PositionId::new(slot, positions[slot as usize].generation);
+        arbitrate(&mut self.candidates, &mut self.scratch, id_of);
         let mut held = core::mem::take(&mut self.candidates);
         for at in 0..self.scratch.len() {
             let of_one = &held[self.scratch[at].range()];

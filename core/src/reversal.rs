@@ -192,7 +192,7 @@ impl Engine {
                 continue;
             }
             self.watch.remove_timer(timer);
-            self.signals.waiting.swap_remove(at);
+            self.signals.waiting.remove(at);
             self.allow_entry(instrument, side);
         }
     }
@@ -204,7 +204,7 @@ impl Engine {
         else {
             return;
         };
-        let Waiting { instrument, side, .. } = waiting.swap_remove(at);
+        let Waiting { instrument, side, .. } = waiting.remove(at);
         let why = SignalDrop::Expired;
         self.drop_turns(instrument);
         self.notes.push(EngineNote::SignalDropped { instrument, side, why });
@@ -214,7 +214,7 @@ impl Engine {
     fn drop_signal(&mut self, instrument: InstrumentId, why: SignalDrop) {
         let waiting = &mut self.signals.waiting;
         if let Some(at) = waiting.iter().position(|one| one.instrument == instrument) {
-            let Waiting { side, timer, .. } = waiting.swap_remove(at);
+            let Waiting { side, timer, .. } = waiting.remove(at);
             self.watch.remove_timer(timer);
             self.drop_turns(instrument);
             self.notes.push(EngineNote::SignalDropped { instrument, side, why });

@@ -98,6 +98,15 @@ impl Turns {
         self.all.iter().any(|turn| turn.stage == Stage::Entering && turn.instrument == instrument)
     }
 
+    /// The turn of the lowest id that waits for the signal for an instrument.
+    fn next(&self, instrument: InstrumentId) -> Option<usize> {
+        let waits = |turn: &Turn| {
+            turn.instrument == instrument && !matches!(turn.stage, Stage::Free | Stage::Entering)
+        };
+        let all = self.all.iter().enumerate().filter(|(_, turn)| waits(turn));
+        all.min_by_key(|(_, turn)| turn.of).map(|(at, _)| at)
+    }
+
     /// The turns' entries that are at work.
     pub(crate) fn at_work(&self) -> impl Iterator<Item = EntryIntent> {
         self.all.iter().filter_map(|turn| turn.entry)
@@ -196,15 +205,13 @@ impl Engine {
         }
     }
 
-    /// Nothing conflicts with the signal for an instrument any more.
+    /// Nothing conflicts with the signal for an instrument any more. What is turned enters in the order
+    /// of the positions' ids.
     pub(crate) fn enter_turns(&mut self, instrument: InstrumentId) {
         let now = self.now;
-        for at in 0..self.turns.all.len() {
+        // Each one leaves its stage, so this ends.
+        while let Some(at) = self.turns.next(instrument) {
             let turn = self.turns.all[at];
-            if turn.instrument != instrument || matches!(turn.stage, Stage::Free | Stage::Entering)
-            {
-                continue;
-            }
             let kept = self.turn_leg(&turn, now).and_then(|leg| {
                 let of = (turn.policy, turn.tag);
                 self.keep_room(entry_id(at), of, &[leg]).map(|()| leg)

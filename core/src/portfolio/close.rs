@@ -62,6 +62,7 @@ impl Cause {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranked {
     pub(super) slot: u32,
+    id: PositionId,
     net: Money,
     unhedged: Money,
     /// Of the leg that is nearest to its liquidation price, in ppb of the mark price, rounded down;
@@ -77,7 +78,8 @@ impl Engine {
             if self.is_closable(slot) {
                 let (net, unhedged) = (self.position_net(slot), self.unhedged(slot));
                 let distance = self.distance(slot);
-                self.portfolio.ranked.push(Ranked { slot, net, unhedged, distance });
+                let id = PositionId::new(slot, self.positions[slot as usize].generation);
+                self.portfolio.ranked.push(Ranked { slot, id, net, unhedged, distance });
             }
         }
     }
@@ -89,15 +91,15 @@ impl Engine {
         self.portfolio.ranked.retain(|one| held[one.slot as usize].in_run);
     }
 
-    /// Leaves the worse half by total net in the list, rounded up; ties by slot.
+    /// Leaves the worse half by total net in the list, rounded up; ties by id.
     pub(super) fn keep_worst_half(&mut self) {
         self.keep_worst(self.portfolio.ranked.len().div_ceil(2));
     }
 
-    /// Leaves so many of the worst by total net in the list; ties by slot.
+    /// Leaves so many of the worst by total net in the list; ties by id.
     pub(super) fn keep_worst(&mut self, count: usize) {
         let ranked = &mut self.portfolio.ranked;
-        ranked.sort_unstable_by_key(|one| (one.net, one.slot));
+        ranked.sort_unstable_by_key(|one| (one.net, one.id));
         ranked.truncate(count);
     }
 
@@ -131,7 +133,7 @@ impl Engine {
     }
 
     /// Asks for every listed position in the order of a coordinated close: liquidation distance,
-    /// unhedged notional, worst net, slot. Returns how many.
+    /// unhedged notional, worst net, id. Returns how many.
     pub(super) fn close_ranked(&mut self, cause: Cause, level: u8, in_run: bool) -> u32 {
         self.order_ranked();
         for at in 0..self.portfolio.ranked.len() {
@@ -174,7 +176,7 @@ impl Engine {
 
     fn order_ranked(&mut self) {
         let ranked = &mut self.portfolio.ranked;
-        ranked.sort_unstable_by_key(|one| (one.distance, Reverse(one.unhedged), one.net, one.slot));
+        ranked.sort_unstable_by_key(|one| (one.distance, Reverse(one.unhedged), one.net, one.id));
     }
 
     /// What stays open of each leg when a candidate of the portfolio's profit is followed.

@@ -247,7 +247,7 @@ impl Portfolio {
         if asked.closes {
             let free = |id: &PositionId| lives[id].plan.is_none();
             let mut ids: Vec<PositionId> = self.closable(lives).filter(free).collect();
-            ids.sort_by_key(|id| (self.net(*id, &lives[id], gates), id.slot()));
+            ids.sort_by_key(|id| (self.net(*id, &lives[id], gates), *id));
             ids.truncate(2);
             let ids = self.ordered(ids, lives, gates, now);
             self.close(ids, Cause::Health, false, asked.boundary, fired);

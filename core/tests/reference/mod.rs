@@ -533,7 +533,7 @@ impl Reference {
             if covered {
                 continue;
             }
-            let held = (Reverse(first.urgency), first.reason.rank(), first.order, id.slot());
+            let held = (Reverse(first.urgency), first.reason.rank(), first.order, id);
             decisions.push((
                 held,
                 Decision {
@@ -549,8 +549,7 @@ impl Reference {
             life.state = PositionState::Exiting;
             life.balance(self.now);
         }
-        // In the order of what held. Of equals the lower slot first: an id's generation says nothing
-        // of its age.
+        // In the order of what held, of equals in that of their ids.
         decisions.sort_by_key(|(held, _)| *held);
         decisions.into_iter().map(|(_, decision)| decision).collect()
     }

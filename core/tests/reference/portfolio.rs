@@ -480,7 +480,7 @@ impl Portfolio {
         session.fired = level;
         let mut ids: Vec<PositionId> = self.closable(lives).collect();
         if level == 1 {
-            ids.sort_by_key(|id| (self.net(*id, &lives[id], gates), id.slot()));
+            ids.sort_by_key(|id| (self.net(*id, &lives[id], gates), *id));
             ids.truncate(ids.len() - ids.len() / 2);
         }
         self.reducing |= level >= 2;

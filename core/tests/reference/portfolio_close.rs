@@ -34,7 +34,7 @@ impl Portfolio {
                 leg.side(&leg.price(price) * &leg.size(leg.open)).atto_floor()
             };
             let unhedged = life.legs.iter().map(exposure).sum::<BigInt>().abs();
-            (life.distance(gates, now), Reverse(unhedged), self.net(*id, life, gates), id.slot())
+            (life.distance(gates, now), Reverse(unhedged), self.net(*id, life, gates), *id)
         });
         ids
     }
