@@ -169,10 +169,11 @@ impl Fundings {
         (of.users > 0 && settles > now).then_some(settles)
     }
 
-    /// The settlement that has just passed, once.
-    pub(crate) fn settled(&mut self, now: Nanos, id: InstrumentId) -> Option<Nanos> {
+    /// The settlement whose time it is now, once. One that was moved while nobody waited is not that
+    /// of an older timer.
+    pub(crate) fn settled(&mut self, id: InstrumentId, due: Nanos) -> Option<Nanos> {
         let last = self.of[usize::from(id.0)].last.as_mut()?;
-        let passed = last.settles <= now && !last.sampled;
+        let passed = last.settles == due && !last.sampled;
         last.sampled |= passed;
         passed.then_some(last.settles)
     }

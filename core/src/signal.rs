@@ -322,8 +322,8 @@ impl Engine {
         let id = InstrumentId(index as u16);
         match timer {
             SystemTimer::Settlement => {
-                *self.fundings.timer(id) = None;
-                if let Some(passed) = self.fundings.settled(now, id) {
+                let due = self.fundings.timer(id).take();
+                if let Some(passed) = due.and_then(|(_, at)| self.fundings.settled(id, at)) {
                     self.sample_fundings(now, id, passed);
                 }
             }
