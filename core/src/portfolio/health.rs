@@ -9,6 +9,8 @@
 //! Nothing here grows with the positions but what a crossing does: a position's sign is watched like
 //! a rule, its notional changes with its fills, its age by two timers.
 
+use alloc::vec::Vec;
+
 use arrayvec::ArrayVec;
 
 use crate::arbiter::RULE_HEALTH;
@@ -121,6 +123,8 @@ pub(crate) struct Member {
     /// Younger than `max_age`.
     young: bool,
     timer: NodeId,
+    /// Among those whose stop may have to be tightened at the end of the event.
+    late: bool,
 }
 
 impl Member {
@@ -131,6 +135,7 @@ impl Member {
         grown: false,
         young: false,
         timer: NodeId::NONE,
+        late: false,
     };
 }
 
@@ -156,10 +161,12 @@ pub(crate) struct Vitals {
     acted: Option<Nanos>,
     /// When what the cooldown holds back is due.
     due: Option<Nanos>,
+    /// Positions whose stop may have to be tightened at the end of the event, once each.
+    late: Vec<u32>,
 }
 
 impl Vitals {
-    pub(super) const fn of(settings: Health) -> Self {
+    pub(super) fn of(settings: Health, positions: usize) -> Self {
         Self {
             settings,
             count: 0,
@@ -174,6 +181,7 @@ impl Vitals {
             level: 0,
             acted: None,
             due: None,
+            late: Vec::with_capacity(positions),
         }
     }
 
@@ -283,7 +291,9 @@ impl Engine {
     /// A position is closed, or dust.
     pub(super) fn health_leave(&mut self, slot: u32) {
         let Some(vitals) = self.portfolio.vitals.as_mut() else { return };
-        let member = core::mem::replace(&mut self.portfolio.members[slot as usize], Member::NONE);
+        let member = &mut self.portfolio.members[slot as usize];
+        let none = Member { late: member.late, ..Member::NONE };
+        let member = core::mem::replace(member, none);
         vitals.count -= 1;
         vitals.winners -= u32::from(member.winning);
         vitals.grown -= u32::from(member.grown);
@@ -405,6 +415,7 @@ impl Engine {
         } else if before >= 2 && level < 2 {
             self.each_tight(Self::loosen);
         }
+        self.tighten_all_late();
         let closes = acts && level == 3;
         let positions = if closes { self.close_worst() } else { 0 };
         if level != before || positions > 0 {
@@ -439,16 +450,33 @@ impl Engine {
 
     /// While the score is below the second level, a stop that has begun to stand, or that has a price
     /// at last, is tightened as one that stood before.
+    /// At the end of the event, when it is known which stop is the first.
     pub(crate) fn tighten_late(&mut self, slot: u32) {
-        if self.portfolio.vitals.as_ref().is_none_or(|vitals| vitals.level < 2) {
-            return;
+        let Some(vitals) = self.portfolio.vitals.as_mut() else { return };
+        let late = &mut self.portfolio.members[slot as usize].late;
+        if vitals.level >= 2 && !core::mem::replace(late, true) {
+            vitals.late.push(slot);
         }
-        self.each_trigger(slot, |engine, id| {
-            let trigger = &engine.triggers[id];
-            if trigger.role == Role::Tight && trigger.stage == Stage::Asleep {
-                engine.tighten(id);
+    }
+
+    fn tighten_all_late(&mut self) {
+        while let Some(vitals) = self.portfolio.vitals.as_mut()
+            && let Some(slot) = vitals.late.pop()
+        {
+            let level = vitals.level;
+            self.portfolio.members[slot as usize].late = false;
+            let state = self.positions[slot as usize].state;
+            let live = matches!(state, PositionState::Open | PositionState::Exiting);
+            if level < 2 || !live {
+                continue;
             }
-        });
+            self.each_trigger(slot, |engine, id| {
+                let trigger = &engine.triggers[id];
+                if trigger.role == Role::Tight && trigger.stage == Stage::Asleep {
+                    engine.tighten(id);
+                }
+            });
+        }
     }
 
     /// A rule is switched off: the stop that health has put beside it ends, and the next one that

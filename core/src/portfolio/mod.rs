@@ -169,7 +169,7 @@ impl Engine {
         portfolio.session = Session::of(&settings);
         if let Some(health) = &settings.health {
             portfolio.members = alloc::vec![Member::NONE; positions];
-            portfolio.vitals = Some(Vitals::of(health.clone()));
+            portfolio.vitals = Some(Vitals::of(health.clone(), positions));
             self.watch.add_timer_room(positions);
         }
         portfolio.settings = Some(settings);
