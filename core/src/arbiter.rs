@@ -136,6 +136,19 @@ mod tests {
         decisions.iter().map(plain).collect()
     }
 
+    #[test]
+    fn an_origin_is_a_trigger_or_a_place_or_neither() {
+        for nth in [1, 2, 1_000_000] {
+            let place = Origin::place(nth);
+            assert_eq!((place.by(), place.nth()), (TriggerId::NONE, nth));
+        }
+        for trigger in [TriggerId(0), TriggerId(7), TriggerId(TriggerId::NONE.0 - 1)] {
+            let origin = Origin::trigger(trigger);
+            assert_eq!((origin.by(), origin.nth()), (trigger, 0));
+        }
+        assert_eq!((Origin::NONE.by(), Origin::NONE.nth()), (TriggerId::NONE, 0));
+    }
+
     /// Golden: an opportunistic manual close while liquidation holds is critical, for liquidation.
     #[test]
     fn the_highest_urgency_gives_the_reason() {

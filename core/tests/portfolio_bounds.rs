@@ -298,9 +298,7 @@ fn a_position_that_is_closed_when_it_comes_of_age_is_not_closed_again() {
         while engine.poll_note().is_some() {}
         let ended = Report::PlanEnded { position: closes, intent: 1, outcome: Outcome::Closed };
         engine.on_event(Nanos::from_secs(60), &Event::Report(ended));
-        let intents: Vec<_> = std::iter::from_fn(|| engine.poll_intent()).collect();
-        let asked: Vec<_> = intents.iter().map(|intent| intent.position).collect();
-        assert_eq!(asked, [both[1 - closed]]);
+        assert_eq!(asked(&mut engine), [both[1 - closed]]);
         let notes = std::iter::from_fn(|| engine.poll_note());
         let old: Vec<_> = notes
             .filter_map(|note| match note {
@@ -308,7 +306,7 @@ fn a_position_that_is_closed_when_it_comes_of_age_is_not_closed_again() {
                 _ => None,
             })
             .collect();
-        assert_eq!(old, asked);
+        assert_eq!(old, [both[1 - closed]]);
     }
 }
 
@@ -388,16 +386,7 @@ fn the_total_is_what_closing_everything_would_bring() {
         engine.register(Nanos(1), &position([leg(0, Side::Long, 1_000, 1)])).unwrap();
         let total = engine.portfolio().unwrap().total;
         assert_eq!(total.mantissa, wanted * 10i128.pow(18), "at the entry");
-        let quote = Quote::new(1_000, 1_001, 1, 1).unwrap();
-        let stamp = Stamp {
-            source: SourceId(0),
-            received: Nanos(2),
-            update_id: 1,
-            venue_lag_us: 0,
-            reset: false,
-        };
-        let tick = Tick::quote(InstrumentId(0), stamp, quote);
-        engine.on_event(Nanos(2), &Event::Tick(tick));
+        quote(&mut engine, 0, Nanos(2), 1_000);
         let total = engine.portfolio().unwrap().total;
         assert_eq!(total.mantissa, wanted * 10i128.pow(18), "at the same bid");
     }
@@ -405,4 +394,73 @@ fn the_total_is_what_closing_everything_would_bring() {
 
 fn stop() -> Rule {
     Rule::StopLoss { distance: Rate::from_bps(1_000), base: None }
+}
+
+/// A bid, and an ask of one more.
+fn quote(engine: &mut Engine, instrument: u16, now: Nanos, bid: i64) {
+    let quote = Quote::new(bid, bid + 1, 1, 1).unwrap();
+    let (source, update_id) = (SourceId(0), now.0);
+    let stamp = Stamp { source, received: now, update_id, venue_lag_us: 0, reset: false };
+    let tick = Tick::quote(InstrumentId(instrument), stamp, quote);
+    engine.on_event(now, &Event::Tick(tick));
+}
+
+fn asked(engine: &mut Engine) -> Vec<PositionId> {
+    std::iter::from_fn(|| engine.poll_intent()).map(|intent| intent.position).collect()
+}
+
+/// The highest breaker of a session stands in the view until the next one begins.
+#[test]
+fn the_view_names_the_highest_breaker_of_the_session() {
+    let mut settings = PortfolioSettings::off(CurrencyId(0));
+    with_breakers(&mut settings, |_| {});
+    let mut engine = engine(&[instrument(1, 1, 1, 0)], Policy::of([]));
+    engine.set_portfolio(settings).unwrap();
+    let breaker = |engine: &Engine| engine.portfolio().unwrap().breaker;
+    engine.register(Nanos(1), &position([leg(0, Side::Long, 1_000, 10)])).unwrap();
+    for (now, bid, wanted) in [(2, 1_000, 0), (3, 960, 2), (4, 970, 2), (5, 940, 3)] {
+        quote(&mut engine, 0, Nanos(now), bid);
+        asked(&mut engine);
+        assert_eq!(breaker(&engine), wanted, "at {bid}");
+    }
+    engine.on_event(Nanos(DAY), &Event::Timer);
+    assert_eq!(breaker(&engine), 0);
+}
+
+/// What is left of a position whose plan ended is no part of the close that begins at that event: it
+/// goes before it, whatever its id.
+#[test]
+fn what_a_plan_left_is_asked_for_before_a_close_of_several() {
+    let (cooldown, older_than) = (Nanos::from_millis(10), Nanos(0));
+    let health = health(|of| {
+        (of.levels, of.hysteresis, of.positions) = ([40, 35, 30], 0, 4);
+        (of.cooldown, of.older_than) = (cooldown, older_than);
+    });
+    let mut engine = engine(&[instrument(1, 1, 1, 0); 2], Policy::of([]));
+    let off = PortfolioSettings::off(CurrencyId(0));
+    engine.set_portfolio(PortfolioSettings { health, ..off }).unwrap();
+    let first = Nanos::from_secs(1);
+    let mut enter = |instrument, entry| {
+        let spec = position([leg(instrument, Side::Long, entry, 1)]);
+        engine.register(first, &spec).unwrap()
+    };
+    let later = [(); 2].map(|()| enter(0, 1_000));
+    let sooner = [(); 2].map(|()| enter(1, 1_000));
+    quote(&mut engine, 1, first, 900);
+    assert_eq!(asked(&mut engine), sooner);
+    quote(&mut engine, 0, first.plus(Nanos(1)), 850);
+    assert_eq!(asked(&mut engine), []);
+    while engine.poll_note().is_some() {}
+    let (position, intent) = (sooner[1], u64::MAX);
+    let ended = Report::PlanEnded { position, intent, outcome: Outcome::Missed };
+    engine.on_event(first.plus(cooldown), &Event::Report(ended));
+    assert_eq!(asked(&mut engine), [sooner[1], later[0], later[1]]);
+    // The level is what it was; that two more are closed is said.
+    let closes = std::iter::from_fn(|| engine.poll_note()).find_map(|note| match note {
+        EngineNote::Portfolio(PortfolioNote::Health { level, positions, .. }) => {
+            Some((level, positions))
+        }
+        _ => None,
+    });
+    assert_eq!(closes, Some((3, 2)));
 }
