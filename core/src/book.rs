@@ -491,6 +491,11 @@ impl Books {
         let refuted = held.refuted;
         if refuted {
             *held = Held { first_at: held.first_at, ..fresh };
+        } else if stamp.update_id != 0 && stamp.update_id == held.update_id {
+            // The same quote by another connection, or once more: it agrees with itself.
+            held.received = held.received.max(received);
+            self.counters.refreshed += u64::from(at < self.instruments);
+            return Change::None;
         } else if near(&book.spec, &last, &held.quote, &quote) {
             let agreeing = held.agreeing + 1;
             *held = Held { first_at: held.first_at, agreeing, ..fresh };

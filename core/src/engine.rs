@@ -20,12 +20,12 @@ use crate::instrument::{Instrument, InstrumentId, SourceId};
 use crate::intent::Intent;
 use crate::ladder::Ladder;
 use crate::leaders::Leaders;
-use crate::limits::{POLICIES_MAX, POSITIONS_MAX};
+use crate::limits::{BLIND_GRACE, POLICIES_MAX, POSITIONS_MAX};
 use crate::needs::Needs;
 use crate::note::{EngineNote, Notes};
 use crate::pair::classes_max;
 use crate::per_leg::Spare;
-use crate::policy::{Policy, PolicyId, Rule, TriggerSource};
+use crate::policy::{Blind, Policy, PolicyId, Rule, TriggerSource};
 use crate::portfolio::Portfolio;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
 use crate::reversal::Signals;
@@ -113,6 +113,9 @@ pub struct Engine {
     /// By instrument.
     pub(crate) ladders: Vec<Ladder>,
     pub(crate) holders: Holders,
+    /// How long an instrument is without a price before its holders are told: the shortest time after
+    /// which a policy closes what is blind, at most [`BLIND_GRACE`].
+    pub(crate) blind_grace: Nanos,
     pub(crate) hash: RunningHash,
     pub(crate) counters: EngineCounters,
     pub(crate) notes: Notes,
@@ -176,6 +179,7 @@ impl Engine {
             hold_timers: alloc::vec![NodeId::NONE; boards],
             ladders: alloc::vec![Ladder::NEW; instruments.len()],
             holders: Holders::new(instruments.len()),
+            blind_grace: BLIND_GRACE,
             hash: RunningHash::new(),
             counters: EngineCounters::default(),
             notes: Notes::with_capacity(NOTES_MAX),
@@ -206,6 +210,9 @@ impl Engine {
             for &leader in leaders {
                 self.leaders.add(leader)?;
             }
+        }
+        if let Blind::MarketAfter(span) = policy.blind {
+            self.blind_grace = self.blind_grace.min(span);
         }
         let id = PolicyId(self.policies.len() as u16);
         if self.turns.make_room(&policy) {
@@ -256,6 +263,7 @@ impl Engine {
         self.begin_hedge(slot);
         self.portfolio_enter(slot);
         self.watch_ladders(slot, true, now);
+        self.begin_blind(slot, now);
         self.end_filled_tiers(slot);
         self.each_trigger(slot, Self::recompile);
         self.each_trigger(slot, |engine, id| {

@@ -33,6 +33,11 @@ pub(crate) struct Ladder {
     said: [Option<TriggerSource>; 3],
     /// Every watched one is at its own price.
     calm: bool,
+    /// Since when no price is left for what looks at the quote first.
+    dark: Option<Nanos>,
+    /// Its holders were told of that, when it had lasted; some of them may have seen it before.
+    spread: bool,
+    seen: bool,
     /// When the timer is due.
     due: Nanos,
     timer: NodeId,
@@ -44,9 +49,24 @@ impl Ladder {
         counts: [None; 3],
         said: [None; 3],
         calm: true,
+        dark: None,
+        spread: false,
+        seen: false,
         due: Nanos(u64::MAX),
         timer: NodeId::NONE,
     };
+
+    /// It is dark since a time, or dark no more. Whether somebody has seen it dark.
+    fn turn(&mut self, dark: Option<Nanos>) -> bool {
+        self.dark = dark;
+        self.spread = false;
+        core::mem::take(&mut self.seen)
+    }
+
+    /// When its holders are to be told that it is dark.
+    fn spreads_at(&self, grace: Nanos) -> Option<Nanos> {
+        self.dark.filter(|_| !self.spread).map(|since| since.plus(grace))
+    }
 
     fn settle(&mut self) {
         self.calm = TriggerSource::ALL.into_iter().all(|own| {
@@ -65,6 +85,12 @@ pub(crate) struct Sightless {
     /// It has asked for its close; again when that plan has ended.
     pub(crate) asked: bool,
     timer: NodeId,
+}
+
+impl Sightless {
+    const fn since(since: Nanos) -> Self {
+        Self { since, said: false, asked: false, timer: NodeId::NONE }
+    }
 }
 
 impl Engine {
@@ -109,8 +135,12 @@ impl Engine {
         }
         ladder.watched[at] += 1;
         if ladder.watched[at] == 1 {
-            ladder.counts[at] = self.books.sight(id, own, now).source;
+            let counts = self.books.sight(id, own, now).source;
+            ladder.counts[at] = counts;
             ladder.said[at] = Some(own);
+            if own == TriggerSource::Bbo {
+                ladder.turn(counts.is_none().then_some(now));
+            }
             ladder.settle();
             self.set_lapse(id);
         }
@@ -123,6 +153,7 @@ impl Engine {
             TriggerSource::ALL.into_iter().filter(|&own| ladder.watched[own as usize] > 0);
         let counts = watched.filter_map(|own| ladder.counts[own as usize]);
         let due = counts.map(|source| self.books.lapses(self.books.board(id, source))).min();
+        let due = due.into_iter().chain(ladder.spreads_at(self.blind_grace)).min();
         let due = due.unwrap_or(Nanos(u64::MAX));
         if due == ladder.due {
             return;
@@ -183,7 +214,7 @@ impl Engine {
     /// Finds out which prices of an instrument count now. Where another one does, or the one that
     /// stands in for another has `changed`, what protects is looked at.
     fn climb(&mut self, now: Nanos, id: InstrumentId, changed: Option<TriggerSource>) {
-        let mut blind = false;
+        let mut tells = false;
         for own in TriggerSource::ALL {
             let ladder = &mut self.ladders[usize::from(id.0)];
             if ladder.watched[own as usize] == 0 {
@@ -197,7 +228,10 @@ impl Engine {
                     let (instrument, counts) = (id, sight.source);
                     self.notes.push(EngineNote::Rung { instrument, own, counts });
                 }
-                blind |= own == TriggerSource::Bbo && (before.is_none() || sight.source.is_none());
+                if own == TriggerSource::Bbo && before.is_none() != sight.source.is_none() {
+                    let dark = sight.source.is_none().then_some(now);
+                    tells = self.ladders[usize::from(id.0)].turn(dark);
+                }
             } else if sight.source.is_none_or(|counts| counts == own) || sight.source != changed {
                 continue;
             }
@@ -214,17 +248,36 @@ impl Engine {
             }
             self.run_retests(now);
         }
-        self.ladders[usize::from(id.0)].settle();
+        let ladder = &mut self.ladders[usize::from(id.0)];
+        ladder.settle();
+        // Its holders are told of what lasts, and of the end of what they know.
+        if ladder.spreads_at(self.blind_grace).is_some_and(|at| at <= now) {
+            (ladder.spread, tells) = (true, true);
+        }
         self.set_lapse(id);
-        if blind {
+        if tells {
             self.each_holder(id, |engine, slot| engine.look_for_prices(slot, now));
         }
     }
 
-    /// Whether no price is left of a leg that is open.
-    fn sees_nothing(&self, position: &Tracked, now: Nanos) -> bool {
-        let mut open = position.legs().iter().filter(|leg| leg.open > Qty::ZERO);
-        open.any(|leg| self.books.sight(leg.instrument, TriggerSource::Bbo, now).source.is_none())
+    /// Since when a leg that is open has no price left; `None` when each has one.
+    fn dark_since(&self, position: &Tracked, now: Nanos) -> Option<Nanos> {
+        let open = position.legs().iter().filter(|leg| leg.open > Qty::ZERO);
+        let dark = open.filter(|leg| {
+            self.books.sight(leg.instrument, TriggerSource::Bbo, now).source.is_none()
+        });
+        dark.map(|leg| self.ladders[usize::from(leg.instrument.0)].dark.unwrap_or(now)).min()
+    }
+
+    /// Somebody has seen an instrument without a price, and is to hear of the next one.
+    pub(crate) fn hear_of_price(&mut self, id: InstrumentId) {
+        self.ladders[usize::from(id.0)].seen = true;
+    }
+
+    /// A position that has no price from its beginning is blind since then, whatever was before.
+    pub(crate) fn begin_blind(&mut self, slot: u32, now: Nanos) {
+        let dark = self.dark_since(&self.positions[slot as usize], now);
+        self.positions[slot as usize].blind = dark.map(|_| Sightless::since(now));
     }
 
     /// Begins or ends a position's blindness, says so, and closes what has been blind for too long.
@@ -238,19 +291,20 @@ impl Engine {
         if position.is_flat() {
             return;
         }
-        if !self.sees_nothing(position, now) {
+        let Some(dark) = self.dark_since(position, now) else {
             self.see_again(slot);
             self.tighten_late(slot);
             return;
+        };
+        for leg in position.legs() {
+            // Of those that have a price it says nothing, until they have none.
+            let ladder = &mut self.ladders[usize::from(leg.instrument.0)];
+            ladder.seen |= ladder.dark.is_some();
         }
         let id = PositionId::new(slot, position.generation);
         let blind = self.policies[usize::from(position.policy)].blind;
-        let mut state = position.blind.unwrap_or(Sightless {
-            since: now,
-            said: false,
-            asked: false,
-            timer: NodeId::NONE,
-        });
+        let mut state = position.blind.unwrap_or(Sightless::since(dark));
+        state.since = state.since.max(dark);
         if state.timer != NodeId::NONE {
             self.watch.remove_timer(state.timer);
         }

@@ -34,6 +34,9 @@ pub const TRIGGERS_MAX: usize = 128;
 pub const FUNDING_HOLD_MAX: Nanos = Nanos::from_secs(30 * 60);
 /// How long after a settlement of funding an exit still waits: the venue has paid by then.
 pub const FUNDING_GRACE: Nanos = Nanos::from_secs(15);
+/// How long an instrument is without any price at most before its holders are told: what comes and goes
+/// in less concerns none of them.
+pub const BLIND_GRACE: Nanos = Nanos::from_millis(250);
 /// Rungs of a protective exit's collar ladder before the market rung.
 pub const COLLARS_MAX: usize = 4;
 

@@ -501,7 +501,11 @@ impl Engine {
         let leg = &position.legs[0];
         // It protects: without a quote the present price is what stands in for it.
         let sight = self.books.sight(leg.instrument, TriggerSource::Bbo, self.now);
-        let (Some(_), Some(quote)) = (sight.source, sight.quote) else { return };
+        let (Some(_), Some(quote)) = (sight.source, sight.quote) else {
+            let id = leg.instrument;
+            self.hear_of_price(id);
+            return;
+        };
         let present = leg.exit(&quote);
         let mut stop = None;
         let mut part = position.first;

@@ -1,6 +1,8 @@
 //! When a price may be used (SPEC §4): sources, the accepted quote of each instrument, the quote
 //! that is held aside as a jump, and the questions the rules ask of them.
 
+use std::collections::BTreeMap;
+
 use reap_core::event::{GateSettings, SourceChange};
 use reap_core::instrument::{Instrument, InstrumentId, InstrumentSpec, SourceId};
 use reap_core::policy::TriggerSource;
@@ -62,6 +64,8 @@ pub(crate) struct Gates {
     /// quotes whose bid and ask are the same.
     books: Vec<Book>,
     instruments: usize,
+    /// Since when no price of an instrument is left.
+    dark: BTreeMap<InstrumentId, Nanos>,
     /// Prices that were replaced since [`Self::take_accepted`].
     accepted_now: Vec<(InstrumentId, TriggerSource)>,
 }
@@ -97,6 +101,7 @@ impl Gates {
                 .map(|(quotes, of)| book(of, of.spec().peer.filter(|_| quotes)))
                 .collect(),
             instruments: instruments.len(),
+            dark: BTreeMap::new(),
             accepted_now: Vec::new(),
         }
     }
@@ -226,6 +231,22 @@ impl Gates {
         })
     }
 
+    /// Notes of which instruments no price is left.
+    pub(crate) fn look(&mut self, now: Nanos) {
+        for id in (0..self.instruments as u16).map(InstrumentId) {
+            if self.left(id, TriggerSource::Bbo, now).is_some() {
+                self.dark.remove(&id);
+            } else {
+                self.dark.entry(id).or_insert(now);
+            }
+        }
+    }
+
+    /// Since when no price of an instrument is left, where that is so.
+    pub(crate) fn dark_since(&self, instrument: InstrumentId) -> Option<Nanos> {
+        self.dark.get(&instrument).copied()
+    }
+
     /// When the price that is left now will not be any more, if nothing comes.
     pub(crate) fn lapses(
         &self,
@@ -323,6 +344,14 @@ impl Gates {
             return self.accept(index, new, now, false);
         }
         let held = match book.held {
+            Some(Held { newest: Some(newest), first_at, agreeing })
+                if new.id != 0 && newest.id == new.id =>
+            {
+                // It has been counted.
+                let newest = Some(Received { at: new.at, ..newest });
+                book.held = Some(Held { newest, first_at, agreeing });
+                return;
+            }
             None => Held { newest: Some(new), first_at: new.at, agreeing: 0 },
             Some(held) => {
                 let near = |newest: Received| limits.allow(newest.quote, new.quote, 4);

@@ -127,6 +127,7 @@ pub(crate) struct Life {
     pub(super) tight: Option<Tight>,
     /// By leg, as far as they are known.
     pub(super) liquidations: Vec<Option<Price>>,
+    pub(super) registered: Nanos,
     /// Since when no price is left of a leg.
     pub(super) blind_since: Option<Nanos>,
     /// Whether that has asked for a close in this plan.
@@ -140,7 +141,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(crate) fn new(spec: PositionSpec, policy: Policy, legs: Vec<Leg>) -> Self {
+    pub(crate) fn new(now: Nanos, spec: PositionSpec, policy: Policy, legs: Vec<Leg>) -> Self {
         let rules = policy.rules.iter().map(|said| RuleState::new(said, &legs)).collect();
         let hedged: Vec<_> = legs.iter().map(|leg| (leg.spec, leg.instrument)).collect();
         let liquidations = vec![None; legs.len()];
@@ -159,6 +160,7 @@ impl Life {
             winning: false,
             tight: None,
             liquidations,
+            registered: now,
             blind_since: None,
             blind_asked: false,
             held: false,

@@ -227,7 +227,7 @@ impl Reference {
         let mut spec = spec.clone();
         spec.policy = self.in_force(spec.policy);
         let policy = self.policies[usize::from(spec.policy.0)].clone();
-        self.lives.insert(id, Life::new(spec, policy, legs));
+        self.lives.insert(id, Life::new(now, spec, policy, legs));
         if let Some(portfolio) = &mut self.portfolio {
             portfolio.on_registered(now, id, &self.lives[&id], &self.gates);
         }
@@ -427,6 +427,7 @@ impl Reference {
     }
 
     fn evaluate(&mut self, now: Nanos, fired: &mut Vec<(PositionId, Firing)>) {
+        self.gates.look(now);
         let accepted = self.gates.take_accepted();
         let quotes = accepted.iter().filter(|(_, source)| *source == TriggerSource::Bbo);
         for &(instrument, _) in quotes {

@@ -127,12 +127,13 @@ impl Life {
         if self.is_flat() {
             return None;
         }
-        let mut open = self.legs.iter().filter(|leg| leg.open > 0);
-        if open.all(|leg| gates.left(leg.spec.instrument, TriggerSource::Bbo, now).is_some()) {
+        let open = self.legs.iter().filter(|leg| leg.open > 0);
+        let Some(dark) = open.filter_map(|leg| gates.dark_since(leg.spec.instrument)).min() else {
             (self.blind_since, self.blind_asked) = (None, false);
             return None;
-        }
-        let since = *self.blind_since.get_or_insert(now);
+        };
+        let since = dark.max(self.registered);
+        self.blind_since = Some(since);
         let Blind::MarketAfter(span) = self.policy.blind else { return None };
         if self.blind_asked || self.is_settled() || now < since.plus(span) {
             return None;
