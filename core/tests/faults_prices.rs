@@ -12,6 +12,7 @@ use reap_core::instrument::{
     VenueId,
 };
 use reap_core::intent::{Reason, Urgency};
+use reap_core::limits::BLIND_GRACE;
 use reap_core::net::Cmp;
 use reap_core::note::{EngineNote, SeenBy};
 use reap_core::policy::{
@@ -278,7 +279,12 @@ fn what_stands_in_for_a_quote_is_said() {
     let rung =
         |counts| EngineNote::Rung { instrument: InstrumentId(0), own: TriggerSource::Bbo, counts };
     let lost = say(&mut desk, &mut market, 0, Said::Source(SourceChange::Lost));
-    assert_eq!(lost, [rung(None), EngineNote::Blind { position, on: true }]);
+    assert_eq!(lost, [rung(None)]);
+    // What is over in less than this concerns nobody.
+    market.now = market.now.plus(BLIND_GRACE);
+    desk.on(market.now, &Event::Timer);
+    let blind = std::mem::take(&mut desk.notes);
+    assert_eq!(blind, [EngineNote::Blind { position, on: true }]);
     let traded = say(&mut desk, &mut market, 1, Said::Trade(-500));
     let seen = rung(Some(TriggerSource::Last));
     assert_eq!(traded, [seen, EngineNote::Blind { position, on: false }]);
