@@ -1,12 +1,13 @@
 //! From what held to what is decided: one arbitration per event, and the intents that come of it.
 
 use crate::arbiter::{Candidate, arbitrate, lost_to};
+use crate::clip::min_order;
 use crate::engine::Engine;
 use crate::intent::{Input, Intent, Reason, Urgency};
 use crate::limits::LEGS_MAX;
 use crate::net::{Compiled, NetForm};
 use crate::note::{EngineNote, Lost, Overruled};
-use crate::position::{PositionId, PositionState};
+use crate::position::{PositionId, PositionState, Side};
 use crate::tracked::{LivePlan, Tracked};
 use crate::trigger::{Condition, Trigger, TriggerId};
 use crate::units::{Nanos, Qty};
@@ -77,9 +78,13 @@ impl Engine {
                 *keep = wanted.min(*keep);
             }
         }
+        if self.positions[slot as usize].plan.is_none() {
+            self.take_unsellable_rests(&winner, &mut keep);
+        }
         let position = &mut self.positions[slot as usize];
         let Some(plan) = &mut position.plan else {
-            let urgency = winner.urgency;
+            let (urgency, keeps) = (winner.urgency, keep.iter().any(|keep| *keep > Qty::ZERO));
+            let repair = repair && keeps;
             position.plan = Some(LivePlan { intent: 0, urgency, reached: false, repair });
             for (leg, keep) in position.legs_mut().iter_mut().zip(keep) {
                 leg.keep = keep;
@@ -98,11 +103,19 @@ impl Engine {
         }
         // A leg that is lost is written off by the intent, whatever the plan is already.
         let mut raises = winner.urgency > plan.urgency || winner.reason == Reason::LegLost;
+        for (leg, wanted) in position.legs.iter().zip(&mut keep) {
+            raises |= *wanted < leg.keep;
+            *wanted = leg.keep.min(*wanted);
+        }
+        if raises && !plan.reached {
+            self.take_unsellable_rests(&winner, &mut keep);
+        }
+        let position = &mut self.positions[slot as usize];
+        let plan = position.plan.as_mut().expect("it is live");
         let mut keeps = false;
-        for (leg, wanted) in position.legs.iter_mut().zip(keep).take(position.count.into()) {
-            raises |= wanted < leg.keep;
-            leg.keep = wanted.min(leg.keep);
-            keeps |= leg.keep > Qty::ZERO;
+        for (leg, keep) in position.legs.iter_mut().zip(keep).take(position.count.into()) {
+            leg.keep = keep;
+            keeps |= keep > Qty::ZERO;
         }
         // What a plan has of urgency it keeps: an intent that only lowers what stays open does not
         // ask for less of it.
@@ -113,6 +126,31 @@ impl Engine {
             self.raise(held);
         } else {
             held.iter().for_each(|other| self.overrule(other, covers, Lost::Covered));
+        }
+    }
+
+    /// A last slice never leaves a rest that nobody takes: when what a leg is to keep is too small to be
+    /// sold later, all legs are closed. Judged at the newest exit price however old, else at the entry:
+    /// what a venue would call too small is no matter of milliseconds.
+    fn take_unsellable_rests(&self, winner: &Candidate, keep: &mut [Qty; LEGS_MAX]) {
+        let position = &self.positions[winner.position as usize];
+        let open = self.open_for(winner);
+        let lost = position.legs().iter().zip(&*keep).zip(open).any(|((leg, &keep), open)| {
+            if keep == Qty::ZERO || keep >= open {
+                return false;
+            }
+            let instrument = self.books.instrument(leg.instrument).expect("registration knew it");
+            let price =
+                self.books.quote(leg.instrument).map_or(leg.entry, |quote| match leg.side {
+                    Side::Long => quote.bid,
+                    Side::Short => quote.ask,
+                });
+            let least = min_order(instrument, price);
+            let sellable = |qty| instrument.round_lot(qty).raw() >= least;
+            !sellable(keep) && sellable(open)
+        });
+        if lost {
+            *keep = [Qty::ZERO; LEGS_MAX];
         }
     }
 

@@ -197,7 +197,7 @@ impl Executor {
     /// awaited; legs without one act at once.
     pub fn on_intent(&mut self, now: Nanos, intent: &Intent, quotes: &impl Quotes) {
         match exit_mut(&mut self.exits, intent.position) {
-            Some(exit) if !exit.closed => exit.on_intent(now, intent, &mut self.desk, quotes),
+            Some(exit) if !exit.closed => exit.on_intent(now, intent, &mut self.desk),
             _ => {
                 self.desk.counters.ignored_intents += 1;
                 return;

@@ -47,13 +47,7 @@ pub(crate) enum Step {
 
 impl Exit {
     /// Takes the engine's decision in.
-    pub(crate) fn on_intent(
-        &mut self,
-        now: Nanos,
-        intent: &Intent,
-        desk: &mut Desk,
-        q: &impl Quotes,
-    ) {
+    pub(crate) fn on_intent(&mut self, now: Nanos, intent: &Intent, desk: &mut Desk) {
         assert_eq!(usize::from(intent.legs), self.legs.len(), "the engine knows the position");
         self.write_off(intent, desk);
         let rose = match &mut self.plan {
@@ -67,21 +61,6 @@ impl Exit {
         };
         if rose {
             self.legs.iter_mut().for_each(Leg::on_raise);
-        }
-        self.take_unsellable_rests(desk, q);
-    }
-
-    /// A last slice never leaves a rest that nobody takes: when what a leg is to keep is too small
-    /// to be sold later, all legs are closed.
-    fn take_unsellable_rests(&mut self, desk: &Desk, quotes: &impl Quotes) {
-        let plan = self.plan.as_ref().expect("an intent has just made or met it");
-        let lost = (0..self.legs.len()).any(|i| {
-            let (keep, open) = (plan.keep[i], self.legs[i].open);
-            let sellable = |qty| self.is_sellable(i, qty, desk, quotes);
-            Qty::ZERO < keep && keep < open && !sellable(keep) && sellable(open)
-        });
-        if lost {
-            self.plan.as_mut().expect("checked above").keep = [Qty::ZERO; LEGS_MAX];
         }
     }
 

@@ -230,6 +230,15 @@ impl Engine {
         hedge.remedies[usize::from(fired.reason == Reason::Imbalance)]
     }
 
+    /// What is open of each leg for what follows a candidate: what it finds lost is not.
+    pub(crate) fn open_for(&self, fired: &Candidate) -> [Qty; LEGS_MAX] {
+        let position = &self.positions[fired.position as usize];
+        if matches!(fired.reason, Reason::LegLost | Reason::Imbalance) {
+            return self.hedges.all[position.hedge as usize].known(position);
+        }
+        open(position)
+    }
+
     /// What each leg keeps: nothing, or what the smallest one leaves of the ratio, rounded up to
     /// whole lots, so that no more than the excess is closed.
     fn remedy(

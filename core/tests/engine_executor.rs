@@ -259,6 +259,9 @@ impl Pair {
             if let Some(intent) = self.intents.pop_front_if(|_| intent) {
                 quiet = false;
                 self.executor.on_intent(self.now, &intent, &self.quotes);
+                if let Some(plan) = self.executor.plan(intent.position) {
+                    assert_eq!(plan.keep, intent.keep, "one target, known to both");
+                }
             }
             if let Some(report) = self.reports.pop_front_if(|_| report) {
                 quiet = false;

@@ -180,17 +180,18 @@ fn what_cannot_be_sold_is_dust() {
     );
 }
 
-/// [X9] A tier that would leave less than an order takes all.
+/// [X9] Whether a tier takes all, because it would leave less than an order, is in the engine's intent
+/// (golden case `rest_unsellable`): an intent's target is the plan's, on both sides.
 #[test]
-fn a_last_slice_leaves_no_unsellable_rest() {
+fn a_plan_wants_what_its_intent_says() {
     check(
-        "position C long 40 @10000
+        "position C long 60 @10000
         quote C 10030 10035
-        intent 0 tiers >=10020 keep 15
-        > sell 0.0 40 @10020
-        fill 0.0 40 @10030
-        > fill 0.0 40 @10030
-        > ended 0 Closed",
+        intent 0 tiers >=10020 keep 10
+        > sell 0.0 50 @10020
+        fill 0.0 50 @10030
+        > fill 0.0 50 @10030
+        > ended 0 Done",
     );
 }
 

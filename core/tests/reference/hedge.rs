@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use reap_core::instrument::InstrumentSpec;
+use reap_core::intent::Reason;
 use reap_core::policy::{Remedy, Rule};
-use reap_core::position::LegSpec;
+use reap_core::position::{LegSpec, Side};
 use reap_core::units::{Nanos, Qty, Rate};
 
 use super::exact::Exact;
-use super::life::{Firing, Life, Part};
+use super::formulas::Leg;
+use super::gates::Gates;
+use super::life::{Firing, Life, Part, Plan};
 
 const APART: u64 = 1_000_000_000;
 
@@ -153,6 +156,30 @@ fn smallest_order(entry: i64, of: &InstrumentSpec) -> i64 {
 }
 
 impl Life {
+    /// The plan, or one that closes everything where it would leave of a leg what nobody takes.
+    pub(super) fn whole(&self, plan: Plan, reason: Reason, gates: &Gates) -> Plan {
+        if plan.reached {
+            return plan;
+        }
+        let mut open = self.open();
+        if matches!(reason, Reason::LegLost | Reason::Imbalance) {
+            open = self.hedge.known(&open);
+        }
+        let leaves = |(leg, (&keep, &open)): (&Leg, (&Qty, &i64))| {
+            let price = gates.quote(leg.spec.instrument).map_or(leg.spec.entry, |quote| {
+                if leg.spec.side == Side::Long { quote.bid } else { quote.ask }
+            });
+            let least = smallest_order(price.raw(), &leg.instrument);
+            let lots = |qty: i64| qty - qty % leg.instrument.lot;
+            let keep = keep.raw();
+            (1..open).contains(&keep) && lots(keep) < least && lots(open) >= least
+        };
+        if !self.legs.iter().zip(plan.keep.iter().zip(&open)).any(leaves) {
+            return plan;
+        }
+        Plan { keep: vec![Qty::ZERO; self.legs.len()], repairs: false, ..plan }
+    }
+
     /// What a venue says that is held of a leg, and the rules that this brings to hold.
     pub(crate) fn on_read(&mut self, now: Nanos, leg: usize, qty: i64) -> Vec<Firing> {
         if !self.is_live() {

@@ -534,6 +534,7 @@ impl Reference {
             if covered {
                 continue;
             }
+            let plan = life.whole(plan, first.reason, &self.gates);
             let held = (Reverse(first.urgency), first.reason.rank(), first.order, id);
             decisions.push((
                 held,
