@@ -236,29 +236,25 @@ impl Engine {
         self.begin(now);
         self.refuse_far(self.now, spec)?;
         self.refuse_opposite(spec)?;
-        self.take_in(now, spec)
+        self.take_in(now, self.in_force(spec.policy), spec)
     }
 
-    /// As [`Self::register`], of a position whose entries are fills: they are prices.
+    /// As [`Self::register`], under a version, of a position whose entries are fills: they are prices.
     pub(crate) fn take_in(
         &mut self,
         now: Nanos,
+        version: PolicyId,
         spec: &PositionSpec,
     ) -> Result<PositionId, RegisterError> {
         self.begin(now);
         let now = self.now;
-        let Fitted { version, slot, position, plan } = self.fitted(spec)?;
+        let Fitted { slot, position, plan } = self.fitted(version, spec)?;
         let generation = self.place_position(slot, position);
         self.list_legs(slot);
         self.chain(slot, &plan);
-        if let Err((what, max)) = self.open_signals(slot) {
+        if let Err(why) = self.take_watches(slot) {
             self.forget(slot);
-            return Err(RegisterError::Full { what, max });
-        }
-        if !self.open_tracks(slot) {
-            self.close_signals(slot, TriggerId::NONE);
-            self.forget(slot);
-            return Err(RegisterError::TRACKS_FULL);
+            return Err(why);
         }
         self.begin_hedge(slot);
         self.portfolio_enter(slot);

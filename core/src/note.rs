@@ -222,6 +222,12 @@ impl Lost {
 pub enum TaskNote {
     /// It enters.
     Entering,
+    /// Its entry is cheap enough, and something stands against it: what its account holds, or there is
+    /// no room for its position. Said once; it looks again every second.
+    Waits {
+        /// What: [`SignalDrop::Locked`] or [`SignalDrop::NoRoom`].
+        why: SignalDrop,
+    },
     /// Nothing came of its entry.
     Missed,
     /// Its position is held from now on.

@@ -68,11 +68,6 @@ impl<T: Copy> Spare<T> {
         Some(taken)
     }
 
-    /// How many positions of several legs there is room for; those of three and four need more.
-    pub(crate) fn left(&self) -> usize {
-        self.twos.len() + self.fours.len()
-    }
-
     /// Takes a position's room back.
     pub(crate) fn give(&mut self, room: &mut PerLeg<T>) {
         match core::mem::replace(room, PerLeg::One([self.blank])) {

@@ -213,14 +213,9 @@ impl Engine {
         (position.policy, position.off) = to;
         position.refresh(&self.policies[usize::from(position.policy)]);
         self.chain(slot, triggers);
-        if let Err((what, max)) = self.open_signals(slot) {
+        if let Err(why) = self.take_watches(slot) {
             self.drop_triggers(slot);
-            return Err(RegisterError::Full { what, max });
-        }
-        if !self.open_tracks(slot) {
-            self.close_signals(slot, TriggerId::NONE);
-            self.drop_triggers(slot);
-            return Err(RegisterError::TRACKS_FULL);
+            return Err(why);
         }
         self.end_filled_tiers(slot);
         self.each_trigger(slot, Self::recompile);

@@ -20,7 +20,7 @@ use crate::entry::{
 use crate::event::{EntryOutcome, TradingState};
 use crate::instrument::{AccountId, Instrument, InstrumentId};
 use crate::limits::{ENTRIES_MAX, PPB, PRICE_MAX, QTY_MAX, TASK_RETRY, TASKS_MAX};
-use crate::note::{EngineNote, TaskNote};
+use crate::note::{EngineNote, SignalDrop, TaskNote};
 use crate::policy::PolicyId;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError, Side};
 use crate::room::Rooms;
@@ -156,6 +156,8 @@ struct Task {
     traded: i128,
     /// An unreachable target was said since the last entry.
     told: bool,
+    /// What stands against its entry, and was said.
+    waits: Option<SignalDrop>,
     cycles: u32,
     losing: u32,
     missed: u32,
@@ -272,6 +274,7 @@ impl Engine {
             position: None,
             traded: 0,
             told: false,
+            waits: None,
             cycles: 0,
             losing: 0,
             missed: 0,
@@ -439,13 +442,19 @@ impl Engine {
         }
         let Task { spec, .. } = &self.tasks.all[at];
         let of = (spec.policy, spec.tag);
-        if self.keep_room(id, of, &legs).is_err() {
+        if let Err(why) = self.keep_room(id, of, &legs) {
             // What stands against it is looked for again after a while, not at every price.
-            self.tasks.all[at].not_before = now.plus(TASK_RETRY);
+            let task = &mut self.tasks.all[at];
+            task.not_before = now.plus(TASK_RETRY);
+            if task.waits.replace(why) != Some(why) {
+                let what = TaskNote::Waits { why };
+                self.notes.push(EngineNote::Task { task: id, what });
+            }
             return;
         }
         let entry = self.raise_entry(now, id, &legs);
         let task = &mut self.tasks.all[at];
+        task.waits = None;
         task.state = TaskState::Entering;
         task.entry = Some(entry);
         task.filled_at = None;
@@ -516,7 +525,7 @@ impl Engine {
             let own = task.books[at].loss(leg.side, instrument, price);
             loss = loss.saturating_add(own.saturating_mul(task.align[at]));
         }
-        self.give_room(id);
+        let version = self.give_room(id).expect("it was kept for the entry");
         let task = &mut self.tasks.all[usize::from(id.0)];
         let scale = task.scale;
         let nothing = task.books.iter().any(|book| book.left() == Qty::ZERO);
@@ -541,7 +550,7 @@ impl Engine {
         let TaskSpec { policy, tag, liquidation, .. } = task.spec;
         let opened = task.filled_at.unwrap_or(now);
         let spec = PositionSpec { policy, opened, tag, legs };
-        match self.take_in(now, &spec) {
+        match self.take_in(now, version, &spec) {
             Ok(position) => {
                 let task = &mut self.tasks.all[usize::from(id.0)];
                 task.state = TaskState::Open;

@@ -311,7 +311,7 @@ impl Engine {
             return true;
         };
         self.turns.all[at] = Turn::FREE;
-        self.give_room(id);
+        let version = self.give_room(id).expect("it was kept for the entry");
         let said = entry.legs()[0];
         let instrument = self.books.instrument(turn.instrument).expect("its position knew it");
         let quote = self.books.quote(turn.instrument);
@@ -332,7 +332,7 @@ impl Engine {
         let legs = [turn.book.leg(&said, instrument)].into_iter().collect();
         let Turn { policy, tag, .. } = turn;
         let spec = PositionSpec { policy, opened: turn.filled_at.unwrap_or(now), tag, legs };
-        match self.take_in(now, &spec) {
+        match self.take_in(now, version, &spec) {
             Ok(position) => {
                 let entered = Entered { task: id, of: Some(turn.of), id: position, spec };
                 self.tasks.entered.push_back(entered);

@@ -86,10 +86,15 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new() -> Self {
+        Self::with([])
+    }
+
+    /// With further policies, from the number 3 on.
+    pub(crate) fn with(more: impl IntoIterator<Item = Policy>) -> Self {
         let instruments = [instrument(), instrument(), instrument()];
-        let limits = EngineLimits::any(32, 4, 128);
+        let limits = EngineLimits::any(32, 32, 128);
         let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
-        for policy in policies() {
+        for policy in policies().into_iter().chain(more) {
             engine.add_policy(policy).unwrap();
         }
         let limits = ExecutorLimits { positions: 32, orders: 64 };

@@ -245,6 +245,7 @@ fn of_task(config: &Config, task: TaskId, what: TaskNote) -> Option<String> {
     let currency = &config.currencies[usize::from(instrument.spec().currency.0)];
     let what = match what {
         TaskNote::Entering => "enters".into(),
+        TaskNote::Waits { why } => format!("waits with its entry: {}", why.name()),
         TaskNote::Missed => "missed its entry".into(),
         TaskNote::Entered { .. } => return None,
         TaskNote::Unreachable { net, target, refused } => {
