@@ -8,7 +8,8 @@ use crate::hash::RunningHash;
 use crate::holding::Holdings;
 use crate::instrument::{Instrument, InstrumentId};
 use crate::limits::{ENTRIES_MAX, TRADES_PER_ORDER};
-use crate::order::Order;
+use crate::note::ExecutorNote;
+use crate::order::{Ask, Order};
 use crate::trades::TradeIds;
 
 /// What happened, by kind. Each is a number since the start.
@@ -31,6 +32,14 @@ pub struct Counters {
     pub late_events: u64,
     /// Events for orders that were never sent from here: ignored.
     pub unknown_orders: u64,
+    /// Times that nobody could say what became of an order.
+    pub doubted: u64,
+    /// Answers "no such order" that counted.
+    pub not_found: u64,
+    /// Orders proven dead.
+    pub dead: u64,
+    /// Fills of which no venue has said anything, known from what is held.
+    pub inferred: u64,
     /// Refused orders, in the order of [`crate::order::RejectClass`].
     pub rejected: [u64; 5],
     /// Orders that expired without a fill.
@@ -63,6 +72,8 @@ pub(crate) struct Desk {
     pub(crate) stopped: bool,
     orders: VecDeque<Order>,
     reports: VecDeque<Report>,
+    asks: VecDeque<Ask>,
+    notes: VecDeque<ExecutorNote>,
     orders_max: usize,
     reports_max: usize,
     hash: RunningHash,
@@ -87,6 +98,8 @@ impl Desk {
             stopped: false,
             orders: VecDeque::with_capacity(orders_max),
             reports: VecDeque::with_capacity(reports_max),
+            asks: VecDeque::with_capacity(2 * orders_max),
+            notes: VecDeque::with_capacity(2 * orders_max),
             orders_max,
             reports_max,
             hash: RunningHash::new(),
@@ -155,6 +168,25 @@ impl Desk {
             }
         }
         self.reports.push_back(report);
+    }
+
+    /// One call asks for each live order once, and has what it was about forgotten at most once.
+    pub(crate) fn push_ask(&mut self, ask: Ask) {
+        assert!(self.asks.len() < 2 * self.orders_max, "asks are polled after every call");
+        self.asks.push_back(ask);
+    }
+
+    pub(crate) fn push_note(&mut self, note: ExecutorNote) {
+        assert!(self.notes.len() < 2 * self.orders_max, "notes are polled after every call");
+        self.notes.push_back(note);
+    }
+
+    pub(crate) fn poll_ask(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    pub(crate) fn poll_note(&mut self) -> Option<ExecutorNote> {
+        self.notes.pop_front()
     }
 
     pub(crate) fn poll_order(&mut self) -> Option<Order> {

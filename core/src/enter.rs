@@ -7,13 +7,19 @@ use crate::clip::min_order;
 use crate::desk::Desk;
 use crate::entry::{ENTRY_LEGS_MAX, EntryIntent, EntryLeg, TaskId};
 use crate::event::{EntryOutcome, Report};
-use crate::limits::{AMOUNT_MAX, BACKOFF_FATAL, BACKOFF_FIRST, POLL_EVERY};
-use crate::order::{ClientOrderId, Order, OrderChange, OrderEvent, OrderSide, RejectClass};
+use crate::holding::HoldingKey;
+use crate::intent::Urgency;
+use crate::limits::{AMOUNT_MAX, ASK_AFTER, BACKOFF_FATAL, BACKOFF_FIRST, POLL_EVERY};
+use crate::note::ExecutorNote;
+use crate::order::{
+    Ask, ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, OrderSide, RejectClass,
+};
 use crate::position::{PositionId, Side};
-use crate::pricing::Quotes;
+use crate::pricing::{Quotes, exit_price};
+use crate::protocol::Word;
 use crate::throttle::{Held, Throttle};
-use crate::trades::{Seen, TradeList};
 use crate::units::{Nanos, Price, Qty};
+use crate::working::WorkingOrder;
 
 /// Client order ids of entries have their leg beyond this, and the task in place of the position.
 pub(crate) const ENTRY_ID: u8 = 128;
@@ -45,18 +51,10 @@ struct Leg {
     align: i128,
     /// What is held of it by now.
     held: i64,
-    order: Option<Working>,
+    order: Option<WorkingOrder>,
     attempt: u16,
     not_before: Nanos,
     throttle: Throttle,
-}
-
-#[derive(Debug)]
-struct Working {
-    id: ClientOrderId,
-    left: Qty,
-    undoes: bool,
-    trades: TradeList,
 }
 
 impl Enter {
@@ -129,8 +127,7 @@ impl Enter {
             (Side::Long, false) | (Side::Short, true) => OrderSide::Buy,
             (Side::Short, false) | (Side::Long, true) => OrderSide::Sell,
         };
-        leg.order = Some(Working { id, left: qty, undoes, trades: TradeList::EMPTY });
-        desk.push_order(Order {
+        let order = Order {
             id,
             account: leg.said.account,
             instrument: leg.said.instrument,
@@ -138,7 +135,14 @@ impl Enter {
             qty,
             limit,
             reduce_only: undoes && desk.instrument(leg.said.instrument).spec().reduce_only,
-        });
+        };
+        leg.order = Some(WorkingOrder::new(now, &order, Urgency::Normal));
+        desk.push_order(order);
+        self.wake_by(now.plus(ASK_AFTER));
+    }
+
+    fn wake_by(&mut self, at: Nanos) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
     /// Takes evidence in; whether it was of a live order.
@@ -149,45 +153,26 @@ impl Enter {
         desk: &mut Desk,
     ) -> bool {
         let i = usize::from(event.id.leg - ENTRY_ID);
-        let task = self.task;
         let Some(leg) = self.legs.get_mut(i) else { return false };
         let Some(order) = leg.order.as_mut().filter(|order| order.id == event.id) else {
             return false;
         };
-        leg.throttle.on_evidence();
+        let is_word = !matches!(event.what, OrderChange::Doubted | OrderChange::NotFound);
+        if is_word {
+            leg.throttle.on_evidence();
+        }
         match event.what {
-            OrderChange::Acked => {}
+            OrderChange::Acked => drop(order.hear(now, Word::Acked)),
             OrderChange::Filled { trade_id, price, qty, fee } => {
-                match desk.trades.see(&mut order.trades, trade_id) {
-                    Seen::Again => {
-                        desk.counters.duplicate_fills += 1;
-                        return true;
-                    }
-                    Seen::FirstForgotten => desk.counters.forgotten_trades += 1,
-                    Seen::First => {}
-                }
-                let counted = qty.min(order.left);
-                desk.counters.overfills += u64::from(qty > counted);
+                let counted = order.count(trade_id, qty, desk);
                 if counted == Qty::ZERO {
                     return true;
                 }
-                order.left = order.left.checked_sub(counted).expect("at most what is left");
                 let in_bounds = fee
                     .checked_mul(leg.align)
                     .is_some_and(|fee| (-AMOUNT_MAX..=AMOUNT_MAX).contains(&fee));
                 desk.counters.absurd_fees += u64::from(!in_bounds);
-                let fee = if in_bounds { fee } else { 0 };
-                let (qty, leg_at) = (counted, i as u8);
-                if order.undoes {
-                    leg.held -= qty.raw();
-                    desk.push_report(Report::EntryUndone { task, leg: leg_at, price, qty, fee });
-                } else {
-                    leg.held += qty.raw();
-                    desk.push_report(Report::EntryFill { task, leg: leg_at, price, qty, fee });
-                }
-                if leg.order.as_ref().is_some_and(|order| order.left == Qty::ZERO) {
-                    leg.end(now, Nanos(0), desk);
-                }
+                self.fill(now, i, price, counted, if in_bounds { fee } else { 0 }, desk);
             }
             OrderChange::Expired => {
                 desk.counters.expired_unfilled += 1;
@@ -201,13 +186,94 @@ impl Enter {
                 };
                 leg.end(now, wait, desk);
             }
+            OrderChange::Doubted => {
+                desk.counters.doubted += u64::from(order.hear(now, Word::Doubted));
+            }
+            OrderChange::NotFound => {
+                desk.counters.not_found += u64::from(order.hear(now, Word::NotFound));
+            }
         }
         true
     }
 
+    /// Books a fill of at most what is live.
+    fn fill(&mut self, now: Nanos, i: usize, price: Price, qty: Qty, fee: i128, desk: &mut Desk) {
+        let (task, leg_at) = (self.task, i as u8);
+        let leg = &mut self.legs[i];
+        let order = leg.order.as_mut().expect("only live orders are filled");
+        order.fill(now, qty);
+        let full = order.rest() == Qty::ZERO;
+        if order.limit.is_none() {
+            leg.held -= qty.raw();
+            desk.push_report(Report::EntryUndone { task, leg: leg_at, price, qty, fee });
+        } else {
+            leg.held += qty.raw();
+            desk.push_report(Report::EntryFill { task, leg: leg_at, price, qty, fee });
+        }
+        if full {
+            leg.end(now, Nanos(0), desk);
+        }
+    }
+
+    /// What it holds of a holding, and whether an order there is in flight on which a read does not
+    /// decide.
+    pub(crate) fn held(&self, key: HoldingKey, read: &HoldingRead) -> (i128, bool) {
+        let legs = self.legs.iter().filter(|leg| leg.key() == key);
+        legs.fold((0, false), |(held, in_flight), leg| {
+            let undecided = leg.order.as_ref().is_some_and(|order| !order.is_decided_by(read));
+            (held + i128::from(leg.held), in_flight | undecided)
+        })
+    }
+
+    /// A read of a holding has decided on orders of unknown fate. What is missing there, or is there
+    /// beyond what is known, they have traded; returns what of it is left, and whether there were
+    /// any.
+    pub(crate) fn prove(
+        &mut self,
+        now: Nanos,
+        key: HoldingKey,
+        read: &HoldingRead,
+        mut missing: i128,
+        desk: &mut Desk,
+        quotes: &impl Quotes,
+    ) -> (i128, bool) {
+        let mut any = false;
+        for i in 0..self.legs.len() {
+            let leg = &mut self.legs[i];
+            let of = leg.key() == key;
+            let Some(order) = leg.order.filter(|order| of && order.is_decided_by(read)) else {
+                continue;
+            };
+            any = true;
+            let undoes = order.limit.is_none();
+            let explained = if undoes { missing.max(0) } else { (-missing).max(0) };
+            let taken = explained.min(i128::from(order.rest().raw()));
+            missing += if undoes { -taken } else { taken };
+            let inferred = Qty::new(taken as i64).expect("part of what is live");
+            let (account, instrument) = (leg.said.account, leg.said.instrument);
+            leg.throttle.on_evidence();
+            if inferred > Qty::ZERO {
+                let price = order.limit.unwrap_or_else(|| exit_at(leg, quotes));
+                let of = desk.instrument(instrument);
+                let fee = of.fee_nano(price, inferred, of.spec().taker);
+                desk.counters.inferred += 1;
+                self.fill(now, i, price, inferred, fee, desk);
+            }
+            self.legs[i].end(now, Nanos(0), desk);
+            desk.counters.dead += u64::from(inferred == Qty::ZERO);
+            desk.push_ask(Ask::Forget { id: order.id, account, instrument });
+            desk.push_note(ExecutorNote::Proven { id: order.id, inferred });
+        }
+        (missing, any)
+    }
+
     /// Undoes what does not match, and ends when everything does.
     pub(crate) fn advance(&mut self, now: Nanos, desk: &mut Desk, quotes: &impl Quotes) -> bool {
-        self.wake = None;
+        let asks = self.legs.iter_mut().filter_map(|leg| {
+            let place = (leg.said.account, leg.said.instrument);
+            leg.order.as_mut()?.look_after(now, place, desk)
+        });
+        self.wake = asks.min();
         if self.legs.iter().any(|leg| leg.order.is_some()) {
             return false;
         }
@@ -237,7 +303,7 @@ impl Enter {
             };
             let at = held.unwrap_or(Nanos(0)).max(leg.not_before);
             if at > now {
-                self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+                self.wake_by(at);
             } else {
                 self.send(now, i, excess, None, desk);
             }
@@ -257,21 +323,27 @@ impl Enter {
 }
 
 impl Leg {
+    const fn key(&self) -> HoldingKey {
+        let EntryLeg { account, instrument, side, .. } = self.said;
+        HoldingKey { account, instrument, side }
+    }
+
     fn end(&mut self, now: Nanos, wait: Nanos, desk: &mut Desk) {
         if let Some(mut order) = self.order.take() {
             desk.trades.forget(&mut order.trades);
             // The first attempt to undo follows the entry at once.
-            self.not_before = if order.undoes { now.plus(wait) } else { now };
+            self.not_before = if order.limit.is_none() { now.plus(wait) } else { now };
         }
     }
 }
 
 /// The smallest order that closes something of a leg.
 fn least(leg: &Leg, desk: &Desk, quotes: &impl Quotes) -> i64 {
+    min_order(desk.instrument(leg.said.instrument), exit_at(leg, quotes))
+}
+
+/// Where what is held of a leg could be sold again, at the newest quote.
+fn exit_at(leg: &Leg, quotes: &impl Quotes) -> Price {
     let top = quotes.top(leg.said.instrument);
-    let price = top.map_or(leg.said.limit, |top| match leg.said.side {
-        Side::Long => top.quote.bid,
-        Side::Short => top.quote.ask,
-    });
-    min_order(desk.instrument(leg.said.instrument), price)
+    top.map_or(leg.said.limit, |top| exit_price(leg.said.side, &top.quote))
 }

@@ -6,13 +6,13 @@
 //! cancel.
 //!
 //! **Silence is not evidence.** An order of which nothing is heard stays live and reserved for as
-//! long as it takes; no second order is sent for its quantity, and its plan does not end. After
-//! `stuck_after` without progress the plan is flagged stuck and counted, which is for people to
-//! see: it is never called closed. Asking the venue comes with the orders' Unknown state, which
-//! this version does not have.
+//! long as it takes; no second order is sent for its quantity, and its plan does not end. Its venue
+//! is asked for it again and again, and [`crate::protocol`] says what it takes to call it dead.
+//! After `stuck_after` without progress the plan is flagged stuck and counted, which is for people
+//! to see: it is never called closed.
 //!
-//! After every call the caller takes all orders and reports. What is left to lie would overflow a
-//! table of fixed size, and ends the process.
+//! After every call the caller takes all orders, reports, questions and notes. What is left to lie
+//! would overflow a table of fixed size, and ends the process.
 
 use alloc::vec::Vec;
 
@@ -28,7 +28,8 @@ use crate::instrument::Instrument;
 use crate::intent::Intent;
 use crate::leg::Leg;
 use crate::limits::{ENTRIES_MAX, LEGS_MAX, POSITIONS_MAX};
-use crate::order::{ClientOrderId, Order, OrderEvent, OrderState};
+use crate::note::ExecutorNote;
+use crate::order::{Ask, ClientOrderId, Order, OrderEvent, OrderState};
 use crate::plan::PlanView;
 use crate::policy::ExitSettings;
 use crate::position::{LegSpec, PositionId, PositionSpec, Side};
@@ -74,7 +75,7 @@ pub struct Executor {
     /// Positions taken on so far.
     taken: u64,
     /// Entries at work.
-    entries: Vec<Enter>,
+    pub(crate) entries: Vec<Enter>,
 }
 
 impl Executor {
@@ -242,7 +243,7 @@ impl Executor {
         }
     }
 
-    fn advance_entry(&mut self, now: Nanos, at: usize, quotes: &impl Quotes) {
+    pub(crate) fn advance_entry(&mut self, now: Nanos, at: usize, quotes: &impl Quotes) {
         if self.entries[at].advance(now, &mut self.desk, quotes) {
             let ended = self.entries.swap_remove(at);
             self.legs_free += ended.legs();
@@ -317,7 +318,17 @@ impl Executor {
         self.desk.poll_report()
     }
 
-    fn advance(&mut self, now: Nanos, slot: usize, quotes: &impl Quotes) {
+    /// The next question to a venue.
+    pub fn poll_ask(&mut self) -> Option<Ask> {
+        self.desk.poll_ask()
+    }
+
+    /// The next thing that people should know.
+    pub fn poll_note(&mut self) -> Option<ExecutorNote> {
+        self.desk.poll_note()
+    }
+
+    pub(crate) fn advance(&mut self, now: Nanos, slot: usize, quotes: &impl Quotes) {
         let Some(exit) = &mut self.exits[slot] else { return };
         let was_closed = exit.closed;
         let wake = exit.advance(now, &mut self.desk, quotes);

@@ -10,12 +10,13 @@ use crate::event::{Outcome, Report};
 use crate::intent::{Intent, Urgency};
 use crate::leg::{Ending, Leg};
 use crate::limits::{AMOUNT_MAX, FAILED_ATTEMPTS_MAX, LEGS_MAX};
-use crate::order::{ClientOrderId, OrderChange, OrderEvent, OrderState, RejectClass};
+use crate::note::ExecutorNote;
+use crate::order::{Ask, ClientOrderId, OrderChange, OrderEvent, RejectClass};
 use crate::plan::Plan;
 use crate::policy::ExitSettings;
 use crate::position::PositionId;
 use crate::pricing::Quotes;
-use crate::trades::Seen;
+use crate::protocol::Word;
 use crate::units::{Nanos, Price, Qty};
 
 /// See the module.
@@ -112,25 +113,30 @@ impl Exit {
             *counter += 1;
             return false;
         }
-        self.legs[i].throttle.on_evidence();
         match event.what {
-            OrderChange::Acked => self.on_ack(i),
+            OrderChange::Doubted | OrderChange::NotFound => {}
+            _ => self.legs[i].throttle.on_evidence(),
+        }
+        match event.what {
+            OrderChange::Acked => drop(self.hear(now, i, Word::Acked)),
             OrderChange::Filled { trade_id, price, qty, fee } => {
                 self.on_fill(now, i, trade_id, price, qty, fee, desk);
             }
             OrderChange::Expired => self.settle(now, i, Ending::Expired, desk),
             OrderChange::Rejected(class) => self.settle(now, i, Ending::Rejected(class), desk),
+            OrderChange::Doubted => {
+                desk.counters.doubted += u64::from(self.hear(now, i, Word::Doubted));
+            }
+            OrderChange::NotFound => {
+                desk.counters.not_found += u64::from(self.hear(now, i, Word::NotFound));
+            }
         }
         true
     }
 
-    /// An ack that comes after a fill takes nothing back.
-    fn on_ack(&mut self, i: usize) {
-        if let Some(order) = &mut self.legs[i].order
-            && order.state == OrderState::Sent
-        {
-            order.state = OrderState::Acked;
-        }
+    /// A word of a leg's live order that moves no quantity.
+    fn hear(&mut self, now: Nanos, i: usize, word: Word) -> bool {
+        self.legs[i].order.as_mut().is_some_and(|order| order.hear(now, word))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one fill")]
@@ -146,18 +152,7 @@ impl Exit {
     ) {
         let leg = &mut self.legs[i];
         let order = leg.order.as_mut().expect("the event is of the live order");
-        match desk.trades.see(&mut order.trades, trade_id) {
-            Seen::Again => {
-                desk.counters.duplicate_fills += 1;
-                return;
-            }
-            Seen::FirstForgotten => desk.counters.forgotten_trades += 1,
-            Seen::First => {}
-        }
-        // More than the order is a contradiction. What it can explain is counted, so that we never
-        // believe in more than is there.
-        let counted = qty.min(leg.live);
-        desk.counters.overfills += u64::from(qty > counted);
+        let counted = order.count(trade_id, qty, desk);
         if counted == Qty::ZERO {
             return;
         }
@@ -166,25 +161,67 @@ impl Exit {
             .is_some_and(|fee| (-AMOUNT_MAX..=AMOUNT_MAX).contains(&fee));
         desk.counters.absurd_fees += u64::from(!in_bounds);
         let fee = if in_bounds { fee } else { 0 };
+        self.take_fill(now, i, price, counted, fee, desk);
+        if self.legs[i].live == Qty::ZERO {
+            self.settle(now, i, Ending::Filled, desk);
+        }
+    }
 
+    /// Books a fill of at most what is live.
+    fn take_fill(
+        &mut self,
+        now: Nanos,
+        i: usize,
+        price: Price,
+        qty: Qty,
+        fee: i128,
+        desk: &mut Desk,
+    ) {
+        let leg = &mut self.legs[i];
         let instrument = *desk.instrument(leg.instrument);
-        leg.fill(price, counted, fee, &instrument, desk);
-        let full = leg.live == Qty::ZERO;
+        leg.fill(now, price, qty, fee, &instrument, desk);
         let plan = self.plan.as_mut().expect("a live order belongs to a plan");
         plan.filled = true;
         plan.clip_filled = true;
         plan.progress_at = now;
         plan.stuck = false;
-        desk.push_report(Report::Fill {
-            position: self.id,
-            leg: i as u8,
-            price,
-            qty: counted,
-            fee,
-        });
-        if full {
-            self.settle(now, i, Ending::Filled, desk);
+        desk.push_report(Report::Fill { position: self.id, leg: i as u8, price, qty, fee });
+    }
+
+    /// A read of the holding has decided on a leg's order of unknown fate: of what is missing there,
+    /// the order has taken as much as it could. What it had no word for is a fill at its limit; one
+    /// at the market is priced at the newest quote.
+    pub(crate) fn prove(
+        &mut self,
+        now: Nanos,
+        i: usize,
+        missing: i128,
+        desk: &mut Desk,
+        quotes: &impl Quotes,
+    ) -> i128 {
+        let leg = &self.legs[i];
+        let order = leg.order.expect("a read decides on orders");
+        let taken = i128::from(leg.live.raw()).min(missing.max(0));
+        let inferred = Qty::new(taken as i64).expect("part of what is live");
+        if inferred > Qty::ZERO {
+            let price = order.limit.unwrap_or_else(|| leg.size_price(quotes.top(leg.instrument)));
+            let instrument = desk.instrument(leg.instrument);
+            let fee = instrument.fee_nano(price, inferred, instrument.spec().taker);
+            desk.counters.inferred += 1;
+            self.take_fill(now, i, price, inferred, fee, desk);
         }
+        let leg = &mut self.legs[i];
+        leg.throttle.on_evidence();
+        let (account, instrument) = (leg.account, leg.instrument);
+        let ending = match inferred {
+            Qty::ZERO => Ending::Dead,
+            _ if leg.live == Qty::ZERO => Ending::Filled,
+            _ => Ending::Expired,
+        };
+        self.settle(now, i, ending, desk);
+        desk.push_ask(Ask::Forget { id: order.id, account, instrument });
+        desk.push_note(ExecutorNote::Proven { id: order.id, inferred });
+        taken
     }
 
     fn settle(&mut self, now: Nanos, i: usize, ending: Ending, desk: &mut Desk) {
@@ -194,6 +231,7 @@ impl Exit {
         if refused && !plan.stuck {
             plan.stuck = true;
             desk.counters.stuck += 1;
+            desk.push_note(ExecutorNote::Stuck { position: self.id });
         }
     }
 
@@ -213,7 +251,8 @@ impl Exit {
         };
         match step {
             Step::Working(wake) => {
-                let wake = [wake, self.watch(now, desk)].into_iter().flatten().min();
+                let looks = [wake, self.watch(now, desk), self.look_after(now, desk)];
+                let wake = looks.into_iter().flatten().min();
                 assert!(wake.is_none_or(|at| at > now), "a plan waits for a later time");
                 wake
             }
@@ -267,7 +306,17 @@ impl Exit {
         }
         plan.stuck = true;
         desk.counters.stuck += 1;
+        desk.push_note(ExecutorNote::Stuck { position: self.id });
         None
+    }
+
+    /// Has venues asked for the orders that have not been heard of for long.
+    fn look_after(&mut self, now: Nanos, desk: &mut Desk) -> Option<Nanos> {
+        let asks = self.legs.iter_mut().filter_map(|leg| {
+            let place = (leg.account, leg.instrument);
+            leg.order.as_mut()?.look_after(now, place, desk)
+        });
+        asks.min()
     }
 
     fn end(&mut self, outcome: Outcome, desk: &mut Desk) {

@@ -7,27 +7,13 @@ use crate::holding::{HoldingKey, HoldingPlace};
 use crate::instrument::{AccountId, Instrument, InstrumentId};
 use crate::intent::Urgency;
 use crate::limits::{BACKOFF_FATAL, BACKOFF_FIRST, BACKOFF_LAST, POLL_EVERY};
-use crate::order::{ClientOrderId, OrderState, RejectClass};
+use crate::order::{HoldingRead, RejectClass};
 use crate::position::{LegSpec, Side};
 use crate::pricing::{Top, exit_price};
+use crate::protocol::Word;
 use crate::throttle::Throttle;
-use crate::trades::TradeList;
 use crate::units::{Nanos, Price, Qty, mul_div_ceil, mul_div_floor};
-
-/// The newest order of a leg.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct WorkingOrder {
-    pub(crate) id: ClientOrderId,
-    pub(crate) qty: Qty,
-    pub(crate) filled: Qty,
-    /// Whether it had a limit; else it went to the market.
-    pub(crate) limited: bool,
-    /// Urgency of the plan when it was sent: only orders of the plan's present urgency count as
-    /// its failed attempts.
-    pub(crate) urgency: Urgency,
-    pub(crate) state: OrderState,
-    pub(crate) trades: TradeList,
-}
+use crate::working::WorkingOrder;
 
 /// How an order ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +21,19 @@ pub(crate) enum Ending {
     Filled,
     Expired,
     Rejected(RejectClass),
+    /// Proven never to have traded more than what was counted.
+    Dead,
+}
+
+impl Ending {
+    const fn word(self) -> Word {
+        match self {
+            Self::Filled => Word::Full,
+            Self::Expired => Word::Expired,
+            Self::Rejected(class) => Word::Rejected(class),
+            Self::Dead => Word::Proven,
+        }
+    }
 }
 
 /// See the module.
@@ -116,6 +115,11 @@ impl Leg {
         self.order.is_some_and(|order| order.state.is_live())
     }
 
+    /// Whether an order of it may still trade on which a read does not decide.
+    pub(crate) fn undecided(&self, read: &HoldingRead) -> bool {
+        self.order.is_some_and(|order| order.state.is_live() && !order.is_decided_by(read))
+    }
+
     /// The exit price that sizes are judged at: the newest one however old, else the entry. What a
     /// venue would call too small is no matter of milliseconds.
     pub(crate) fn size_price(&self, top: Option<Top>) -> Price {
@@ -146,6 +150,7 @@ impl Leg {
     /// nano scale and within bounds.
     pub(crate) fn fill(
         &mut self,
+        now: Nanos,
         price: Price,
         qty: Qty,
         fee: i128,
@@ -154,12 +159,7 @@ impl Leg {
     ) {
         const KEPT: &str = "a fill is at most what is live, and that at most what is open";
         let order = self.order.as_mut().expect("only live orders are filled");
-        order.filled = Qty::new(order.filled.raw() + qty.raw()).expect("within the order");
-        order.state = if order.filled == order.qty {
-            OrderState::Filled
-        } else {
-            OrderState::PartiallyFilled
-        };
+        order.fill(now, qty);
         self.live = self.live.checked_sub(qty).expect(KEPT);
         self.open = self.open.checked_sub(qty).expect(KEPT);
         self.read = self.read.map(|read| read.checked_sub(qty).unwrap_or(Qty::ZERO));
@@ -179,17 +179,15 @@ impl Leg {
     /// ending asks. `urgency` is the plan's present one.
     pub(crate) fn settle(&mut self, now: Nanos, ending: Ending, urgency: Urgency, desk: &mut Desk) {
         let order = self.order.as_mut().expect("only live orders end");
-        order.state = match ending {
-            Ending::Filled => OrderState::Filled,
-            Ending::Expired => OrderState::Expired,
-            Ending::Rejected(class) => OrderState::Rejected(class),
-        };
+        // One that was filled has heard of it with its last fill.
+        let heard = ending == Ending::Filled || order.hear(now, ending.word());
+        assert!(heard, "only live orders end");
         desk.trades.forget(&mut order.trades);
         desk.holdings.release(self.place, self.live);
         self.live = Qty::ZERO;
 
         let unfilled = order.filled == Qty::ZERO;
-        let (limited, current) = (order.limited, order.urgency == urgency);
+        let (limited, current) = (order.limit.is_some(), order.urgency == urgency);
         self.short |= order.filled < order.qty;
         match ending {
             Ending::Filled => {}
@@ -199,6 +197,12 @@ impl Leg {
                 if current {
                     self.count_attempt(unfilled);
                     self.space(now, urgency, limited, unfilled);
+                }
+            }
+            Ending::Dead => {
+                desk.counters.dead += 1;
+                if current {
+                    self.count_attempt(unfilled);
                 }
             }
             Ending::Rejected(class) => {

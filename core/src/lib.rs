@@ -19,6 +19,7 @@
 //! | what the engine says beside its intents | [`note`] |
 //! | what recovery and replay read | [`log`] |
 //! | holdings, plans, limits, orders | [`holding`], [`plan`], [`pricing`], [`order`], [`executor`] |
+//! | the life of an order | [`protocol`], `working` |
 //!
 //! **Architecture invariants:** no clock, no I/O, no threads, no floats; no allocation after
 //! start-up; the same input gives the same output, bit for bit. No module here knows a venue.
@@ -74,6 +75,7 @@ pub mod policy;
 pub mod portfolio;
 pub mod position;
 pub mod pricing;
+pub mod protocol;
 mod reads;
 mod register;
 mod reversal;
@@ -95,6 +97,7 @@ pub mod units;
 mod wake;
 mod watch;
 mod work;
+mod working;
 
 pub use arbiter::{
     RULE_BLIND, RULE_BREAKER, RULE_HEALTH, RULE_MAX_AGE, RULE_OPERATOR, RULE_PORTFOLIO,

@@ -74,6 +74,19 @@ pub const SCALE_MAX: u8 = 12;
 pub const LEG_SENDS_UNPROVEN: u8 = 3;
 /// Sends of one leg within a minute; the last is reserved for protective and critical exits.
 pub const LEG_SENDS_PER_MINUTE: u8 = 60;
+/// How long an order may live without a word before its venue is asked for it: orders are immediate
+/// or cancel, and gateways wait 2 s for an answer.
+pub const ASK_AFTER: Nanos = Nanos::from_secs(5);
+/// First pause between two questions for one order; doubles up to the last.
+pub const ASK_FIRST: Nanos = Nanos::from_secs(1);
+/// See [`ASK_FIRST`].
+pub const ASK_LAST: Nanos = Nanos::from_secs(30);
+/// How long after it was sent an order may still turn up at a venue that does not know it: longer
+/// than the receive window and the venues' own time-outs (10 s) together. "No such order" is lag
+/// until then.
+pub const INGESTION_BOUND: Nanos = Nanos::from_secs(30);
+/// Least span between two answers "no such order" that count as two.
+pub const NOT_FOUND_APART: Nanos = Nanos::from_secs(1);
 /// Orders without a fill after which a plan of normal urgency becomes protective.
 pub const FAILED_ATTEMPTS_MAX: u8 = 3;
 /// Trade ids that the executor can remember for each order that may be live.

@@ -1,4 +1,5 @@
-//! What the engine says beside its intents: for people, logs and reports, never for a decision.
+//! What the engine says beside its intents, and the executor beside its orders: for people, logs
+//! and reports, never for a decision.
 
 use alloc::collections::VecDeque;
 
@@ -6,11 +7,29 @@ use crate::entry::TaskId;
 use crate::instrument::InstrumentId;
 use crate::intent::{Reason, Urgency};
 use crate::net::Cmp;
+use crate::order::ClientOrderId;
 use crate::policy::{PolicyId, TriggerSource};
 use crate::portfolio::PortfolioNote;
 use crate::position::{PositionId, RegisterError, Side};
 use crate::task::TaskState;
-use crate::units::{Decimal, Nanos, Price};
+use crate::units::{Decimal, Nanos, Price, Qty};
+
+/// A note of the executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecutorNote {
+    /// The fate of an order was settled by what is held, because its venue does not know it.
+    Proven {
+        /// Which.
+        id: ClientOrderId,
+        /// What it must have traded without a word: booked at its limit, or at the newest quote.
+        inferred: Qty,
+    },
+    /// A plan has made no progress for too long, or was refused for good. It goes on.
+    Stuck {
+        /// Of which position.
+        position: PositionId,
+    },
+}
 
 /// A note of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

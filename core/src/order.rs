@@ -5,7 +5,7 @@ use core::fmt;
 use crate::entry::TaskId;
 use crate::instrument::{AccountId, InstrumentId};
 use crate::position::PositionId;
-use crate::units::{Price, Qty};
+use crate::units::{Nanos, Price, Qty};
 
 /// Which way an order trades.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,10 +166,15 @@ pub enum OrderChange {
     Expired,
     /// Terminal: refused before it traded.
     Rejected(RejectClass),
+    /// Nobody can say what became of it: no answer in time, a connection that was lost after it
+    /// was handed out, an answer that does not say whether it was taken. It may still trade.
+    Doubted,
+    /// The venue was asked for it and has no such order.
+    NotFound,
 }
 
-/// Where an order stands, on evidence. Silence changes nothing: an order that nobody speaks of
-/// stays as it is and keeps its reservation.
+/// Where an order stands, on evidence: see [`crate::protocol`]. Silence changes nothing: an order
+/// that nobody speaks of stays as it is and keeps its reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderState {
     /// Handed out; nothing heard.
@@ -178,20 +183,73 @@ pub enum OrderState {
     Acked,
     /// Filled in part; may still trade.
     PartiallyFilled,
+    /// Its fate is not known: it may still trade, and may never have arrived.
+    Unknown {
+        /// How often its venue has said that it has no such order, up to
+        /// [`crate::protocol::NOT_FOUNDS`].
+        not_found: u8,
+    },
     /// Terminal: filled to the last lot.
     Filled,
     /// Terminal: the rest is cancelled.
     Expired,
     /// Terminal: refused.
     Rejected(RejectClass),
+    /// Terminal: proven never to have reached its venue, or to have ended there unheard; what it
+    /// traded by then is in the holding that was read.
+    Dead,
 }
 
 impl OrderState {
     /// Whether the order may still trade.
     #[must_use]
     pub const fn is_live(self) -> bool {
-        matches!(self, Self::Sent | Self::Acked | Self::PartiallyFilled)
+        matches!(self, Self::Sent | Self::Acked | Self::PartiallyFilled | Self::Unknown { .. })
     }
+}
+
+/// A question that the executor wants asked. Answers come as order events and reads; one that is
+/// not answered is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// What became of an order?
+    Order {
+        /// Which.
+        id: ClientOrderId,
+        /// Of this account.
+        account: AccountId,
+        /// In this instrument.
+        instrument: InstrumentId,
+    },
+    /// What does an account hold of an instrument?
+    Holding {
+        /// The account.
+        account: AccountId,
+        /// The instrument.
+        instrument: InstrumentId,
+    },
+    /// No question: an order is proven dead, and whoever keeps asking for it may forget it.
+    Forget {
+        /// Which.
+        id: ClientOrderId,
+        /// Of this account.
+        account: AccountId,
+        /// In this instrument.
+        instrument: InstrumentId,
+    },
+}
+
+/// An authoritative answer of a venue: what an account holds of an instrument. Not an order's echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldingRead {
+    /// The account.
+    pub account: AccountId,
+    /// The instrument.
+    pub instrument: InstrumentId,
+    /// Signed, at the instrument's quantity scale: positive is long.
+    pub qty: i64,
+    /// When the question left: what happened before that is in the answer, whatever came in since.
+    pub asked: Nanos,
 }
 
 /// Why a venue refused an order: what the caller can do.

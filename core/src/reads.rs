@@ -5,48 +5,106 @@
 //! that comes while an order of the holding may still trade says nothing, because that order may
 //! explain it; with none in flight every fill is counted, and a read that shows less is short.
 //!
-//! Nothing is changed by a read alone. Rules of the engine decide whether enough of them agree, and
+//! An order that its venue does not know ([`crate::protocol`]) is settled by the first read of its
+//! holding that was asked for after that: what is missing is what such orders took, up to their
+//! rests. Nothing else is changed by a read alone. Rules of the engine decide whether enough of them agree, and
 //! the intent of `leg_lost` or `imbalance` has the legs that its part names written off here.
 
 use crate::desk::Desk;
 use crate::event::Report;
 use crate::executor::Executor;
 use crate::exit::Exit;
-use crate::instrument::{AccountId, InstrumentId};
+use crate::holding::HoldingKey;
 use crate::intent::{Intent, Reason};
 use crate::leg::Leg;
+use crate::order::HoldingRead;
 use crate::position::Side;
-use crate::units::Qty;
+use crate::pricing::Quotes;
+use crate::units::{Nanos, Qty};
 
 impl Executor {
-    /// What an account holds of an instrument, as its venue says: positive is long. An
-    /// authoritative answer, not an order's echo. Poll the reports after it.
+    /// What an account holds of an instrument, as its venue says. Take everything out after it.
     ///
-    /// The engine hears of the legs of which it says something: those that are short, or were at the
+    /// Orders whose fate only this can settle are settled first, and their plans go on. The engine
+    /// hears of the legs of which the read says something: those that are short, or were at the
     /// read before, and those of positions whose legs are out of proportion.
-    pub fn on_read(&mut self, account: AccountId, instrument: InstrumentId, qty: i64) {
+    pub fn on_read(&mut self, now: Nanos, read: &HoldingRead, quotes: &impl Quotes) {
+        let &HoldingRead { account, instrument, qty, .. } = read;
         for side in [Side::Long, Side::Short] {
             let held = match side {
                 Side::Long => i128::from(qty),
                 Side::Short => -i128::from(qty),
             };
-            self.read_side((account, instrument, side), held.max(0));
+            let of = HoldingKey { account, instrument, side };
+            self.read_side(now, of, held.max(0), read, quotes);
         }
     }
 
-    fn read_side(&mut self, of: (AccountId, InstrumentId, Side), held: i128) {
-        let (mut open, mut in_flight) = (0, false);
+    fn read_side(
+        &mut self,
+        now: Nanos,
+        of: HoldingKey,
+        held: i128,
+        read: &HoldingRead,
+        quotes: &impl Quotes,
+    ) {
+        let (mut known, mut in_flight) = (0, false);
         for leg in self.exits.iter().flatten().filter(|exit| !exit.closed).flat_map(|e| &e.legs) {
-            if (leg.account, leg.instrument, leg.side) == of {
-                open += i128::from(leg.open.raw());
-                in_flight |= leg.is_live();
+            if leg.key() == of {
+                known += i128::from(leg.open.raw());
+                in_flight |= leg.undecided(read);
             }
+        }
+        for entry in &self.entries {
+            let (more, undecided) = entry.held(of, read);
+            known += more;
+            in_flight |= undecided;
         }
         if in_flight {
             return;
         }
-        let mut missing = (open - held).max(0);
-        // The newest first. Slots are few and reads are rare: nothing is sorted.
+        let missing = self.prove(now, of, known - held, read, quotes);
+        self.share(of, missing.max(0));
+    }
+
+    /// Settles the orders on which a read decides; returns what they do not explain.
+    fn prove(
+        &mut self,
+        now: Nanos,
+        of: HoldingKey,
+        mut missing: i128,
+        read: &HoldingRead,
+        quotes: &impl Quotes,
+    ) -> i128 {
+        for slot in 0..self.exits.len() {
+            let Some(exit) = self.exits[slot].as_mut().filter(|exit| !exit.closed) else {
+                continue;
+            };
+            let mut any = false;
+            for i in 0..exit.legs.len() {
+                if exit.legs[i].key() == of && exit.legs[i].is_live() {
+                    missing -= exit.prove(now, i, missing, &mut self.desk, quotes);
+                    any = true;
+                }
+            }
+            if any {
+                self.advance(now, slot, quotes);
+            }
+        }
+        for at in (0..self.entries.len()).rev() {
+            let (left, any) =
+                self.entries[at].prove(now, of, read, missing, &mut self.desk, quotes);
+            missing = left;
+            if any {
+                self.advance_entry(now, at, quotes);
+            }
+        }
+        missing
+    }
+
+    /// Splits what is missing over the legs, the newest first. Slots are few and reads are rare:
+    /// nothing is sorted.
+    fn share(&mut self, of: HoldingKey, mut missing: i128) {
         let mut before = u64::MAX;
         while let Some(at) = self.newest(before) {
             let exit = self.exits[at].as_mut().expect("just found");
@@ -66,11 +124,11 @@ impl Executor {
 
 impl Exit {
     /// Takes this position's part of what is missing of a holding.
-    fn read(&mut self, of: (AccountId, InstrumentId, Side), missing: &mut i128, desk: &mut Desk) {
+    fn read(&mut self, of: HoldingKey, missing: &mut i128, desk: &mut Desk) {
         let uneven = self.is_uneven();
         for at in 0..self.legs.len() {
             let leg = &mut self.legs[at];
-            if (leg.account, leg.instrument, leg.side) != of {
+            if leg.key() != of {
                 continue;
             }
             let short = i128::from(leg.open.raw()).min(*missing);

@@ -7,15 +7,14 @@ use crate::desk::Desk;
 use crate::event::Outcome;
 use crate::exit::{Exit, Step};
 use crate::intent::Urgency;
-use crate::leg::WorkingOrder;
 use crate::limits::{LEGS_MAX, POLL_EVERY, PPB};
-use crate::order::{Order, OrderSide, OrderState};
+use crate::order::{Order, OrderSide};
 use crate::position::Side;
 use crate::pricing::{LegMarket, Quotes, Top, collar, exit_size, is_wide, rule_limits};
 use crate::throttle::Held;
 use crate::tick::Quote;
-use crate::trades::TradeList;
 use crate::units::{Nanos, Price, Qty};
+use crate::working::WorkingOrder;
 
 /// What one leg of a normal, protective or critical plan does now.
 enum LegStep {
@@ -289,17 +288,6 @@ impl Exit {
         let target = self.legs[i].open.checked_sub(qty).expect("no more than is open");
         assert!(target >= plan.keep[i], "no more than the plan wants");
         let leg = &mut self.legs[i];
-        let order = WorkingOrder {
-            id,
-            qty,
-            filled: Qty::ZERO,
-            limited: limit.is_some(),
-            urgency,
-            state: OrderState::Sent,
-            trades: TradeList::EMPTY,
-        };
-        leg.reserve(order, desk);
-        leg.throttle.on_send(now);
         let side = match leg.side {
             Side::Long => OrderSide::Sell,
             Side::Short => OrderSide::Buy,
@@ -313,6 +301,8 @@ impl Exit {
             limit,
             reduce_only: desk.instrument(leg.instrument).spec().reduce_only,
         };
+        leg.reserve(WorkingOrder::new(now, &order, urgency), desk);
+        leg.throttle.on_send(now);
         desk.push_order(order);
     }
 }

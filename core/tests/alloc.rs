@@ -357,6 +357,7 @@ fn engine_and_executor_do_not_allocate_after_start_up() {
                 }
                 if let Some(intent) = engine.poll_intent() {
                     executor.on_intent(now, &intent, &Table(&engine));
+                } else if executor.poll_ask().is_some() || executor.poll_note().is_some() {
                 } else if let Some(report) = executor.poll_report() {
                     engine.on_event(now, &Event::Report(report));
                 } else if let Some(order) = orders.pop_front() {
@@ -480,6 +481,7 @@ fn tasks_do_not_allocate_after_start_up() {
                 } else if let Some(entry) = engine.poll_entry() {
                     entries += 1;
                     executor.on_entry(now, &entry, &Table(&engine));
+                } else if executor.poll_ask().is_some() || executor.poll_note().is_some() {
                 } else if let Some(report) = executor.poll_report() {
                     undone += u64::from(matches!(report, Report::EntryUndone { .. }));
                     engine.on_event(now, &Event::Report(report));
@@ -575,6 +577,7 @@ fn turns_do_not_allocate_after_start_up() {
                     executor.on_intent(now, &intent, &Table(&engine));
                 } else if let Some(entry) = engine.poll_entry() {
                     executor.on_entry(now, &entry, &Table(&engine));
+                } else if executor.poll_ask().is_some() || executor.poll_note().is_some() {
                 } else if let Some(report) = executor.poll_report() {
                     engine.on_event(now, &Event::Report(report));
                 } else if let Some(order) = orders.pop_front() {

@@ -250,6 +250,7 @@ impl Pair {
             while let Some(intent) = self.engine.poll_intent() {
                 self.intents.push_back(intent);
             }
+            while self.executor.poll_ask().is_some() || self.executor.poll_note().is_some() {}
             while let Some(report) = self.executor.poll_report() {
                 self.reports.push_back(report);
             }

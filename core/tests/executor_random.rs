@@ -397,6 +397,7 @@ impl World {
     }
 
     fn drain(&mut self) {
+        while self.executor.poll_ask().is_some() || self.executor.poll_note().is_some() {}
         while let Some(report) = self.executor.poll_report() {
             let Report::PlanEnded { position, outcome, .. } = report else { continue };
             let book = self.books.iter_mut().find(|book| book.id == position).unwrap();

@@ -389,6 +389,7 @@ impl World {
             } else if let Some(entry) = self.engine.poll_entry() {
                 self.entries += 1;
                 self.executor.on_entry(self.now, &entry, &self.quotes);
+            } else if self.executor.poll_ask().is_some() || self.executor.poll_note().is_some() {
             } else if let Some(report) = self.executor.poll_report() {
                 self.engine.on_event(self.now, &Event::Report(report));
             } else if let Some(order) = self.executor.poll_order() {

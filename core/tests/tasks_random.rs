@@ -356,6 +356,7 @@ impl Desk {
             while let Some(order) = self.executor.poll_order() {
                 self.send(order);
             }
+            while self.executor.poll_ask().is_some() || self.executor.poll_note().is_some() {}
             while let Some(report) = self.executor.poll_report() {
                 self.on_report(report);
                 self.reports.push_back(report);

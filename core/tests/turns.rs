@@ -107,6 +107,7 @@ fn an_entry_that_nobody_has_seen_is_withdrawn() {
     let what = OrderChange::Filled { trade_id: 1, price, qty, fee: 0 };
     let event = OrderEvent { id: order.id, what };
     desk.executor.on_order_event(desk.now, &event, &Table(&desk.engine));
+    while desk.executor.poll_ask().is_some() || desk.executor.poll_note().is_some() {}
     while let Some(report) = desk.executor.poll_report() {
         desk.engine.on_event(desk.now, &Event::Report(report));
     }

@@ -23,7 +23,7 @@ use reap_core::intent::{Intent, Reason};
 use reap_core::limits::LEGS_MAX;
 use reap_core::log::{Named, NotSentWhy, Record};
 use reap_core::net::{Cmp, Compiled};
-use reap_core::order::{Order, OrderChange, OrderEvent, RejectClass};
+use reap_core::order::{Ask, HoldingRead, Order, OrderChange, OrderEvent, RejectClass};
 use reap_core::position::{PositionId, PositionSpec, Side};
 use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Nanos, Price, Qty, Rate};
@@ -152,6 +152,25 @@ impl Gateway for Anything {
         Ok(())
     }
 
+    /// Anything may be said of an order that is asked for: only of one that is not there is it said
+    /// that it is not.
+    fn ask(&mut self, now: Nanos, ask: &Ask) {
+        let mut venue = self.venue.lock().unwrap();
+        match *ask {
+            Ask::Order { id, .. } => {
+                let lives = venue.working.iter().any(|(one, _)| one.id == id);
+                let what = if lives { OrderChange::Acked } else { OrderChange::NotFound };
+                venue.said.push_back(OrderEvent { id, what });
+            }
+            Ask::Holding { account, instrument } => {
+                let qty = if instrument.0.is_multiple_of(2) { 1_000_000 } else { -1_000_000 };
+                let read = HoldingRead { account, instrument, qty, asked: now };
+                venue.reads.push(GatewayEvent::Position(read));
+            }
+            Ask::Forget { .. } => {}
+        }
+    }
+
     fn on_ready(&mut self, _: mio::Token) {}
 
     fn poll(&mut self, _: Nanos, _: &TableReader, out: &mut Vec<GatewayEvent>) -> usize {
@@ -203,8 +222,15 @@ impl Venue {
             RejectClass::Unavailable,
             RejectClass::Fatal,
         ];
-        let what = match random.below(6) {
+        let what = match random.below(8) {
             0 => OrderChange::Acked,
+            6 => OrderChange::Doubted,
+            // It has never arrived.
+            7 if left == order.qty.raw() => {
+                self.working.swap_remove(at);
+                OrderChange::Doubted
+            }
+            7 => return,
             1 | 2 => {
                 let qty =
                     if random.one_in(2) { left } else { 1 + random.below(left as u64) as i64 };
@@ -373,7 +399,8 @@ impl Rig {
         let qty = [1_000_000, 150, 100, 0][self.random.below(4) as usize];
         let qty = if at.is_multiple_of(2) { qty } else { -qty };
         let (account, instrument) = (AccountId(0), InstrumentId(at as u16));
-        self.venue.lock().unwrap().reads.push(GatewayEvent::Position { account, instrument, qty });
+        let read = HoldingRead { account, instrument, qty, asked: self.now };
+        self.venue.lock().unwrap().reads.push(GatewayEvent::Position(read));
     }
 
     /// A settlement of an instrument's funding has passed.

@@ -9,7 +9,9 @@ use crate::instrument::{
 use crate::intent::{Input, Intent, Reason, Urgency};
 use crate::limits::{COLLARS_MAX, LEGS_MAX};
 use crate::net::{Cmp, Compiled, LegForm, NetForm};
-use crate::order::{ClientOrderId, Order, OrderChange, OrderEvent, OrderSide, RejectClass};
+use crate::order::{
+    ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, OrderSide, RejectClass,
+};
 use crate::policy::{ExitSettings, PolicyId};
 use crate::position::{LegSpec, PositionId, PositionSpec, Side};
 use crate::pricing::Top;
@@ -81,6 +83,7 @@ fields!(Order {
     reduce_only: bool,
 });
 fields!(OrderEvent { id: ClientOrderId, what: OrderChange });
+fields!(HoldingRead { account: AccountId, instrument: InstrumentId, qty: i64, asked: Nanos });
 fields!(ClientOrderId { epoch: u16, position: PositionId, leg: u8, plan: u32, attempt: u16 });
 fields!(LegSpec {
     account: AccountId,
@@ -345,6 +348,14 @@ impl Wire for OrderChange {
                 class.put(out);
                 out.skip(FILL - RejectClass::LEN);
             }
+            Self::Doubted => {
+                5u8.put(out);
+                out.skip(FILL);
+            }
+            Self::NotFound => {
+                6u8.put(out);
+                out.skip(FILL);
+            }
         }
     }
 
@@ -358,6 +369,8 @@ impl Wire for OrderChange {
             }
             3 => (Self::Expired, FILL),
             4 => (Self::Rejected(Wire::take(from)?), FILL - RejectClass::LEN),
+            5 => (Self::Doubted, FILL),
+            6 => (Self::NotFound, FILL),
             _ => return None,
         };
         from.skip(rest)?;

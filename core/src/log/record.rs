@@ -11,7 +11,7 @@ use crate::event::Report;
 use crate::instrument::{AccountId, InstrumentId, InstrumentSpec, VenueId};
 use crate::intent::Intent;
 use crate::limits::LEGS_MAX;
-use crate::order::{ClientOrderId, Order, OrderEvent};
+use crate::order::{ClientOrderId, HoldingRead, Order, OrderEvent};
 use crate::policy::ExitSettings;
 use crate::position::{PositionId, PositionSpec};
 use crate::pricing::Top;
@@ -80,14 +80,7 @@ pub enum Record {
     /// What the executor told the engine.
     Report(Report),
     /// What a venue says that an account holds: an answer to a query.
-    Read {
-        /// The account.
-        account: AccountId,
-        /// What is held.
-        instrument: InstrumentId,
-        /// Signed, at the instrument's quantity scale.
-        qty: i64,
-    },
+    Read(HoldingRead),
     /// The engine's decision to enter came in.
     Entry(EntryIntent),
     /// The trading state is stopped, or no more.
@@ -353,13 +346,8 @@ kinds! {
         |from: From<'_, '_>| Some(Self::Answer(Wire::take(from)?));
     13 "report" Self::Report(report) => [report, Report]
         |from: From<'_, '_>| Some(Self::Report(Wire::take(from)?));
-    14 "read" Self::Read { account, instrument, qty } =>
-        [account, AccountId; instrument, InstrumentId; qty, i64]
-        |from: From<'_, '_>| Some(Self::Read {
-            account: Wire::take(from)?,
-            instrument: Wire::take(from)?,
-            qty: Wire::take(from)?,
-        });
+    14 "read" Self::Read(read) => [read, HoldingRead]
+        |from: From<'_, '_>| Some(Self::Read(Wire::take(from)?));
     15 "entry" Self::Entry(entry) => [entry, EntryIntent]
         |from: From<'_, '_>| Some(Self::Entry(Wire::take(from)?));
     16 "stopped" Self::Stopped { stopped } => [stopped, bool]

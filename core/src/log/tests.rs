@@ -14,7 +14,9 @@ use crate::instrument::{
 use crate::intent::{Input, Intent, Reason, Urgency};
 use crate::limits::{AMOUNT_MAX, LEGS_MAX};
 use crate::net::{Cmp, Compiled, LegForm, NetForm};
-use crate::order::{ClientOrderId, Order, OrderChange, OrderEvent, OrderSide, RejectClass};
+use crate::order::{
+    ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, OrderSide, RejectClass,
+};
 use crate::policy::{ExitSettings, PolicyId};
 use crate::position::{LegSpec, PositionId, PositionSpec, Side};
 use crate::pricing::{Quotes, Top};
@@ -193,7 +195,14 @@ fn all() -> Vec<Record> {
             outcome: Outcome::Missed,
         }),
         Record::Report(Report::LegLost { position: id().position, leg: 3, qty: qty(7) }),
-        Record::Read { account: AccountId(3), instrument: InstrumentId(2), qty: -7 },
+        answer(OrderChange::Doubted),
+        answer(OrderChange::NotFound),
+        Record::Read(HoldingRead {
+            account: AccountId(3),
+            instrument: InstrumentId(2),
+            qty: -7,
+            asked: Nanos(1_700_000_000_000_000_002),
+        }),
         entry(2),
         entry(1),
         Record::Report(Report::EntryFill {

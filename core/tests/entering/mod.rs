@@ -154,6 +154,7 @@ impl Desk {
             } else if let Some(entry) = self.engine.poll_entry() {
                 self.entries.push(entry);
                 self.executor.on_entry(self.now, &entry, &Table(&self.engine));
+            } else if self.executor.poll_ask().is_some() || self.executor.poll_note().is_some() {
             } else if let Some(report) = self.executor.poll_report() {
                 self.engine.on_event(self.now, &Event::Report(report));
             } else {

@@ -11,7 +11,10 @@ use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::intent::{Intent, Reason, Urgency};
 use reap_core::limits::LEGS_MAX;
 use reap_core::net::{Cmp, Compiled, LegForm, NetForm};
-use reap_core::order::{ClientOrderId, OrderChange, OrderEvent, OrderSide, RejectClass};
+use reap_core::note::ExecutorNote;
+use reap_core::order::{
+    Ask, ClientOrderId, HoldingRead, OrderChange, OrderEvent, OrderSide, RejectClass,
+};
 use reap_core::policy::{ExitSettings, PolicyId};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::pricing::Top;
@@ -27,6 +30,9 @@ struct Desk {
     trade_id: u64,
     intents: u64,
     settings: ExitSettings,
+    /// Questions and notes, until a line asks for them.
+    asked: Vec<String>,
+    noted: Vec<String>,
 }
 
 fn number<T: std::str::FromStr>(word: &str) -> T {
@@ -49,6 +55,8 @@ impl Desk {
             trade_id: 0,
             intents: 0,
             settings: ExitSettings::default(),
+            asked: Vec::new(),
+            noted: Vec::new(),
         }
     }
 
@@ -58,7 +66,16 @@ impl Desk {
             "quote" => self.quote(&words),
             "position" => self.position(&words[1..]),
             "intent" => self.intent(&words),
-            "wait" => self.wait(number(words[1])),
+            "wait" => return self.wait(number(words[1])),
+            "read" => self.read(&words),
+            "asks" => return vec![list(&mut self.asked)],
+            "notes" => return vec![list(&mut self.noted)],
+            "leg" => {
+                let view = self.executor.leg(PositionId(number(words[1])), number(words[2]));
+                let view = view.unwrap();
+                let state = view.order.map_or("no order".into(), |(_, state)| format!("{state:?}"));
+                return vec![format!("open {} live {} {state}", view.open.raw(), view.live.raw())];
+            }
             "stop" | "go" => {
                 self.executor.on_stopped(self.now, words[0] == "stop", &self.quotes);
             }
@@ -146,23 +163,42 @@ impl Desk {
     }
 
     /// Lets time pass, timer by timer.
-    fn wait(&mut self, millis: u64) {
+    fn wait(&mut self, millis: u64) -> Vec<String> {
+        let mut out = Vec::new();
         let end = self.now.plus(Nanos::from_millis(millis));
         while let Some(at) = self.executor.next_timer().filter(|&at| at <= end) {
             self.now = at;
             self.executor.on_timer(at, &self.quotes);
+            out.append(&mut self.drain());
         }
         self.now = end;
+        out
     }
 
-    /// `ack 0.1`, `fill 0.1 5 @100 [#trade]`, `expire 0.1`, `reject 0.1 price`: of the newest order
-    /// of a position's leg.
+    /// `read A -5 [ago 100]`: what account 1 holds of an instrument, asked for so many milliseconds
+    /// before.
+    fn read(&mut self, words: &[&str]) {
+        let index = words[1].as_bytes()[0] - b'A';
+        let ago = words.get(4).map_or(0, |word| number(word));
+        let read = HoldingRead {
+            account: AccountId(1),
+            instrument: InstrumentId(u16::from(index)),
+            qty: number(words[2]),
+            asked: self.now.minus(Nanos::from_millis(ago)),
+        };
+        self.executor.on_read(self.now, &read, &self.quotes);
+    }
+
+    /// `ack 0.1`, `fill 0.1 5 @100 [#trade]`, `expire 0.1`, `reject 0.1 price`, `doubt 0.1`,
+    /// `no_such 0.1`: of the newest order of a position's leg.
     fn event(&mut self, words: &[&str]) {
         let (position, leg) = words[1].split_once('.').expect("position.leg");
         let (position, leg): (usize, usize) = (number(position), number(leg));
         let what = match words[0] {
             "ack" => OrderChange::Acked,
             "expire" => OrderChange::Expired,
+            "doubt" => OrderChange::Doubted,
+            "no_such" => OrderChange::NotFound,
             "reject" => OrderChange::Rejected(match words[2] {
                 "price" => RejectClass::Price,
                 "size" => RejectClass::Size,
@@ -193,6 +229,23 @@ impl Desk {
 
     fn drain(&mut self) -> Vec<String> {
         let mut out = Vec::new();
+        let name = |id: ClientOrderId| format!("{}.{}", id.position.0, id.leg);
+        let letter = |of: InstrumentId| char::from(b'A' + of.0 as u8);
+        while let Some(ask) = self.executor.poll_ask() {
+            self.asked.push(match ask {
+                Ask::Order { id, .. } => format!("order {}", name(id)),
+                Ask::Holding { instrument, .. } => format!("holding {}", letter(instrument)),
+                Ask::Forget { id, .. } => format!("forget {}", name(id)),
+            });
+        }
+        while let Some(note) = self.executor.poll_note() {
+            self.noted.push(match note {
+                ExecutorNote::Proven { id, inferred } => {
+                    format!("proven {} {}", name(id), inferred.raw())
+                }
+                ExecutorNote::Stuck { position } => format!("stuck {}", position.0),
+            });
+        }
         while let Some(report) = self.executor.poll_report() {
             out.push(match report {
                 Report::Fill { position, leg, price, qty, .. } => {
@@ -213,6 +266,10 @@ impl Desk {
         }
         out
     }
+}
+
+fn list(of: &mut Vec<String>) -> String {
+    if of.is_empty() { "nothing".into() } else { std::mem::take(of).join(", ") }
 }
 
 /// Σ side·x·quantity ≥ least, without fees.

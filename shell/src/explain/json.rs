@@ -305,6 +305,10 @@ impl Of<'_> {
             "sent_ns": record.sent_at.0,
             "answers": record.said.iter().map(|(at, what)| self.answer(record.leg, *at, what))
                 .collect::<Vec<_>>(),
+            "proven": record.proven.map(|(at, inferred)| json!({
+                "at_ns": at.0,
+                "inferred": words::mantissa(inferred.raw(), spec.qty_scale),
+            })),
             "latency": {
                 "sent_acked_ns": since(|what| matches!(what, OrderChange::Acked)),
                 "sent_filled_ns": since(|what| matches!(what, OrderChange::Filled { .. })),
@@ -329,6 +333,8 @@ impl Of<'_> {
                 class = Some(reject_name(*of));
                 "rejected"
             }
+            OrderChange::Doubted => "doubted",
+            OrderChange::NotFound => "not_found",
         };
         json!({
             "at_ns": at.0,

@@ -147,9 +147,19 @@ pub fn explain(report: &Report<'_>, plan: &PlanRecord) -> Vec<String> {
                 }
                 OrderChange::Expired => "the rest expired".into(),
                 OrderChange::Rejected(class) => format!("rejected, {class:?}"),
+                OrderChange::Doubted => "its fate was not known".into(),
+                OrderChange::NotFound => "the venue had no such order".into(),
             };
             let waited = Nanos(at.since(order.sent_at).0);
             lines.push(format!("            {said} after {}", words::span(waited)));
+        }
+        if let Some((at, inferred)) = order.proven {
+            let qty = words::mantissa(inferred.raw(), spec.qty_scale);
+            let waited = words::span(Nanos(at.since(order.sent_at).0));
+            lines.push(format!(
+                "            settled by what is held: {qty} must have traded without a word, after \
+                 {waited}"
+            ));
         }
     }
     if let Some((at, outcome)) = plan.ended {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reap_core::instrument::{AccountId, Instrument, InstrumentId};
+use reap_core::order::HoldingRead;
 use reap_core::units::Nanos;
 
 use super::LiveError;
@@ -55,10 +56,10 @@ pub fn ask(
         venues.ask_positions();
         for event in inbox.drain(..) {
             match event {
-                GatewayEvent::Position { account, instrument, qty: 0 } => {
+                GatewayEvent::Position(HoldingRead { account, instrument, qty: 0, .. }) => {
                     holdings.remove(&(account, instrument));
                 }
-                GatewayEvent::Position { account, instrument, qty } => {
+                GatewayEvent::Position(HoldingRead { account, instrument, qty, .. }) => {
                     holdings.insert((account, instrument), qty);
                 }
                 GatewayEvent::PositionsEnd { account } => {

@@ -13,11 +13,11 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use reap_core::entry::{ENTRY_LEGS_MAX, EntryIntent};
 use reap_core::executor::{EntryView, Executor, ExecutorLimits};
-use reap_core::instrument::{AccountId, Instrument, InstrumentId};
+use reap_core::instrument::{Instrument, InstrumentId};
 use reap_core::intent::Intent;
 use reap_core::limits::{ENTRIES_MAX, LEGS_MAX};
 use reap_core::log::{Named, NotSentWhy, Record, Sights, StopWhy, Text};
-use reap_core::order::{ClientOrderId, Order, OrderChange, OrderEvent};
+use reap_core::order::{ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent};
 use reap_core::policy::ExitSettings;
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::units::{Nanos, Qty};
@@ -161,7 +161,7 @@ enum Input {
     Entry(EntryIntent),
     Answer(OrderEvent),
     NotSent(ClientOrderId, NotSentWhy),
-    Read { account: AccountId, instrument: InstrumentId, qty: i64 },
+    Read(HoldingRead),
     Stopped(bool),
     Timer,
 }
@@ -350,9 +350,8 @@ impl ExecutionAgent {
                 self.append(now, &Record::NotSent { id: *id, why: *why });
                 None
             }
-            Input::Read { account, instrument, qty } => {
-                let (account, instrument, qty) = (*account, *instrument, *qty);
-                self.append(now, &Record::Read { account, instrument, qty });
+            Input::Read(read) => {
+                self.append(now, &Record::Read(*read));
                 None
             }
             Input::Stopped(stopped) => {
@@ -372,9 +371,7 @@ impl ExecutionAgent {
             Input::NotSent(id, _) => {
                 self.executor.on_order_event(now, &OrderEvent::not_sent(*id), &quotes);
             }
-            Input::Read { account, instrument, qty } => {
-                self.executor.on_read(*account, *instrument, *qty);
-            }
+            Input::Read(read) => self.executor.on_read(now, read, &quotes),
             Input::Stopped(stopped) => self.executor.on_stopped(now, *stopped, &quotes),
             Input::Timer => self.executor.on_timer(now, &quotes),
         }
@@ -385,6 +382,12 @@ impl ExecutionAgent {
     }
 
     fn carry_out(&mut self, now: Nanos, decided: Option<Nanos>, stats: &mut Stats) {
+        while let Some(note) = self.executor.poll_note() {
+            self.note(Told::Note(now, Note::Executor(note)));
+        }
+        while let Some(ask) = self.executor.poll_ask() {
+            self.gateway.ask(now, &ask);
+        }
         while let Some(report) = self.executor.poll_report() {
             self.append(now, &Record::Report(report));
             let note = Note::of_report(report, &self.executor);
@@ -499,7 +502,10 @@ impl ExecutionAgent {
                 watched.filled = true;
                 stats.stages.record(Stage::Fill, waited);
             }
-            OrderChange::Acked | OrderChange::Filled { .. } => {}
+            OrderChange::Acked
+            | OrderChange::Filled { .. }
+            | OrderChange::Doubted
+            | OrderChange::NotFound => {}
             OrderChange::Expired | OrderChange::Rejected(_) => watched.id = None,
         }
     }
@@ -576,9 +582,7 @@ impl Agent for ExecutionAgent {
         for event in inbox.drain(..) {
             match event {
                 GatewayEvent::Order(event) => self.step(now, Input::Answer(event), stats),
-                GatewayEvent::Position { account, instrument, qty } => {
-                    self.step(now, Input::Read { account, instrument, qty }, stats);
-                }
+                GatewayEvent::Position(read) => self.step(now, Input::Read(read), stats),
                 GatewayEvent::PositionsEnd { .. } => {}
                 GatewayEvent::News(text) => self.note(Told::News(now, text)),
                 GatewayEvent::Alarm(text) => self.note(Told::Alarm(now, text)),

@@ -3,9 +3,9 @@
 mod paper;
 mod venues;
 
-use reap_core::instrument::{AccountId, InstrumentId};
+use reap_core::instrument::AccountId;
 use reap_core::log::NotSentWhy;
-use reap_core::order::{Order, OrderEvent};
+use reap_core::order::{Ask, HoldingRead, Order, OrderEvent};
 use reap_core::position::PositionSpec;
 use reap_core::units::Nanos;
 
@@ -19,14 +19,7 @@ pub enum GatewayEvent {
     /// What a venue said of an order.
     Order(OrderEvent),
     /// What an account holds of an instrument, when it was asked for.
-    Position {
-        /// The account.
-        account: AccountId,
-        /// The instrument.
-        instrument: InstrumentId,
-        /// Signed, at the instrument's quantity scale.
-        qty: i64,
-    },
+    Position(HoldingRead),
     /// An account has said everything that it holds.
     PositionsEnd {
         /// The account.
@@ -51,6 +44,9 @@ pub trait Gateway: Send {
     /// # Errors
     /// When nothing of it has left our hands.
     fn send(&mut self, now: Nanos, order: &Order) -> Result<(), NotSentWhy>;
+
+    /// Asks what the executor wants to know. What cannot be asked now is asked for again by it.
+    fn ask(&mut self, now: Nanos, ask: &Ask);
 
     /// A socket is ready.
     fn on_ready(&mut self, token: mio::Token);
@@ -100,6 +96,9 @@ impl Gateway for DryRun {
     fn send(&mut self, _: Nanos, _: &Order) -> Result<(), NotSentWhy> {
         Ok(())
     }
+
+    /// There is nobody to ask.
+    fn ask(&mut self, _: Nanos, _: &Ask) {}
 
     fn on_ready(&mut self, _: mio::Token) {}
 

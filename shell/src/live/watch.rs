@@ -318,7 +318,7 @@ impl Watch {
                 let over = record.said.iter().any(|(_, what)| {
                     matches!(what, OrderChange::Expired | OrderChange::Rejected(_))
                 });
-                if !over && filled < record.order.qty.raw() {
+                if !over && record.proven.is_none() && filled < record.order.qty.raw() {
                     found.push((plan.position, record.order.id.to_string()));
                 }
             }

@@ -289,7 +289,10 @@ impl Pipeline {
             match event.what {
                 OrderChange::Acked => self.stages.record(Stage::Ack, waited),
                 OrderChange::Filled { .. } => self.stages.record(Stage::Fill, waited),
-                OrderChange::Expired | OrderChange::Rejected(_) => {}
+                OrderChange::Expired
+                | OrderChange::Rejected(_)
+                | OrderChange::Doubted
+                | OrderChange::NotFound => {}
             }
         }
         self.story.on_note(self.now, &Note::Answer(*event), watch);
@@ -306,6 +309,8 @@ impl Pipeline {
             while let Some(order) = self.executor.poll_order() {
                 self.send(order, watch);
             }
+            // Nothing is ever lost between here and the simulated venues: answers are on their way.
+            while self.executor.poll_ask().is_some() {}
             self.tell(watch);
             while let Some(miss) = self.engine.poll_near_miss() {
                 self.story.on_note(self.now, &Note::NearMiss(miss), watch);
@@ -329,6 +334,9 @@ impl Pipeline {
     fn tell(&mut self, watch: Watcher<'_>) {
         while let Some(entered) = self.engine.poll_entered() {
             self.on_entered(entered, watch);
+        }
+        while let Some(note) = self.executor.poll_note() {
+            self.story.on_note(self.now, &Note::Executor(note), watch);
         }
         while let Some(note) = self.engine.poll_note() {
             self.story.on_note(self.now, &Note::Engine(note), watch);

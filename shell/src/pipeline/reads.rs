@@ -1,11 +1,12 @@
 //! Venues are asked what accounts hold, where a rule looks at it: once a second.
 
 use reap_core::instrument::{AccountId, InstrumentId};
+use reap_core::order::HoldingRead;
 use reap_core::policy::{Policy, Rule};
 use reap_core::position::PositionSpec;
 use reap_core::units::Nanos;
 
-use super::Pipeline;
+use super::{Believed, Pipeline};
 use crate::story::Watcher;
 
 /// Between two reads of everything that is read.
@@ -55,7 +56,8 @@ impl Pipeline {
             let (account, instrument) = self.reads.holdings[at];
             let venue = self.story.instrument(instrument).spec().venue;
             let qty = self.venues[usize::from(venue.0)].position(account, instrument);
-            self.executor.on_read(account, instrument, qty);
+            let read = HoldingRead { account, instrument, qty, asked: self.now };
+            self.executor.on_read(self.now, &read, &Believed(&self.engine));
             self.pump(watch);
         }
     }

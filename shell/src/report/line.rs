@@ -8,7 +8,7 @@ use reap_core::note::{EngineNote, Lost, TaskNote};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::policy::PolicyId;
 use reap_core::position::Side;
-use reap_core::units::{Decimal, Nanos, Price};
+use reap_core::units::{Decimal, Nanos, Price, Qty};
 
 use super::{Report, portfolio};
 use crate::config::{Config, kind_of, words};
@@ -46,6 +46,25 @@ impl Report<'_> {
                 format!("{name}: {reason} holds ({urgency})")
             }
             Happening::Said(note) => said(config, name, note)?,
+            Happening::Stuck => format!(
+                "{name}: stuck, nothing of it could be closed for too long; tried again and again"
+            ),
+            Happening::Proven(order, inferred) => {
+                let named = instrument(order);
+                let qty = words::mantissa(inferred.raw(), named.spec().qty_scale);
+                let id = order.id;
+                match *inferred {
+                    Qty::ZERO => format!(
+                        "{name}: the venue has no order {id} and the holding is unchanged: it is \
+                         dead, and tried again"
+                    ),
+                    _ => format!(
+                        "{name}: the venue has no order {id}, but {qty} {} are missing there: \
+                         booked as filled",
+                        named.name
+                    ),
+                }
+            }
             Happening::Lost { leg, lost } => {
                 let leg = config.positions.get(at)?.legs.get(*leg)?;
                 let named = &config.instruments[usize::from(leg.instrument.0)];
@@ -79,6 +98,14 @@ impl Report<'_> {
             }
             Happening::Answered(order, OrderChange::Expired) => {
                 format!("{name}: the rest of {} expired", instrument(order).name)
+            }
+            Happening::Answered(order, OrderChange::Doubted) => format!(
+                "{name}: the fate of {} is not known; nothing else is sent for its quantity while \
+                 the venue is asked",
+                order.id
+            ),
+            Happening::Answered(order, OrderChange::NotFound) => {
+                format!("{name}: the venue has no order {}", order.id)
             }
             Happening::Answered(order, OrderChange::Rejected(class)) => {
                 format!("{name}: {} rejected ({class:?})", instrument(order).name)

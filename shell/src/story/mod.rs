@@ -14,7 +14,7 @@ use reap_core::event::{Outcome, Report};
 use reap_core::instrument::{Instrument, InstrumentId};
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
-use reap_core::note::{EngineNote, Overruled, SeenBy};
+use reap_core::note::{EngineNote, ExecutorNote, Overruled, SeenBy};
 use reap_core::order::{ClientOrderId, Order, OrderEvent};
 use reap_core::policy::PolicyId;
 use reap_core::position::{PositionId, PositionSpec, Side};
@@ -135,6 +135,13 @@ impl Story {
                 }
                 let at = note.position().and_then(|id| self.by_id.get(&id)).copied();
                 watch(now, at.unwrap_or(self.standings.len()), Happening::Said(note));
+            }
+            Note::Executor(ExecutorNote::Stuck { position }) => {
+                let Some(&at) = self.by_id.get(position) else { return };
+                watch(now, at, Happening::Stuck);
+            }
+            Note::Executor(ExecutorNote::Proven { id, inferred }) => {
+                self.on_proven(now, *id, *inferred, watch);
             }
             Note::NearMiss(miss) => {
                 let Some(&position) = self.by_id.get(&miss.position) else { return };
@@ -273,6 +280,7 @@ impl Story {
                 leg: usize::from(order.id.leg),
                 sent_at: now,
                 said: Vec::new(),
+                proven: None,
             });
         }
         watch(now, at, Happening::Sent(order));
@@ -290,6 +298,20 @@ impl Story {
         let Some(order) = self.plans[plan].order_mut(event.id) else { return };
         order.said.push((now, event.what));
         watch(now, at, Happening::Answered(&order.order, event.what));
+    }
+
+    fn on_proven(&mut self, now: Nanos, id: ClientOrderId, inferred: Qty, watch: Watcher<'_>) {
+        if id.is_entry() {
+            if let Some(order) = self.entering.iter().find(|order| order.id == id) {
+                watch(now, self.standings.len(), Happening::Proven(order, inferred));
+            }
+            return;
+        }
+        let Some(&at) = self.by_id.get(&id.position) else { return };
+        let Some(plan) = self.live[at] else { return };
+        let Some(order) = self.plans[plan].order_mut(id) else { return };
+        order.proven = Some((now, inferred));
+        watch(now, at, Happening::Proven(&order.order, inferred));
     }
 
     fn on_fill(&mut self, position: PositionId, fill: FillRecord, open: Option<[Qty; LEGS_MAX]>) {

@@ -5,7 +5,7 @@ use reap_core::executor::Executor;
 use reap_core::follower::NearMiss;
 use reap_core::intent::Intent;
 use reap_core::limits::LEGS_MAX;
-use reap_core::note::EngineNote;
+use reap_core::note::{EngineNote, ExecutorNote};
 use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::units::{Decimal, Nanos, Qty};
@@ -32,6 +32,8 @@ pub enum Note {
     Intent(Intent),
     /// The engine says something beside its decisions.
     Engine(EngineNote),
+    /// The executor says something beside its orders and reports.
+    Executor(ExecutorNote),
     /// The engine that follows has seen a rule come near and turn back.
     NearMiss(NearMiss),
     /// An order leaves.
@@ -89,6 +91,10 @@ pub enum Happening<'p> {
     /// The engine says something beside its decisions. Of no position in particular: the index is
     /// the number of configured positions.
     Said(&'p EngineNote),
+    /// An order's fate was settled by what is held; what it traded without a word.
+    Proven(&'p Order, Qty),
+    /// A plan makes no progress, or was refused for good. It goes on.
+    Stuck,
     /// Part of a leg is gone by no order of ours, and written off.
     Lost {
         /// Index of the leg.

@@ -23,6 +23,9 @@ pub struct OrderRecord {
     pub sent_at: Nanos,
     /// What the venue said, and when.
     pub said: Vec<(Nanos, OrderChange)>,
+    /// When its fate was settled by what is held, because its venue does not know it, and what it
+    /// must have traded without a word.
+    pub proven: Option<(Nanos, Qty)>,
 }
 
 /// What an intent took from the message that brought it, in nanoseconds by our clock.

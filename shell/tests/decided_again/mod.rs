@@ -119,8 +119,8 @@ pub(crate) fn redecide(epoch: u16, records: &[(Nanos, Record)]) -> (u64, Tally) 
                 executor.on_order_event(*now, &OrderEvent::not_sent(*id), &quotes);
                 tally.unsent += 1;
             }
-            Record::Read { account, instrument, qty } => {
-                executor.on_read(*account, *instrument, *qty);
+            Record::Read(read) => {
+                executor.on_read(*now, read, &quotes);
                 tally.reads += 1;
             }
             Record::Stopped { stopped } => executor.on_stopped(*now, *stopped, &quotes),
@@ -137,6 +137,7 @@ pub(crate) fn redecide(epoch: u16, records: &[(Nanos, Record)]) -> (u64, Tally) 
         let mut again = (Vec::new(), Vec::new());
         again.0.extend(std::iter::from_fn(|| executor.poll_order()));
         again.1.extend(std::iter::from_fn(|| executor.poll_report()));
+        while executor.poll_ask().is_some() || executor.poll_note().is_some() {}
         assert_eq!(again, (orders, reports), "record {at}: {input:?}");
         tally.orders += again.0.len() as u64;
         tally.reports += again.1.len() as u64;

@@ -12,7 +12,7 @@ use reap_core::event::Command;
 use reap_core::executor::Executor;
 use reap_core::instrument::{Instrument, InstrumentId, SourceId};
 use reap_core::log::{HeaderError, NotSentWhy, Reader, Record, Text};
-use reap_core::order::{Order, OrderChange, OrderEvent};
+use reap_core::order::{Ask, Order, OrderChange, OrderEvent};
 use reap_core::position::PositionSpec;
 use reap_core::tick::{Quote, Stamp, Tick};
 use reap_core::units::{Nanos, Price};
@@ -126,6 +126,9 @@ impl Gateway for Wired {
         }
         Ok(())
     }
+
+    /// What a test has said of its orders is all that there is to say.
+    fn ask(&mut self, _: Nanos, _: &Ask) {}
 
     fn on_ready(&mut self, _: mio::Token) {}
 

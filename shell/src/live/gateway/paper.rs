@@ -2,7 +2,7 @@
 
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::log::NotSentWhy;
-use reap_core::order::Order;
+use reap_core::order::{Ask, HoldingRead, Order};
 use reap_core::position::{PositionSpec, Side};
 use reap_core::pricing::Quotes;
 use reap_core::units::Nanos;
@@ -82,6 +82,9 @@ impl Gateway for Paper {
         Ok(())
     }
 
+    /// Nothing is ever lost on paper: the answer to an order is on its way.
+    fn ask(&mut self, _: Nanos, _: &Ask) {}
+
     fn on_ready(&mut self, _: mio::Token) {}
 
     fn poll(&mut self, now: Nanos, quotes: &TableReader, out: &mut Vec<GatewayEvent>) -> usize {
@@ -100,7 +103,8 @@ impl Gateway for Paper {
             for at in 0..self.read.len() {
                 let (account, instrument) = self.read[at];
                 let qty = self.venue(instrument).position(account, instrument);
-                out.push(GatewayEvent::Position { account, instrument, qty });
+                let read = HoldingRead { account, instrument, qty, asked: now };
+                out.push(GatewayEvent::Position(read));
             }
         }
         out.len() - before

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use reap_core::instrument::{AccountId, Instrument, InstrumentId, VenueId};
 use reap_core::log::NotSentWhy;
-use reap_core::order::Order;
+use reap_core::order::{Ask, HoldingRead, Order, OrderChange, OrderEvent};
 use reap_core::position::PositionSpec;
 use reap_core::units::Nanos;
 use reap_feed::session::{Backoff, Jitter};
@@ -125,6 +125,10 @@ struct Desk {
     said: bool,
     /// Not before this time is it asked again; real time.
     ask_at: Nanos,
+    /// When the newest question left; the executor's time.
+    asked_at: Nanos,
+    /// The executor waits for what it holds.
+    wanted: bool,
 }
 
 /// See the module.
@@ -158,7 +162,15 @@ impl Venues {
             let plans = of.trading.channels();
             let wires = of.targets.iter().zip(plans);
             let wires = wires.map(|(target, plan)| Wire::new(target, plan.kind)).collect();
-            Desk { wires, of, asked: Asked::No, said: false, ask_at: Nanos(0) }
+            Desk {
+                wires,
+                of,
+                asked: Asked::No,
+                said: false,
+                ask_at: Nanos(0),
+                asked_at: Nanos(0),
+                wanted: false,
+            }
         };
         Self {
             desks: accounts.into_iter().map(desk).collect(),
@@ -187,12 +199,17 @@ impl Venues {
 
     /// Asks every account that has not been asked what it holds, as soon as it can be asked.
     pub fn ask_positions(&mut self) {
+        self.ask_those(|_| true);
+    }
+
+    fn ask_those(&mut self, which: impl Fn(&Desk) -> bool) {
         let (real, wall) = (self.real(), self.wall.millis());
         for at in 0..self.desks.len() {
             let desk = &mut self.desks[at];
             let is_due = desk.asked == Asked::No && desk.ask_at <= real;
-            if is_due && desk.of.trading.query_positions(real, wall).is_ok() {
+            if is_due && which(desk) && desk.of.trading.query_positions(real, wall).is_ok() {
                 desk.asked = Asked::Yes;
+                desk.asked_at = self.clock.at(real.0);
                 self.carry_out(at, real);
             }
         }
@@ -375,13 +392,20 @@ impl Venues {
                          be seen; connecting again"
                     ),
                     TradingEvent::Unknown { id, why } => {
+                        out.push(GatewayEvent::Order(OrderEvent {
+                            id,
+                            what: OrderChange::Doubted,
+                        }));
                         format!("{name}: the fate of {id} is not known ({why:?}); asking the venue")
                     }
-                    TradingEvent::Standing { id, standing: Standing::NotFound } => format!(
-                        "{name}: the venue does not know {id}, which may have been lost on its way; \
-                         nothing more is sent for its quantity: look at the venue, close by hand \
-                         what is still open, and restart"
-                    ),
+                    TradingEvent::Standing { id, standing: Standing::NotFound } => {
+                        let what = OrderChange::NotFound;
+                        out.push(GatewayEvent::Order(OrderEvent { id, what }));
+                        format!(
+                            "{name}: the venue does not know {id}, which may have been lost on its \
+                             way; nothing more is sent for its quantity before that is certain"
+                        )
+                    }
                     TradingEvent::Standing { id, standing } => {
                         format!("{name}: the venue says of {id}: {standing:?}")
                     }
@@ -389,13 +413,15 @@ impl Venues {
                         format!("{name}: {} (code {code})", refusal(what))
                     }
                     TradingEvent::Position { instrument, qty } => {
-                        let account = desk.of.account;
-                        out.push(GatewayEvent::Position { account, instrument, qty });
+                        let (account, asked) = (desk.of.account, desk.asked_at);
+                        let read = HoldingRead { account, instrument, qty, asked };
+                        out.push(GatewayEvent::Position(read));
                         continue;
                     }
                     TradingEvent::PositionsEnd => {
                         desk.asked = if self.keeps_reading { Asked::No } else { Asked::Answered };
                         desk.ask_at = real.plus(READ_EVERY);
+                        desk.wanted = false;
                         out.push(GatewayEvent::PositionsEnd { account: desk.of.account });
                         continue;
                     }
@@ -464,6 +490,27 @@ impl Gateway for Venues {
         Ok(())
     }
 
+    fn ask(&mut self, _: Nanos, ask: &Ask) {
+        let (Ask::Order { account, instrument, .. }
+        | Ask::Holding { account, instrument }
+        | Ask::Forget { account, instrument, .. }) = *ask;
+        let Some(at) = self.desk_of(instrument, account) else { return };
+        let (real, wall) = (self.real(), self.wall.millis());
+        let desk = &mut self.desks[at];
+        match *ask {
+            // What is not asked now for want of room or of a connection is asked again.
+            Ask::Order { id, .. } => drop(desk.of.trading.query(real, wall, id, instrument)),
+            // An answer that is under way was asked for too early.
+            Ask::Holding { .. } if desk.asked == Asked::Yes => {}
+            Ask::Holding { .. } => {
+                (desk.asked, desk.wanted) = (Asked::No, true);
+                desk.ask_at = desk.ask_at.min(real);
+            }
+            Ask::Forget { id, .. } => desk.of.trading.forget(id),
+        }
+        self.carry_out(at, real);
+    }
+
     fn on_ready(&mut self, token: mio::Token) {
         let desk = self.desks.get_mut(token.0 / CHANNELS);
         if let Some(wire) = desk.and_then(|desk| desk.wires.get_mut(token.0 % CHANNELS)) {
@@ -483,9 +530,8 @@ impl Gateway for Venues {
             self.carry_out(at, real);
         }
         self.take_events(real, out);
-        if self.keeps_reading {
-            self.ask_positions();
-        }
+        let keeps_reading = self.keeps_reading;
+        self.ask_those(|desk| keeps_reading || desk.wanted);
         work
     }
 
@@ -496,7 +542,8 @@ impl Gateway for Venues {
         let asks = self
             .desks
             .iter()
-            .filter(|desk| self.keeps_reading && desk.asked == Asked::No && desk.ask_at > Nanos(0));
+            .filter(|desk| self.keeps_reading || desk.wanted)
+            .filter(|desk| desk.asked == Asked::No && desk.ask_at > Nanos(0));
         // In real time here; the engine's time is asked for.
         tradings
             .chain(connects)

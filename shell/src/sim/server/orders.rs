@@ -139,6 +139,8 @@ impl Orders {
             }
             OrderChange::Expired => record.standing = Standing::Expired,
             OrderChange::Rejected(class) => record.standing = Standing::Rejected(class),
+            // A venue knows its orders.
+            OrderChange::Doubted | OrderChange::NotFound => {}
         }
     }
 

@@ -167,6 +167,7 @@ impl Dialect for Binance {
             OrderChange::Rejected(_) => true,
             OrderChange::Acked => !outcome,
             OrderChange::Filled { .. } | OrderChange::Expired => outcome && !order.is_open(),
+            OrderChange::Doubted | OrderChange::NotFound => false,
         };
         let result = match what {
             OrderChange::Rejected(class) => Err(refusal(class, order)),
@@ -296,7 +297,9 @@ fn order_events(desk: &Desk, order: &OrderRecord, what: OrderChange) -> Vec<Valu
         OrderChange::Filled { .. } => "TRADE",
         OrderChange::Expired => "EXPIRED",
         // Refused before it was an order: the stream never hears of it.
-        OrderChange::Rejected(_) => return Vec::new(),
+        OrderChange::Rejected(_) | OrderChange::Doubted | OrderChange::NotFound => {
+            return Vec::new();
+        }
     };
     let average = order.price.map_or("0".to_owned(), |price| listed.price(price));
     let mut o = json!({

@@ -129,7 +129,10 @@ impl Dialect for Bybit {
                 desk.answer_order(reply.conn, out);
                 return;
             }
-            OrderChange::Filled { .. } | OrderChange::Expired => {}
+            OrderChange::Filled { .. }
+            | OrderChange::Expired
+            | OrderChange::Doubted
+            | OrderChange::NotFound => {}
         }
         let Some(order) = desk.orders.get(number).filter(|order| !order.is_open()) else { return };
         let account = order.wish.account;
