@@ -49,8 +49,9 @@ struct Leg {
     said: EntryLeg,
     /// From its money's scale to that of both legs.
     align: i128,
-    /// What is held of it by now.
+    /// What is held of it by now, and since when.
     held: i64,
+    changed: Nanos,
     order: Option<WorkingOrder>,
     attempt: u16,
     not_before: Nanos,
@@ -84,6 +85,7 @@ impl Enter {
             said: *said,
             align: 10i128.pow(u32::from(common - scale(said))),
             held: 0,
+            changed: Nanos(0),
             order: None,
             attempt: 0,
             not_before: Nanos(0),
@@ -203,6 +205,7 @@ impl Enter {
         let order = leg.order.as_mut().expect("only live orders are filled");
         order.fill(now, qty);
         let full = order.rest() == Qty::ZERO;
+        leg.changed = now;
         if order.limit.is_none() {
             leg.held -= qty.raw();
             desk.push_report(Report::EntryUndone { task, leg: leg_at, price, qty, fee });
@@ -215,12 +218,13 @@ impl Enter {
         }
     }
 
-    /// What it holds of a holding, and whether an order there is in flight on which a read does not
-    /// decide.
+    /// What it holds of a holding, and whether a read says nothing of that: an order is in flight on
+    /// which it does not decide, or it was asked for before the last fill.
     pub(crate) fn held(&self, key: HoldingKey, read: &HoldingRead) -> (i128, bool) {
         let legs = self.legs.iter().filter(|leg| leg.key() == key);
         legs.fold((0, false), |(held, in_flight), leg| {
-            let undecided = leg.order.as_ref().is_some_and(|order| !order.is_decided_by(read));
+            let undecided = leg.changed > read.asked
+                || leg.order.as_ref().is_some_and(|order| !order.is_decided_by(read));
             (held + i128::from(leg.held), in_flight | undecided)
         })
     }

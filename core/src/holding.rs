@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::instrument::{AccountId, InstrumentId};
 use crate::position::Side;
-use crate::units::Qty;
+use crate::units::{Nanos, Qty};
 
 /// What names a holding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,10 @@ pub struct Holding {
     pub live: i128,
     /// Legs that share it; the place is free again at nought.
     legs: u32,
+    /// When it was last known to change.
+    changed: Nanos,
+    /// It has changed at a time that was not said: before the next one that is.
+    changed_since: bool,
 }
 
 /// A holding's place in the ledger, stable while a leg refers to it.
@@ -62,6 +66,17 @@ impl Holdings {
         Some(self.places[self.index[at].1 as usize])
     }
 
+    /// Whether nothing has been learnt of a holding since a read of it was asked for: then the read
+    /// speaks of what is known.
+    pub(crate) fn is_settled(&mut self, key: HoldingKey, asked: Nanos, now: Nanos) -> bool {
+        let Ok(at) = self.index.binary_search_by_key(&key, |entry| entry.0) else { return true };
+        let holding = &mut self.places[self.index[at].1 as usize];
+        if core::mem::take(&mut holding.changed_since) {
+            holding.changed = now;
+        }
+        holding.changed <= asked
+    }
+
     /// Adds a leg's quantity.
     ///
     /// # Panics
@@ -78,12 +93,13 @@ impl Holdings {
         };
         let holding = &mut self.places[place as usize];
         holding.open += i128::from(qty.raw());
+        holding.changed_since = true;
         holding.legs += 1;
         HoldingPlace(place)
     }
 
     fn take_place(&mut self) -> u32 {
-        let empty = Holding { open: 0, live: 0, legs: 0 };
+        let empty = Holding { open: 0, live: 0, legs: 0, changed: Nanos(0), changed_since: false };
         if let Some(place) = self.free.pop() {
             self.places[place as usize] = empty;
             return place;
@@ -127,12 +143,14 @@ impl Holdings {
     pub(crate) fn write_off(&mut self, place: HoldingPlace, qty: Qty) {
         let holding = &mut self.places[place.0 as usize];
         holding.open -= i128::from(qty.raw());
+        holding.changed_since = true;
         assert!(holding.open >= holding.live, "live exits exceed the holding");
     }
 
     /// This much of a live order was filled.
-    pub(crate) fn fill(&mut self, place: HoldingPlace, qty: Qty) {
+    pub(crate) fn fill(&mut self, now: Nanos, place: HoldingPlace, qty: Qty) {
         let holding = &mut self.places[place.0 as usize];
+        holding.changed = now;
         holding.live -= i128::from(qty.raw());
         holding.open -= i128::from(qty.raw());
         assert!(holding.live >= 0, "filled more than was live");
@@ -163,11 +181,11 @@ mod tests {
         assert_eq!(a, b);
         holdings.reserve(a, qty(5));
         assert_eq!(figures(&holdings), Some((12, 5)));
-        holdings.fill(a, qty(3));
+        holdings.fill(Nanos(5), a, qty(3));
         holdings.release(a, qty(2));
         assert_eq!(figures(&holdings), Some((9, 0)));
         holdings.reserve(b, qty(9));
-        holdings.fill(b, qty(9));
+        holdings.fill(Nanos(6), b, qty(9));
         holdings.leave(KEY);
         assert_eq!(figures(&holdings), Some((0, 0)));
         holdings.leave(KEY);
@@ -176,6 +194,24 @@ mod tests {
             holdings.add(HoldingKey { side, ..KEY }, qty(1));
         }
         assert_eq!(figures(&holdings), Some((1, 0)));
+    }
+
+    #[test]
+    fn a_read_that_was_asked_for_before_a_change_is_no_answer_to_it() {
+        let mut holdings = Holdings::new(1);
+        let place = holdings.add(KEY, qty(5));
+        // Registered some time before 7.
+        assert!(!holdings.is_settled(KEY, Nanos(6), Nanos(7)));
+        assert!(!holdings.is_settled(KEY, Nanos(6), Nanos(8)));
+        assert!(holdings.is_settled(KEY, Nanos(7), Nanos(8)));
+        holdings.reserve(place, qty(3));
+        holdings.fill(Nanos(9), place, qty(1));
+        assert!(!holdings.is_settled(KEY, Nanos(8), Nanos(10)));
+        assert!(holdings.is_settled(KEY, Nanos(9), Nanos(10)));
+        holdings.write_off(place, qty(1));
+        assert!(!holdings.is_settled(KEY, Nanos(10), Nanos(11)));
+        assert!(holdings.is_settled(KEY, Nanos(11), Nanos(11)));
+        assert!(holdings.is_settled(HoldingKey { side: Side::Short, ..KEY }, Nanos(0), Nanos(12)));
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Leg {
         self.open = self.open.checked_sub(qty).expect(KEPT);
         self.read = self.read.map(|read| read.checked_sub(qty).unwrap_or(Qty::ZERO));
         assert!(self.live <= self.open, "live exits exceed the leg");
-        desk.holdings.fill(self.place, qty);
+        desk.holdings.fill(now, self.place, qty);
 
         let align = i128::from(self.align);
         let moved = i128::from(price.raw() - self.entry.raw()) * self.side.sign();

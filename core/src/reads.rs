@@ -3,7 +3,8 @@
 //! A venue nets all that an account holds of an instrument. The executor splits such a read over the
 //! legs that make the holding up: what is missing is missed from the newest position first. A read
 //! that comes while an order of the holding may still trade says nothing, because that order may
-//! explain it; with none in flight every fill is counted, and a read that shows less is short.
+//! explain it; with none in flight every fill is counted, and a read that shows less is short. Nor
+//! does one that was asked for before something was learnt of the holding: a fill, a position.
 //!
 //! An order that its venue does not know ([`crate::protocol`]) is settled by the first read of its
 //! holding that was asked for after that: what is missing is what such orders took, up to their
@@ -60,7 +61,8 @@ impl Executor {
             known += more;
             in_flight |= undecided;
         }
-        if in_flight {
+        let settled = self.desk.holdings.is_settled(of, read.asked, now);
+        if in_flight || !settled {
             return;
         }
         let missing = self.prove(now, of, known - held, read, quotes);

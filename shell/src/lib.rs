@@ -20,5 +20,6 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod sim;
+pub mod simulation;
 pub mod story;
 pub mod table;

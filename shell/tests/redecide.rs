@@ -222,15 +222,15 @@ impl Venue {
             RejectClass::Unavailable,
             RejectClass::Fatal,
         ];
-        let what = match random.below(8) {
-            0 => OrderChange::Acked,
-            6 => OrderChange::Doubted,
-            // It has never arrived.
-            7 if left == order.qty.raw() => {
+        if random.one_in(20) {
+            // A few have never arrived.
+            if left == order.qty.raw() && random.one_in(40) {
                 self.working.swap_remove(at);
-                OrderChange::Doubted
             }
-            7 => return,
+            return self.say(OrderEvent { id: order.id, what: OrderChange::Doubted });
+        }
+        let what = match random.below(6) {
+            0 => OrderChange::Acked,
             1 | 2 => {
                 let qty =
                     if random.one_in(2) { left } else { 1 + random.below(left as u64) as i64 };
@@ -514,6 +514,13 @@ fn the_log_decides_everything_once_more() {
     let dir = scratch.path("log");
     let mut rig = Rig::new(seed, &dir);
     rig.work();
+    // Before any order is in flight, a read says what is lost of the newest on an instrument.
+    for at in (30..INSTRUMENTS).step_by(5) {
+        rig.read(at);
+        rig.work();
+        rig.decide(at, Reason::LegLost);
+        rig.work();
+    }
     rig.everybody_waits();
     for _ in 0..4_000 {
         rig.round();

@@ -1,0 +1,370 @@
+//! One venue that lies, and the gateway before it: an honest matching core behind a wire that loses,
+//! delays and repeats, and answers to questions that are late, missing or "no such order".
+//!
+//! What a gateway promises of its events holds here too: an order's end comes after all of its
+//! fills, so that what is lost of its answers is lost from some point on.
+
+use std::collections::BTreeMap;
+
+use reap_core::instrument::{AccountId, Instrument, InstrumentId};
+use reap_core::order::{
+    Ask, ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, RejectClass,
+};
+use reap_core::tick::Quote;
+use reap_core::units::Nanos;
+
+use super::met::{Kind, Met};
+use super::wire::Wire;
+use crate::sim::{Matching, Random};
+
+/// Patience of a gateway with an order that nothing is heard of.
+const PATIENCE: Nanos = Nanos::from_secs(2);
+/// An order that is held back arrives within this, or never: below the ingestion bound with the
+/// answers' own delay.
+const LATE_MAX_MS: u64 = 25_000;
+/// Answers that come at all come within this.
+const ANSWER_MAX_MS: u64 = 2_000;
+
+/// What leaves the desk.
+#[derive(Clone, Copy, Debug)]
+enum Out {
+    Order(Order),
+    AskOrder(ClientOrderId),
+    AskHolding(AccountId, InstrumentId, Nanos),
+}
+
+/// What reaches the desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum In {
+    Event(OrderEvent),
+    Read(HoldingRead),
+}
+
+/// How often, in a thousand, things go wrong at a venue.
+#[derive(Clone, Copy, Debug)]
+struct Faults {
+    lose_order: u64,
+    late_order: u64,
+    cut_answers: u64,
+    late_answer: u64,
+    repeat: u64,
+    refuse: u64,
+    hang_up: u64,
+    lose_ask: u64,
+    /// It forgets an order once that has ended: asked for it, it has no such order.
+    forgets: bool,
+}
+
+impl Faults {
+    const NONE: Self = Self {
+        lose_order: 0,
+        late_order: 0,
+        cut_answers: 0,
+        late_answer: 0,
+        repeat: 0,
+        refuse: 0,
+        hang_up: 0,
+        lose_ask: 0,
+        forgets: false,
+    };
+
+    /// Each venue has troubles of its own, and some have few.
+    fn of(random: &mut Random) -> Self {
+        let mut some = |most: u64| if random.below(2) == 0 { 0 } else { random.below(most) };
+        Self {
+            lose_order: some(200),
+            late_order: some(200),
+            cut_answers: some(250),
+            late_answer: some(300),
+            repeat: some(300),
+            refuse: some(300),
+            hang_up: some(40),
+            lose_ask: some(400),
+            forgets: some(4) > 1,
+        }
+    }
+}
+
+/// An order as this venue and its gateway remember it.
+#[derive(Debug)]
+struct Record {
+    order: Order,
+    sent: Nanos,
+    /// What happened to it, in order; empty until it arrives.
+    history: Vec<OrderChange>,
+    /// Something of it has reached the desk, or its gateway has given up waiting.
+    heard: bool,
+    /// It has not arrived yet and still may.
+    under_way: bool,
+}
+
+impl Record {
+    fn is_over(&self) -> bool {
+        self.history
+            .iter()
+            .any(|what| matches!(what, OrderChange::Expired | OrderChange::Rejected(_)))
+            || self.filled() == self.order.qty.raw()
+    }
+
+    /// Whether nothing more will be said of it after this.
+    fn is_last(&self, what: OrderChange) -> bool {
+        match what {
+            OrderChange::Expired | OrderChange::Rejected(_) => true,
+            OrderChange::Filled { .. } => self.filled() == self.order.qty.raw(),
+            OrderChange::Acked | OrderChange::Doubted | OrderChange::NotFound => false,
+        }
+    }
+
+    fn filled(&self) -> i64 {
+        let filled = |what: &OrderChange| match what {
+            OrderChange::Filled { qty, .. } => qty.raw(),
+            _ => 0,
+        };
+        self.history.iter().map(filled).sum()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Venue {
+    matching: Matching,
+    faults: Faults,
+    outgoing: Wire<Out>,
+    incoming: Wire<In>,
+    records: BTreeMap<ClientOrderId, Record>,
+    /// No order can be handed to its gateway before.
+    ready_at: Nanos,
+    pub(super) events: u64,
+}
+
+impl Venue {
+    pub(super) fn new(random: &mut Random, listed: &[(InstrumentId, Instrument, bool)]) -> Self {
+        let mut matching = Matching::new(Nanos(0));
+        for &(id, instrument, spot) in listed {
+            matching.list(id, instrument, spot);
+        }
+        Self {
+            matching,
+            faults: Faults::of(random),
+            outgoing: Wire::new(),
+            incoming: Wire::new(),
+            records: BTreeMap::new(),
+            ready_at: Nanos(0),
+            events: 0,
+        }
+    }
+
+    pub(super) fn deposit(&mut self, account: AccountId, instrument: InstrumentId, qty: i64) {
+        self.matching.deposit(account, instrument, qty);
+    }
+
+    /// The truth.
+    pub(super) fn position(&self, account: AccountId, instrument: InstrumentId) -> i64 {
+        self.matching.position(account, instrument)
+    }
+
+    /// What orders that have not arrived yet could take of a holding.
+    pub(super) fn under_way(&self, account: AccountId, instrument: InstrumentId) -> i64 {
+        let of = |out: &Out| match out {
+            Out::Order(order) if (order.account, order.instrument) == (account, instrument) => {
+                order.qty.raw()
+            }
+            _ => 0,
+        };
+        self.outgoing.iter().map(of).sum()
+    }
+
+    /// Orders of a leg that may still come to trade.
+    pub(super) fn live_of(&self, id: ClientOrderId) -> usize {
+        let same = |record: &&Record| {
+            let other = record.order.id;
+            (other.position, other.leg) == (id.position, id.leg) && record.under_way
+        };
+        self.records.values().filter(same).count()
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub(super) fn heal(&mut self, now: Nanos) {
+        self.faults = Faults { forgets: self.faults.forgets, ..Faults::NONE };
+        self.ready_at = self.ready_at.min(now);
+    }
+
+    pub(super) fn show(&mut self, now: Nanos, id: InstrumentId, quote: Quote) {
+        self.matching.on_quote(now, id, quote);
+    }
+
+    /// An order is handed to the gateway.
+    pub(super) fn send(&mut self, now: Nanos, order: Order, random: &mut Random, met: &mut Met) {
+        if now < self.ready_at {
+            met.note(Kind::NotSent);
+            self.incoming.send(now, In::Event(OrderEvent::not_sent(order.id)));
+            return;
+        }
+        let mut record =
+            Record { order, sent: now, history: Vec::new(), heard: false, under_way: true };
+        if random.below(1_000) < self.faults.lose_order {
+            met.note(Kind::OrderLost);
+            record.under_way = false;
+        } else {
+            let late = random.below(1_000) < self.faults.late_order;
+            let most = if late { LATE_MAX_MS } else { 20 };
+            if late {
+                met.note(Kind::OrderLate);
+            }
+            let due = now.plus(Nanos::from_millis(1 + random.below(most)));
+            self.outgoing.send(due, Out::Order(order));
+        }
+        let earlier = self.records.insert(order.id, record);
+        assert!(earlier.is_none(), "an id is used once");
+    }
+
+    /// The executor wants something asked.
+    pub(super) fn ask(&mut self, now: Nanos, ask: &Ask, random: &mut Random, met: &mut Met) {
+        let forgets = matches!(ask, Ask::Forget { .. });
+        if !forgets && (random.below(1_000) < self.faults.lose_ask || now < self.ready_at) {
+            met.note(if matches!(ask, Ask::Order { .. }) { Kind::AskLost } else { Kind::ReadLost });
+            return;
+        }
+        let due = now.plus(Nanos::from_millis(1 + random.below(50)));
+        match *ask {
+            Ask::Order { id, .. } => self.outgoing.send(due, Out::AskOrder(id)),
+            Ask::Holding { account, instrument } => {
+                self.outgoing.send(due, Out::AskHolding(account, instrument, now));
+            }
+            Ask::Forget { id, .. } => {
+                self.records.retain(|_, record| record.order.id != id || record.under_way);
+            }
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Nanos> {
+        let waits = self.records.values().filter(|record| !record.heard && !record.is_over());
+        let patience = waits.map(|record| record.sent.plus(PATIENCE)).min();
+        [self.outgoing.next(), self.incoming.next(), patience].into_iter().flatten().min()
+    }
+
+    /// Everything of this venue up to `now`, one word for the desk at a time.
+    pub(super) fn poll(&mut self, now: Nanos, random: &mut Random, met: &mut Met) -> Option<In> {
+        while let Some(out) = self.outgoing.take(now) {
+            self.events += 1;
+            match out {
+                Out::Order(order) => self.arrive(now, &order, random, met),
+                Out::AskOrder(id) => self.answer(now, id, random, met),
+                Out::AskHolding(account, instrument, asked) => {
+                    let qty = self.matching.position(account, instrument);
+                    let read = HoldingRead { account, instrument, qty, asked };
+                    let due = now.plus(Nanos::from_millis(1 + random.below(200)));
+                    self.incoming.send(due, In::Read(read));
+                }
+            }
+        }
+        if let Some(word) = self.incoming.take(now) {
+            self.events += 1;
+            if let In::Event(event) = word
+                && let Some(record) = self.records.get_mut(&event.id)
+            {
+                record.heard = true;
+                if record.is_last(event.what) {
+                    self.records.remove(&event.id);
+                }
+            }
+            return Some(word);
+        }
+        let silent = |record: &&mut Record| !record.heard && now >= record.sent.plus(PATIENCE);
+        let record = self.records.values_mut().find(silent)?;
+        record.heard = true;
+        met.note(Kind::TimedOut);
+        Some(In::Event(OrderEvent { id: record.order.id, what: OrderChange::Doubted }))
+    }
+
+    /// The connection is lost: answers under way never come, and nobody knows of orders that are.
+    pub(super) fn hang_up(&mut self, now: Nanos, random: &mut Random, met: &mut Met) {
+        if random.below(1_000) >= self.faults.hang_up || now < self.ready_at {
+            return;
+        }
+        met.note(Kind::HungUp);
+        self.incoming.cut();
+        self.ready_at = now.plus(Nanos::from_millis(random.below(5_000)));
+        for record in self.records.values_mut() {
+            record.heard = true;
+            let what = OrderChange::Doubted;
+            self.incoming.send(now, In::Event(OrderEvent { id: record.order.id, what }));
+        }
+    }
+
+    /// An order reaches the venue.
+    fn arrive(&mut self, now: Nanos, order: &Order, random: &mut Random, met: &mut Met) {
+        let record = self.records.get_mut(&order.id).expect("it was sent");
+        record.under_way = false;
+        if random.below(1_000) < self.faults.refuse {
+            let (class, kind) = [
+                (RejectClass::Price, Kind::RefusedPrice),
+                (RejectClass::Size, Kind::RefusedSize),
+                (RejectClass::RateLimit, Kind::RefusedRate),
+                (RejectClass::Unavailable, Kind::RefusedUnavailable),
+                (RejectClass::Fatal, Kind::RefusedFatal),
+            ][random.below(5) as usize];
+            met.note(kind);
+            record.history.push(OrderChange::Rejected(class));
+        } else {
+            self.matching.on_order(now, *order);
+            while let Some(event) = self.matching.poll_event(now) {
+                record.history.push(event.what);
+            }
+        }
+        let mut said = record.history.clone();
+        if random.below(1_000) < self.faults.cut_answers {
+            met.note(Kind::AnswersCut);
+            said.truncate(random.below(said.len() as u64) as usize);
+        }
+        if let [OrderChange::Acked, OrderChange::Filled { .. }, ..] = said[..]
+            && random.below(4) == 0
+        {
+            met.note(Kind::AckAfterFill);
+            said.swap(0, 1);
+        }
+        self.say(now, order.id, &said, random, met);
+    }
+
+    fn say(
+        &mut self,
+        now: Nanos,
+        id: ClientOrderId,
+        said: &[OrderChange],
+        random: &mut Random,
+        met: &mut Met,
+    ) {
+        let late = random.below(1_000) < self.faults.late_answer;
+        let most = if late { ANSWER_MAX_MS } else { 20 };
+        if late {
+            met.note(Kind::AnswerLate);
+        }
+        let mut due = now.plus(Nanos::from_millis(1 + random.below(most)));
+        for &what in said {
+            self.incoming.send(due, In::Event(OrderEvent { id, what }));
+            if random.below(1_000) < self.faults.repeat {
+                met.note(Kind::AnswerTwice);
+                let later = due.plus(Nanos::from_millis(random.below(ANSWER_MAX_MS)));
+                self.incoming.send(later, In::Event(OrderEvent { id, what }));
+            }
+            due = due.plus(Nanos::from_millis(random.below(2)));
+        }
+    }
+
+    /// The venue is asked for an order.
+    fn answer(&mut self, now: Nanos, id: ClientOrderId, random: &mut Random, met: &mut Met) {
+        let Some(record) = self.records.get(&id) else { return };
+        let said = if record.history.is_empty() {
+            if record.under_way {
+                met.note(Kind::NotArrived);
+            }
+            vec![OrderChange::NotFound]
+        } else if self.faults.forgets {
+            met.note(Kind::Forgotten);
+            vec![OrderChange::NotFound]
+        } else {
+            record.history.clone()
+        };
+        self.say(now, id, &said, random, met);
+    }
+}
