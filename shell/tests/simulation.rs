@@ -3,7 +3,11 @@
 //! `FIRST_SEED=… SEEDS=… cargo test -p reap-shell --test simulation` runs others. A seed that fails
 //! prints itself and its story.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test says its seeds, and ends where something is missing"
+)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
