@@ -77,6 +77,12 @@ pub(crate) struct Desk {
     orders_max: usize,
     reports_max: usize,
     hash: RunningHash,
+    #[cfg(feature = "planted")]
+    pub(crate) planted: Option<crate::planted::Bug>,
+    #[cfg(feature = "planted")]
+    pub(crate) asked_once: Option<crate::order::ClientOrderId>,
+    #[cfg(feature = "planted")]
+    pub(crate) said_twice: bool,
 }
 
 impl Desk {
@@ -103,6 +109,12 @@ impl Desk {
             orders_max,
             reports_max,
             hash: RunningHash::new(),
+            #[cfg(feature = "planted")]
+            planted: None,
+            #[cfg(feature = "planted")]
+            asked_once: None,
+            #[cfg(feature = "planted")]
+            said_twice: false,
         }
     }
 

@@ -252,6 +252,10 @@ impl Executor {
 
     /// Takes evidence of a venue. Events that fit no live order are counted and change nothing.
     pub fn on_order_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
+        #[cfg(feature = "planted")]
+        let misheard = self.misheard(event);
+        #[cfg(feature = "planted")]
+        let Some(event) = misheard.as_ref() else { return };
         if event.id.is_entry() {
             self.on_entry_event(now, event, quotes);
             return;
@@ -310,17 +314,31 @@ impl Executor {
 
     /// The next order to send.
     pub fn poll_order(&mut self) -> Option<Order> {
-        self.desk.poll_order()
+        let order = self.desk.poll_order();
+        #[cfg(feature = "planted")]
+        let order = order.map(|order| self.mistaken(order));
+        order
     }
 
     /// The next report for the engine.
     pub fn poll_report(&mut self) -> Option<Report> {
-        self.desk.poll_report()
+        let report = self.desk.poll_report();
+        #[cfg(feature = "planted")]
+        let report = match report.map(|report| self.misreported(report)) {
+            Some(None) => return self.poll_report(),
+            other => other.flatten(),
+        };
+        report
     }
 
     /// The next question to a venue.
     pub fn poll_ask(&mut self) -> Option<Ask> {
-        self.desk.poll_ask()
+        let ask = self.desk.poll_ask();
+        #[cfg(feature = "planted")]
+        if ask.as_ref().is_some_and(|ask| !self.asks(ask)) {
+            return self.poll_ask();
+        }
+        ask
     }
 
     /// The next thing that people should know.
@@ -335,7 +353,7 @@ impl Executor {
         if exit.closed && !was_closed {
             self.legs_free += exit.legs.len();
         }
-        self.wakes.set(slot, wake);
+        self.wakes.set(slot, wake.filter(|_| !planted!(self.desk, TimersLost)));
     }
 
     /// A leg of a position.

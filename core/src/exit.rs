@@ -11,7 +11,7 @@ use crate::intent::{Intent, Urgency};
 use crate::leg::{Ending, Leg};
 use crate::limits::{AMOUNT_MAX, FAILED_ATTEMPTS_MAX, LEGS_MAX};
 use crate::note::ExecutorNote;
-use crate::order::{Ask, ClientOrderId, OrderChange, OrderEvent, RejectClass};
+use crate::order::{Ask, ClientOrderId, OrderChange, OrderEvent, OrderState, RejectClass};
 use crate::plan::Plan;
 use crate::policy::ExitSettings;
 use crate::position::PositionId;
@@ -52,7 +52,13 @@ impl Exit {
         assert_eq!(usize::from(intent.legs), self.legs.len(), "the engine knows the position");
         self.write_off(intent, desk);
         let rose = match &mut self.plan {
-            Some(plan) => plan.raise(intent),
+            Some(plan) => {
+                let rose = plan.raise(intent);
+                if planted!(desk, UrgencyPutBack) {
+                    plan.urgency = intent.urgency;
+                }
+                rose
+            }
             None => {
                 let number = self.next_number();
                 self.plan = Some(Plan::new(now, number, intent));
@@ -73,16 +79,16 @@ impl Exit {
 
     /// The id of a leg's next order. A plan that outlives its attempt numbers goes on under a new
     /// plan number, so that no id is ever used twice.
-    pub(crate) fn next_id(&mut self, i: usize, epoch: u16) -> ClientOrderId {
+    pub(crate) fn next_id(&mut self, i: usize, desk: &Desk) -> ClientOrderId {
         if self.legs[i].attempt == u16::MAX {
             let number = self.next_number();
             self.plan.as_mut().expect("orders belong to a plan").number = number;
         }
         let plan = self.plan.as_mut().expect("orders belong to a plan");
         plan.attempts = plan.attempts.saturating_add(1);
-        self.legs[i].attempt += 1;
+        self.legs[i].attempt += u16::from(!planted!(desk, IdUsedAgain));
         ClientOrderId {
-            epoch,
+            epoch: desk.epoch,
             position: self.id,
             leg: i as u8,
             plan: plan.number,
@@ -126,9 +132,21 @@ impl Exit {
             OrderChange::Rejected(class) => self.settle(now, i, Ending::Rejected(class), desk),
             OrderChange::Doubted => {
                 desk.counters.doubted += u64::from(self.hear(now, i, Word::Doubted));
+                if planted!(desk, ReservationForgotten) {
+                    let leg = &mut self.legs[i];
+                    desk.holdings.release(leg.place, leg.live);
+                    leg.live = Qty::ZERO;
+                }
             }
             OrderChange::NotFound => {
                 desk.counters.not_found += u64::from(self.hear(now, i, Word::NotFound));
+                if planted!(desk, NotFoundTooSoon) {
+                    self.legs[i].order.as_mut().expect("it is live").state =
+                        OrderState::Unknown { not_found: crate::protocol::NOT_FOUNDS };
+                }
+                if planted!(desk, DeadWithoutRead) && self.legs[i].awaits_read() {
+                    self.settle(now, i, Ending::Dead, desk);
+                }
             }
         }
         true
@@ -203,6 +221,7 @@ impl Exit {
         let order = leg.order.expect("a read decides on orders");
         let taken = i128::from(leg.live.raw()).min(missing.max(0));
         let inferred = Qty::new(taken as i64).expect("part of what is live");
+        let inferred = if planted!(desk, InferredForgotten) { Qty::ZERO } else { inferred };
         if inferred > Qty::ZERO {
             let price = order.limit.unwrap_or_else(|| leg.size_price(quotes.top(leg.instrument)));
             let instrument = desk.instrument(leg.instrument);
@@ -243,7 +262,9 @@ impl Exit {
         desk: &mut Desk,
         quotes: &impl Quotes,
     ) -> Option<Nanos> {
-        self.plan.as_ref()?;
+        if self.plan.as_ref()?.stuck && planted!(desk, StuckGivesUp) {
+            return None;
+        }
         self.escalate(desk);
         let step = match self.reached() {
             Some(outcome) => Step::Ended(outcome),

@@ -115,9 +115,13 @@ impl Leg {
         self.order.is_some_and(|order| order.state.is_live())
     }
 
-    /// Whether an order of it may still trade on which a read does not decide.
-    pub(crate) fn undecided(&self, read: &HoldingRead) -> bool {
-        self.order.is_some_and(|order| order.state.is_live() && !order.is_decided_by(read))
+    pub(crate) fn awaits_read(&self) -> bool {
+        self.order.is_some_and(|order| order.awaits_read())
+    }
+
+    /// Whether a read decides on its order.
+    pub(crate) fn is_decided_by(&self, read: &HoldingRead) -> bool {
+        self.order.is_some_and(|order| order.is_decided_by(read))
     }
 
     /// The exit price that sizes are judged at: the newest one however old, else the entry. What a
@@ -183,7 +187,9 @@ impl Leg {
         let heard = ending == Ending::Filled || order.hear(now, ending.word());
         assert!(heard, "only live orders end");
         desk.trades.forget(&mut order.trades);
-        desk.holdings.release(self.place, self.live);
+        if !planted!(desk, ReservationKept) {
+            desk.holdings.release(self.place, self.live);
+        }
         self.live = Qty::ZERO;
 
         let unfilled = order.filled == Qty::ZERO;
@@ -208,6 +214,9 @@ impl Leg {
             Ending::Rejected(class) => {
                 desk.counters.rejected[class as usize] += 1;
                 self.back_off(now, class, unfilled && current);
+                if planted!(desk, WaitsForEver) {
+                    (self.not_before, self.venue_waits) = (Nanos(u64::MAX), true);
+                }
             }
         }
     }

@@ -29,6 +29,17 @@
 
 extern crate alloc;
 
+/// Whether a bug is planted here; never in a release.
+macro_rules! planted {
+    ($desk:expr, $bug:ident) => {{
+        #[cfg(feature = "planted")]
+        let planted = $desk.planted == Some(crate::planted::Bug::$bug);
+        #[cfg(not(feature = "planted"))]
+        let planted = false;
+        planted
+    }};
+}
+
 pub mod admission;
 mod arbiter;
 mod arm;
@@ -71,6 +82,8 @@ pub mod order;
 mod pair;
 mod per_leg;
 pub mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod policy;
 pub mod portfolio;
 pub mod position;

@@ -88,7 +88,7 @@ impl Exit {
     }
 
     fn work_leg(&mut self, now: Nanos, i: usize, desk: &mut Desk, q: &impl Quotes) -> LegStep {
-        if self.legs[i].is_live() {
+        if self.legs[i].is_live() && !planted!(desk, TwoOrdersAtATime) {
             return LegStep::InFlight;
         }
         let wanted = self.wanted(i, desk);
@@ -278,11 +278,14 @@ impl Exit {
     fn admit(&mut self, now: Nanos, i: usize, desk: &mut Desk) -> Result<(), Held> {
         let plan = self.plan.as_ref().expect("only plans are worked");
         let urgent = plan.urgency >= Urgency::Protective;
+        if planted!(desk, GateOff) {
+            return Ok(());
+        }
         self.legs[i].throttle.admit(now, urgent).inspect_err(|_| desk.counters.gate_trips += 1)
     }
 
     fn send(&mut self, now: Nanos, i: usize, qty: Qty, limit: Option<Price>, desk: &mut Desk) {
-        let id = self.next_id(i, desk.epoch);
+        let id = self.next_id(i, desk);
         let plan = self.plan.as_ref().expect("only plans are worked");
         let urgency = plan.urgency;
         let target = self.legs[i].open.checked_sub(qty).expect("no more than is open");

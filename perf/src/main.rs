@@ -7,6 +7,7 @@
 
 mod figures;
 mod scenarios;
+mod simulate;
 mod timing;
 
 use std::process::ExitCode;
@@ -33,6 +34,12 @@ struct Arguments {
     /// Share of the usual work, in percent: a smoke run takes 1.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
     work: u64,
+    /// simulate: how many seeds; 10,000 at the usual work.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// simulate: the first seed.
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -41,11 +48,17 @@ fn main() -> ExitCode {
         for scenario in SCENARIOS {
             println!("{:<10} {}", scenario.name, scenario.about);
         }
+        println!("{:<10} {}", "simulate", simulate::ABOUT);
         return ExitCode::SUCCESS;
     }
     let wanted = arguments.scenario.unwrap_or_default();
+    if wanted == "simulate" {
+        let seeds = arguments.seeds.unwrap_or(100 * arguments.work);
+        return simulate::run(arguments.first_seed, seeds, arguments.json);
+    }
     let Some(scenario) = SCENARIOS.iter().find(|scenario| scenario.name == wanted) else {
-        let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        let names: Vec<&str> =
+            SCENARIOS.iter().map(|scenario| scenario.name).chain(["simulate"]).collect();
         eprintln!("no scenario {wanted:?}; there are: {}", names.join(", "));
         return ExitCode::from(2);
     };

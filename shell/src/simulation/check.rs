@@ -1,12 +1,12 @@
 //! What must hold after every event, whatever the venues do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use reap_core::executor::Executor;
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::intent::Urgency;
-use reap_core::limits::LEGS_MAX;
+use reap_core::limits::{LEG_SENDS_PER_MINUTE, LEGS_MAX};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::units::{Nanos, Qty};
 
@@ -82,6 +82,18 @@ pub enum Violation {
         /// What is open of its legs.
         open: [Qty; LEGS_MAX],
     },
+    /// More was sent of a leg within a minute than the gate lets through.
+    SentTooOften {
+        /// Whose.
+        position: PositionId,
+        /// Index of the leg.
+        leg: usize,
+    },
+    /// Closed is what is not flat.
+    ClosedOpen {
+        /// Which.
+        position: PositionId,
+    },
     /// Engine and executor answer each other for ever.
     PingPong,
 }
@@ -106,9 +118,27 @@ pub(super) struct Checker {
     opened: BTreeMap<(AccountId, InstrumentId), i64>,
     /// Of each position's plan: its first intent's time and number, urgency and target.
     plans: BTreeMap<PositionId, (Nanos, u32, Urgency, [Qty; LEGS_MAX])>,
+    /// When orders of a leg were sent, of the last minute.
+    sent: BTreeMap<(PositionId, usize), VecDeque<Nanos>>,
 }
 
 impl Checker {
+    /// An order leaves.
+    pub(super) fn on_sent(
+        &mut self,
+        now: Nanos,
+        position: PositionId,
+        leg: usize,
+    ) -> Result<(), Violation> {
+        let sent = self.sent.entry((position, leg)).or_default();
+        sent.push_back(now);
+        while sent.front().is_some_and(|at| now.since(*at) >= Nanos::from_secs(60)) {
+            sent.pop_front();
+        }
+        let most = usize::from(LEG_SENDS_PER_MINUTE);
+        if sent.len() > most { Err(Violation::SentTooOften { position, leg }) } else { Ok(()) }
+    }
+
     pub(super) fn on_opened(&mut self, spec: &PositionSpec) {
         for leg in &spec.legs {
             *self.opened.entry((leg.account, leg.instrument)).or_default() += signed(leg);
@@ -164,6 +194,9 @@ impl Checker {
             let view = executor.leg(id, leg);
             if view.is_some_and(|view| view.live > view.open) {
                 return Err(Violation::Reserved { position: id, leg });
+            }
+            if executor.is_closed(id) && view.is_some_and(|view| view.open > Qty::ZERO) {
+                return Err(Violation::ClosedOpen { position: id });
             }
         }
         let Some(plan) = executor.plan(id) else {

@@ -13,6 +13,8 @@ mod venue;
 mod wire;
 mod world;
 
+use reap_core::executor::Executor;
+
 pub use self::check::Violation;
 pub use self::met::{Met, Tally};
 use self::world::World;
@@ -42,4 +44,12 @@ pub fn trial(seed: u64) -> Trial {
 #[must_use]
 pub fn told(seed: u64) -> Trial {
     World::new(seed, true).run()
+}
+
+/// Runs one trial with an executor to which something was done first.
+#[must_use]
+pub fn trial_of(seed: u64, prepare: impl FnOnce(&mut Executor)) -> Trial {
+    let mut world = World::new(seed, false);
+    prepare(&mut world.executor);
+    world.run()
 }

@@ -54,7 +54,7 @@ pub(super) struct World {
     random: Random,
     now: Nanos,
     engine: Engine,
-    executor: Executor,
+    pub(super) executor: Executor,
     quotes: Table,
     market: Market,
     venues: [Venue; VENUES],
@@ -434,6 +434,7 @@ impl World {
                 if self.venues[at].live_of(order.id) > 0 {
                     return Err(Violation::TwoOrders { position, leg });
                 }
+                self.checker.on_sent(self.now, position, leg)?;
                 self.venues[at].send(self.now, order, &mut self.random, &mut self.met);
             }
             if let Some(intent) = self.engine.poll_intent() {
@@ -484,7 +485,11 @@ impl World {
             self.checker.position(&self.executor, *id, spec.legs.len())?;
             let planned = self.executor.plan(*id).is_some();
             let exiting = self.engine.state(*id) == Some(PositionState::Exiting);
-            if planned != exiting {
+            let same = |leg| {
+                let open = self.executor.leg(*id, leg).map(|leg| leg.open);
+                open.is_none() || open == self.engine.open(*id, leg) || self.is_closed(*id)
+            };
+            if planned != exiting || !(0..spec.legs.len()).all(same) {
                 return Err(Violation::Disagree { position: *id });
             }
         }
