@@ -10,6 +10,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use reap_core::order::{OrderState, RejectClass};
@@ -222,8 +223,8 @@ fn explore(table: Table) -> Result<usize, String> {
         }
         for (name, to) in state.steps(table) {
             before.entry(to.key()).or_default().push(key.clone());
-            if !came.contains_key(&to.key()) {
-                came.insert(to.key(), (Some(key.clone()), name));
+            if let Entry::Vacant(place) = came.entry(to.key()) {
+                place.insert((Some(key.clone()), name));
                 queue.push_back(to);
             }
         }
