@@ -9,14 +9,13 @@ use crate::entry::{ENTRY_LEGS_MAX, EntryIntent, EntryLeg, TaskId};
 use crate::event::{EntryOutcome, Report};
 use crate::holding::HoldingKey;
 use crate::intent::Urgency;
-use crate::limits::{AMOUNT_MAX, ASK_AFTER, BACKOFF_FATAL, BACKOFF_FIRST, POLL_EVERY};
+use crate::limits::{AMOUNT_MAX, ASK_AFTER, BACKOFF_FIRST, POLL_EVERY};
 use crate::note::ExecutorNote;
-use crate::order::{
-    Ask, ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, OrderSide, RejectClass,
-};
+use crate::order::{Ask, ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, OrderSide};
 use crate::position::{PositionId, Side};
 use crate::pricing::{Quotes, exit_price};
 use crate::protocol::Word;
+use crate::retry::Retry;
 use crate::throttle::{Held, Throttle};
 use crate::units::{Nanos, Price, Qty};
 use crate::working::WorkingOrder;
@@ -52,6 +51,8 @@ struct Leg {
     /// What is held of it by now, and since when.
     held: i64,
     changed: Nanos,
+    /// Refusals in a row.
+    errors: u8,
     order: Option<WorkingOrder>,
     attempt: u16,
     not_before: Nanos,
@@ -86,6 +87,7 @@ impl Enter {
             align: 10i128.pow(u32::from(common - scale(said))),
             held: 0,
             changed: Nanos(0),
+            errors: 0,
             order: None,
             attempt: 0,
             not_before: Nanos(0),
@@ -178,15 +180,14 @@ impl Enter {
             }
             OrderChange::Expired => {
                 desk.counters.expired_unfilled += 1;
+                leg.errors = 0;
                 leg.end(now, POLL_EVERY, desk);
             }
             OrderChange::Rejected(class) => {
                 desk.counters.rejected[class as usize] += 1;
-                let wait = match class {
-                    RejectClass::Fatal => BACKOFF_FATAL,
-                    _ => BACKOFF_FIRST,
-                };
-                leg.end(now, wait, desk);
+                leg.errors = leg.errors.saturating_add(1);
+                let pause = Retry::of(class).pause(leg.errors);
+                leg.end(now, pause, desk);
             }
             OrderChange::Doubted => {
                 desk.counters.doubted += u64::from(order.hear(now, Word::Doubted));
@@ -206,6 +207,7 @@ impl Enter {
         order.fill(now, qty);
         let full = order.rest() == Qty::ZERO;
         leg.changed = now;
+        leg.errors = 0;
         if order.limit.is_none() {
             leg.held -= qty.raw();
             desk.push_report(Report::EntryUndone { task, leg: leg_at, price, qty, fee });

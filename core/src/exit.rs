@@ -11,12 +11,13 @@ use crate::intent::{Intent, Urgency};
 use crate::leg::{Ending, Leg};
 use crate::limits::{AMOUNT_MAX, FAILED_ATTEMPTS_MAX, LEGS_MAX};
 use crate::note::ExecutorNote;
-use crate::order::{Ask, ClientOrderId, OrderChange, OrderEvent, OrderState, RejectClass};
+use crate::order::{Ask, ClientOrderId, OrderChange, OrderEvent, OrderState};
 use crate::plan::Plan;
 use crate::policy::ExitSettings;
 use crate::position::PositionId;
 use crate::pricing::Quotes;
 use crate::protocol::Word;
+use crate::retry::Retry;
 use crate::units::{Nanos, Price, Qty};
 
 /// See the module.
@@ -246,7 +247,7 @@ impl Exit {
     fn settle(&mut self, now: Nanos, i: usize, ending: Ending, desk: &mut Desk) {
         let plan = self.plan.as_mut().expect("a live order belongs to a plan");
         self.legs[i].settle(now, ending, plan.urgency, desk);
-        let refused = ending == Ending::Rejected(RejectClass::Fatal);
+        let refused = matches!(ending, Ending::Rejected(class) if Retry::of(class).alarms);
         if refused && !plan.stuck {
             plan.stuck = true;
             desk.counters.stuck += 1;

@@ -6,11 +6,12 @@ use crate::desk::Desk;
 use crate::holding::{HoldingKey, HoldingPlace};
 use crate::instrument::{AccountId, Instrument, InstrumentId};
 use crate::intent::Urgency;
-use crate::limits::{BACKOFF_FATAL, BACKOFF_FIRST, BACKOFF_LAST, POLL_EVERY};
+use crate::limits::POLL_EVERY;
 use crate::order::{HoldingRead, RejectClass};
 use crate::position::{LegSpec, Side};
 use crate::pricing::{Top, exit_price};
 use crate::protocol::Word;
+use crate::retry::Retry;
 use crate::throttle::Throttle;
 use crate::units::{Nanos, Price, Qty, mul_div_ceil, mul_div_floor};
 use crate::working::WorkingOrder;
@@ -242,27 +243,13 @@ impl Leg {
         }
     }
 
-    /// SPEC §7, the table of error classes. Price and size: once more at once, priced and sized
-    /// anew; after that, and when the venue is not to be had, with a back-off that doubles.
+    /// The next order waits as the table says of this class.
     fn back_off(&mut self, now: Nanos, class: RejectClass, failed: bool) {
+        let retry = Retry::of(class);
         self.errors = self.errors.saturating_add(1);
-        self.venue_waits = false;
-        let doubled = |errors: u8| {
-            let factor = 1u64 << errors.saturating_sub(1).min(16);
-            Nanos(BACKOFF_FIRST.0 * factor).min(BACKOFF_LAST)
-        };
-        let span = match class {
-            RejectClass::Price | RejectClass::Size if self.errors == 1 => Nanos(0),
-            RejectClass::Price | RejectClass::Size => doubled(self.errors - 1),
-            RejectClass::RateLimit | RejectClass::Unavailable => {
-                self.venue_waits = true;
-                doubled(self.errors)
-            }
-            RejectClass::Fatal => BACKOFF_FATAL,
-        };
-        self.not_before = now.plus(span);
-        // A venue that is not to be had says nothing about the price.
-        if failed && !self.venue_waits {
+        self.venue_waits = retry.binds_all;
+        self.not_before = now.plus(retry.pause(self.errors));
+        if failed && retry.is_attempt {
             self.count_attempt(true);
         }
     }

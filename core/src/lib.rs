@@ -19,7 +19,7 @@
 //! | what the engine says beside its intents | [`note`] |
 //! | what recovery and replay read | [`log`] |
 //! | holdings, plans, limits, orders | [`holding`], [`plan`], [`pricing`], [`order`], [`executor`] |
-//! | the life of an order | [`protocol`], `working` |
+//! | the life of an order, and what follows a refusal | [`protocol`], `working`, [`retry`] |
 //!
 //! **Architecture invariants:** no clock, no I/O, no threads, no floats; no allocation after
 //! start-up; the same input gives the same output, bit for bit. No module here knows a venue.
@@ -91,6 +91,7 @@ pub mod pricing;
 pub mod protocol;
 mod reads;
 mod register;
+pub mod retry;
 mod reversal;
 mod room;
 mod rules;

@@ -42,10 +42,9 @@ pub const ANSWER_WAIT: Nanos = Nanos::from_secs(2);
 pub const END_WAIT: Nanos = Nanos::from_secs(2);
 /// How long a held terminal event waits for the stream's fills before they are asked for.
 pub const FILLS_WAIT: Nanos = Nanos::from_millis(500);
-/// How long after it was sent an order may still turn up at a venue that does not know it. "No such
-/// order" is lag until then: longer than the receive window and the venues' own time-outs (10 s)
-/// together.
-pub const NOT_FOUND_AFTER: Nanos = Nanos::from_secs(30);
+/// How long after it was sent an order may still turn up at a venue that does not know it: "no such
+/// order" is lag until then.
+pub const NOT_FOUND_AFTER: Nanos = reap_core::limits::INGESTION_BOUND;
 /// How long a venue may take to answer any other request.
 pub const REQUEST_WAIT: Nanos = Nanos::from_secs(5);
 /// Most live orders that can be asked for.

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
-use crate::{check, demo, doctor, record, replay, run};
+use crate::{check, demo, doctor, log_command, record, replay, run};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -43,6 +43,9 @@ enum Command {
     /// Explain a configuration, or everything that is wrong with it
     #[command(after_help = EXIT_CODES)]
     Check(check::Args),
+    /// Read an order log: verify it, print it, count what it holds
+    #[command(after_help = EXIT_CODES)]
+    Log(log_command::Args),
     /// Look whether this machine is fit to run with pinned, spinning threads
     #[command(after_help = doctor::HEALTHY)]
     Doctor(doctor::Args),
@@ -61,6 +64,7 @@ fn carry_out(cli: Cli, mut out: Output) -> Outcome {
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Replay(args)) => replay::run(&args, &mut out),
         Some(Command::Explain(args)) => replay::run_explain(&args, &mut out),
+        Some(Command::Log(args)) => log_command::run(&args, &mut out),
         Some(Command::Doctor(args)) => doctor::run(&args, &mut out),
         Some(Command::Demo(args)) => demo::run(&args, &mut out),
         None => demo::run(&demo::Args::default(), &mut out),

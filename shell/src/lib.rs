@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod explain;
 pub mod funding;
 pub mod live;
+pub mod log_command;
 pub mod merge;
 pub mod order_log;
 pub mod outcome;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reap_core::instrument::{AccountId, InstrumentId};
@@ -14,14 +15,23 @@ use reap_core::units::{Nanos, Price, Qty};
 use reap_shell::order_log::{Found, LogError, LogSettings, OrderLog, SEGMENT_MIN, Sync};
 
 /// A directory of its own that goes with the test.
-struct Scratch(PathBuf);
+///
+/// One test at a time: between a child's start and its own program, the child holds this process's
+/// locks too, and the log that another test has just closed is held for that moment.
+struct Scratch(
+    PathBuf,
+    #[expect(dead_code, reason = "held while the test runs")] MutexGuard<'static, ()>,
+);
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 impl Scratch {
     fn new(name: &str) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = std::env::temp_dir().join(format!("reap-orders-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
-        Self(dir)
+        Self(dir, alone)
     }
 
     fn log(&self) -> PathBuf {

@@ -137,11 +137,12 @@ impl Watch {
         }
         while let Some(told) = ends.told.pop() {
             let config = Arc::clone(&self.config);
-            let mut entered = None;
+            let (mut entered, mut alarms) = (None, 0);
             let mut watch = |at: Nanos, position: usize, what: Happening<'_>| {
                 if let Happening::Entered(position, _) = what {
                     entered = Some(position.clone());
                 }
+                alarms += u64::from(matches!(what, Happening::Stuck));
                 if let Some(line) = Report::line(&config, position, &what) {
                     tell(at, &line);
                 }
@@ -157,6 +158,7 @@ impl Watch {
                     tell(at, &text);
                 }
             }
+            self.alarms += alarms;
             drop(config);
             if let Some(position) = entered {
                 Arc::make_mut(&mut self.config).positions.push(position);

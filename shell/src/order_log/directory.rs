@@ -137,7 +137,7 @@ fn written_epoch(lock: &mut File) -> u16 {
 }
 
 /// `orders-<epoch>-<n>.log`
-fn parse_name(name: &str) -> Option<(u16, u32)> {
+pub(super) fn parse_name(name: &str) -> Option<(u16, u32)> {
     let (epoch, segment) = name.strip_prefix("orders-")?.strip_suffix(".log")?.split_once('-')?;
     Some((epoch.parse().ok()?, segment.parse().ok()?))
 }

@@ -56,6 +56,23 @@ pub enum LogError {
         /// The setting.
         bytes: u64,
     },
+    /// Nothing to read.
+    #[error(
+        "{} has no file of an order log (orders-<epoch>-<n>.log): name the directory of the log",
+        dir.display()
+    )]
+    Empty {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A log that is only looked at cannot be read.
+    #[error("{} cannot be read: {error}; name a directory that this user may read", path.display())]
+    Unreadable {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system said.
+        error: SystemError,
+    },
     /// Another process writes this log.
     #[error(
         "{} is held by another process ({holder}): two instances on one account close twice; stop \

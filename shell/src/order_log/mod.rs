@@ -15,6 +15,7 @@ mod error;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -24,6 +25,7 @@ use reap_core::units::Nanos;
 
 pub use directory::{Found, FoundSegment};
 pub use error::{LogError, SystemError};
+pub use view::{SegmentView, view};
 
 use directory::Directory;
 use segment::Segment;
