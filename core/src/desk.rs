@@ -60,6 +60,10 @@ pub struct Counters {
     pub ended: [u64; 4],
 }
 
+/// A leg is asked for when it is taken on; one call asks for its live order once and has it
+/// forgotten once.
+const ASKS_OF_A_LEG: usize = 3;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -77,11 +81,11 @@ pub(crate) struct Desk {
     orders_max: usize,
     reports_max: usize,
     hash: RunningHash,
-    #[cfg(feature = "planted")]
+    #[cfg(all(feature = "planted", debug_assertions))]
     pub(crate) planted: Option<crate::planted::Bug>,
-    #[cfg(feature = "planted")]
+    #[cfg(all(feature = "planted", debug_assertions))]
     pub(crate) asked_once: Option<crate::order::ClientOrderId>,
-    #[cfg(feature = "planted")]
+    #[cfg(all(feature = "planted", debug_assertions))]
     pub(crate) said_twice: bool,
 }
 
@@ -92,9 +96,9 @@ impl Desk {
         positions_max: usize,
         orders_max: usize,
     ) -> Self {
-        // One call brings at most one fill, and one end of a plan for each position and one of an
-        // entry for each that is at work; or a read of each leg, or the loss of each.
-        let reports_max = positions_max + 1 + orders_max + ENTRIES_MAX;
+        // One call brings at most a fill, a loss and a read of each leg, and one end of a plan for
+        // each position and of each entry that is at work.
+        let reports_max = positions_max + 3 * orders_max + 3 * ENTRIES_MAX;
         Self {
             epoch,
             instruments: instruments.to_vec(),
@@ -104,16 +108,16 @@ impl Desk {
             stopped: false,
             orders: VecDeque::with_capacity(orders_max),
             reports: VecDeque::with_capacity(reports_max),
-            asks: VecDeque::with_capacity(2 * orders_max),
+            asks: VecDeque::with_capacity(ASKS_OF_A_LEG * orders_max),
             notes: VecDeque::with_capacity(2 * orders_max),
             orders_max,
             reports_max,
             hash: RunningHash::new(),
-            #[cfg(feature = "planted")]
+            #[cfg(all(feature = "planted", debug_assertions))]
             planted: None,
-            #[cfg(feature = "planted")]
+            #[cfg(all(feature = "planted", debug_assertions))]
             asked_once: None,
-            #[cfg(feature = "planted")]
+            #[cfg(all(feature = "planted", debug_assertions))]
             said_twice: false,
         }
     }
@@ -182,9 +186,9 @@ impl Desk {
         self.reports.push_back(report);
     }
 
-    /// One call asks for each live order once, and has what it was about forgotten at most once.
     pub(crate) fn push_ask(&mut self, ask: Ask) {
-        assert!(self.asks.len() < 2 * self.orders_max, "asks are polled after every call");
+        let most = ASKS_OF_A_LEG * self.orders_max;
+        assert!(self.asks.len() < most, "asks are polled after every call");
         self.asks.push_back(ask);
     }
 

@@ -23,6 +23,9 @@ use crate::working::WorkingOrder;
 /// Client order ids of entries have their leg beyond this, and the task in place of the position.
 pub(crate) const ENTRY_ID: u8 = 128;
 
+/// So often may a leg's attempts begin anew within the ids of entries.
+const ROUNDS_MAX: u8 = (u8::MAX - ENTRY_ID) / ENTRY_LEGS_MAX as u8 - 1;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Enter {
@@ -55,6 +58,8 @@ struct Leg {
     errors: u8,
     order: Option<WorkingOrder>,
     attempt: u16,
+    /// How often its attempts have begun anew.
+    round: u8,
     not_before: Nanos,
     throttle: Throttle,
 }
@@ -90,6 +95,7 @@ impl Enter {
             errors: 0,
             order: None,
             attempt: 0,
+            round: 0,
             not_before: Nanos(0),
             throttle: Throttle::default(),
         };
@@ -117,12 +123,16 @@ impl Enter {
 
     fn send(&mut self, now: Nanos, i: usize, qty: Qty, limit: Option<Price>, desk: &mut Desk) {
         let leg = &mut self.legs[i];
-        leg.attempt += 1;
+        // Each of its legs has ids enough for a month of refusals.
+        leg.attempt = leg.attempt.checked_add(1).unwrap_or_else(|| {
+            leg.round = leg.round.saturating_add(1).min(ROUNDS_MAX);
+            1
+        });
         leg.throttle.on_send(now);
         let id = ClientOrderId {
             epoch: desk.epoch,
             position: PositionId(u32::from(self.task.0)),
-            leg: ENTRY_ID + i as u8,
+            leg: ENTRY_ID + leg.round * ENTRY_LEGS_MAX as u8 + i as u8,
             plan: self.entry as u32,
             attempt: leg.attempt,
         };
@@ -156,7 +166,7 @@ impl Enter {
         event: &OrderEvent,
         desk: &mut Desk,
     ) -> bool {
-        let i = usize::from(event.id.leg - ENTRY_ID);
+        let i = usize::from(event.id.leg - ENTRY_ID) % ENTRY_LEGS_MAX;
         let Some(leg) = self.legs.get_mut(i) else { return false };
         let Some(order) = leg.order.as_mut().filter(|order| order.id == event.id) else {
             return false;
@@ -203,6 +213,7 @@ impl Enter {
     fn fill(&mut self, now: Nanos, i: usize, price: Price, qty: Qty, fee: i128, desk: &mut Desk) {
         let (task, leg_at) = (self.task, i as u8);
         let leg = &mut self.legs[i];
+        desk.holdings.touch(leg.key(), now);
         let order = leg.order.as_mut().expect("only live orders are filled");
         order.fill(now, qty);
         let full = order.rest() == Qty::ZERO;
@@ -221,14 +232,15 @@ impl Enter {
     }
 
     /// What it holds of a holding, and whether a read says nothing of that: an order is in flight on
-    /// which it does not decide, or it was asked for before the last fill.
-    pub(crate) fn held(&self, key: HoldingKey, read: &HoldingRead) -> (i128, bool) {
-        let legs = self.legs.iter().filter(|leg| leg.key() == key);
-        legs.fold((0, false), |(held, in_flight), leg| {
+    /// which it does not decide, or it was asked for before the last fill. `None` where it has no leg.
+    pub(crate) fn held(&self, key: HoldingKey, read: &HoldingRead) -> Option<(i128, bool)> {
+        let mut legs = self.legs.iter().filter(|leg| leg.key() == key).peekable();
+        legs.peek()?;
+        Some(legs.fold((0, false), |(held, in_flight), leg| {
             let undecided = leg.changed > read.asked
                 || leg.order.as_ref().is_some_and(|order| !order.is_decided_by(read));
             (held + i128::from(leg.held), in_flight | undecided)
-        })
+        }))
     }
 
     /// A read of a holding has decided on orders of unknown fate. What is missing there, or is there

@@ -172,6 +172,10 @@ impl Executor {
             plans,
             closed: false,
         });
+        // What is held beside it must be known before an order's fate can depend on that.
+        for LegSpec { account, instrument, .. } in spec.legs.iter().copied() {
+            self.desk.push_ask(Ask::Holding { account, instrument });
+        }
         Ok(())
     }
 
@@ -252,9 +256,9 @@ impl Executor {
 
     /// Takes evidence of a venue. Events that fit no live order are counted and change nothing.
     pub fn on_order_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
-        #[cfg(feature = "planted")]
+        #[cfg(all(feature = "planted", debug_assertions))]
         let misheard = self.misheard(event);
-        #[cfg(feature = "planted")]
+        #[cfg(all(feature = "planted", debug_assertions))]
         let Some(event) = misheard.as_ref() else { return };
         if event.id.is_entry() {
             self.on_entry_event(now, event, quotes);
@@ -315,7 +319,7 @@ impl Executor {
     /// The next order to send.
     pub fn poll_order(&mut self) -> Option<Order> {
         let order = self.desk.poll_order();
-        #[cfg(feature = "planted")]
+        #[cfg(all(feature = "planted", debug_assertions))]
         let order = order.map(|order| self.mistaken(order));
         order
     }
@@ -323,7 +327,7 @@ impl Executor {
     /// The next report for the engine.
     pub fn poll_report(&mut self) -> Option<Report> {
         let report = self.desk.poll_report();
-        #[cfg(feature = "planted")]
+        #[cfg(all(feature = "planted", debug_assertions))]
         let report = match report.map(|report| self.misreported(report)) {
             Some(None) => return self.poll_report(),
             other => other.flatten(),
@@ -334,7 +338,7 @@ impl Executor {
     /// The next question to a venue.
     pub fn poll_ask(&mut self) -> Option<Ask> {
         let ask = self.desk.poll_ask();
-        #[cfg(feature = "planted")]
+        #[cfg(all(feature = "planted", debug_assertions))]
         if ask.as_ref().is_some_and(|ask| !self.asks(ask)) {
             return self.poll_ask();
         }

@@ -247,6 +247,8 @@ impl Exit {
     fn settle(&mut self, now: Nanos, i: usize, ending: Ending, desk: &mut Desk) {
         let plan = self.plan.as_mut().expect("a live order belongs to a plan");
         self.legs[i].settle(now, ending, plan.urgency, desk);
+        self.lose_now(i, desk);
+        let plan = self.plan.as_mut().expect("it goes on");
         let refused = matches!(ending, Ending::Rejected(class) if Retry::of(class).alarms);
         if refused && !plan.stuck {
             plan.stuck = true;

@@ -31,6 +31,9 @@ pub struct Holding {
     pub live: i128,
     /// Legs that share it; the place is free again at nought.
     legs: u32,
+    /// What the account holds beside what is known here, by the last read that could tell: others'
+    /// holdings, dust. `None` when no read has told since something was taken on.
+    surplus: Option<i128>,
     /// When it was last known to change.
     changed: Nanos,
     /// It has changed at a time that was not said: before the next one that is.
@@ -77,6 +80,26 @@ impl Holdings {
         holding.changed <= asked
     }
 
+    /// What an account held beside what was known, when that was last read.
+    pub(crate) fn surplus(&self, key: HoldingKey) -> Option<i128> {
+        self.get(key).and_then(|holding| holding.surplus)
+    }
+
+    /// A read has told what is held beside what is known.
+    pub(crate) fn set_surplus(&mut self, key: HoldingKey, surplus: i128) {
+        if let Ok(at) = self.index.binary_search_by_key(&key, |entry| entry.0) {
+            self.places[self.index[at].1 as usize].surplus = Some(surplus);
+        }
+    }
+
+    /// An entry has changed what an account holds: a read that was asked for earlier says nothing
+    /// of the legs there.
+    pub(crate) fn touch(&mut self, key: HoldingKey, now: Nanos) {
+        if let Ok(at) = self.index.binary_search_by_key(&key, |entry| entry.0) {
+            self.places[self.index[at].1 as usize].changed = now;
+        }
+    }
+
     /// Adds a leg's quantity.
     ///
     /// # Panics
@@ -93,13 +116,21 @@ impl Holdings {
         };
         let holding = &mut self.places[place as usize];
         holding.open += i128::from(qty.raw());
+        holding.surplus = None;
         holding.changed_since = true;
         holding.legs += 1;
         HoldingPlace(place)
     }
 
     fn take_place(&mut self) -> u32 {
-        let empty = Holding { open: 0, live: 0, legs: 0, changed: Nanos(0), changed_since: false };
+        let empty = Holding {
+            open: 0,
+            live: 0,
+            legs: 0,
+            surplus: None,
+            changed: Nanos(0),
+            changed_since: false,
+        };
         if let Some(place) = self.free.pop() {
             self.places[place as usize] = empty;
             return place;
@@ -143,6 +174,7 @@ impl Holdings {
     pub(crate) fn write_off(&mut self, place: HoldingPlace, qty: Qty) {
         let holding = &mut self.places[place.0 as usize];
         holding.open -= i128::from(qty.raw());
+        holding.surplus = holding.surplus.map(|surplus| surplus + i128::from(qty.raw()));
         holding.changed_since = true;
         assert!(holding.open >= holding.live, "live exits exceed the holding");
     }

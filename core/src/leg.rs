@@ -49,6 +49,8 @@ pub(crate) struct Leg {
     pub(crate) ratio: Qty,
     /// What the last read showed for this leg, less what was filled since.
     pub(crate) read: Option<Qty>,
+    /// It was called lost while its order was in flight.
+    pub(crate) lost_meanwhile: bool,
     pub(crate) place: HoldingPlace,
     /// From the instrument's to the position's money scale: 10^(S − s).
     pub(crate) align: i64,
@@ -88,6 +90,7 @@ impl Leg {
             original: spec.qty,
             ratio: spec.qty,
             read: None,
+            lost_meanwhile: false,
             place,
             align: terms.align,
             fees_paid: terms.fees_paid,

@@ -32,9 +32,9 @@ extern crate alloc;
 /// Whether a bug is planted here; never in a release.
 macro_rules! planted {
     ($desk:expr, $bug:ident) => {{
-        #[cfg(feature = "planted")]
+        #[cfg(all(feature = "planted", debug_assertions))]
         let planted = $desk.planted == Some(crate::planted::Bug::$bug);
-        #[cfg(not(feature = "planted"))]
+        #[cfg(not(all(feature = "planted", debug_assertions)))]
         let planted = false;
         planted
     }};
@@ -82,7 +82,7 @@ pub mod order;
 mod pair;
 mod per_leg;
 pub mod plan;
-#[cfg(feature = "planted")]
+#[cfg(all(feature = "planted", debug_assertions))]
 pub mod planted;
 pub mod policy;
 pub mod portfolio;

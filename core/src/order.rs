@@ -63,7 +63,9 @@ impl ClientOrderId {
     #[must_use]
     pub const fn entry(self) -> Option<(TaskId, u8)> {
         match self.leg.checked_sub(crate::enter::ENTRY_ID) {
-            Some(leg) => Some((TaskId(self.position.0 as u16), leg)),
+            Some(leg) => {
+                Some((TaskId(self.position.0 as u16), leg % crate::entry::ENTRY_LEGS_MAX as u8))
+            }
             None => None,
         }
     }

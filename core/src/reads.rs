@@ -7,8 +7,10 @@
 //! does one that was asked for before something was learnt of the holding: a fill, a position.
 //!
 //! An order that its venue does not know ([`crate::protocol`]) is settled by the first read of its
-//! holding that was asked for after that: what is missing is what such orders took, up to their
-//! rests. Nothing else is changed by a read alone. Rules of the engine decide whether enough of them agree, and
+//! holding that was asked for after that: what is missing against the last read before it left is
+//! what such orders took, up to their rests. An account may hold more than is known here; a holding
+//! that was never read before has nothing to compare with, and its orders stay unknown, for people.
+//! Nothing else is changed by a read alone. Rules of the engine decide whether enough of them agree, and
 //! the intent of `leg_lost` or `imbalance` has the legs that its part names written off here.
 
 use crate::desk::Desk;
@@ -18,7 +20,7 @@ use crate::exit::Exit;
 use crate::holding::HoldingKey;
 use crate::intent::{Intent, Reason};
 use crate::leg::Leg;
-use crate::order::HoldingRead;
+use crate::order::{Ask, HoldingRead};
 use crate::position::Side;
 use crate::pricing::Quotes;
 use crate::units::{Nanos, Qty};
@@ -30,18 +32,14 @@ impl Executor {
     /// hears of the legs of which the read says something: those that are short, or were at the
     /// read before, and those of positions whose legs are out of proportion.
     pub fn on_read(&mut self, now: Nanos, read: &HoldingRead, quotes: &impl Quotes) {
-        #[cfg(feature = "planted")]
+        #[cfg(all(feature = "planted", debug_assertions))]
         let misread = self.misread(read);
-        #[cfg(feature = "planted")]
+        #[cfg(all(feature = "planted", debug_assertions))]
         let Some(read) = misread.as_ref() else { return };
         let &HoldingRead { account, instrument, qty, .. } = read;
         for side in [Side::Long, Side::Short] {
-            let held = match side {
-                Side::Long => i128::from(qty),
-                Side::Short => -i128::from(qty),
-            };
             let of = HoldingKey { account, instrument, side };
-            self.read_side(now, of, held.max(0), read, quotes);
+            self.read_side(now, of, i128::from(qty) * side.sign(), read, quotes);
         }
     }
 
@@ -53,26 +51,51 @@ impl Executor {
         read: &HoldingRead,
         quotes: &impl Quotes,
     ) {
-        let (mut known, mut in_flight) = (0, false);
+        let (mut legs, mut open, mut in_flight, mut awaits) = (0, 0, false, false);
         for leg in self.exits.iter().flatten().filter(|exit| !exit.closed).flat_map(|e| &e.legs) {
             if leg.key() == of {
-                known += i128::from(leg.open.raw());
+                legs += 1;
+                open += i128::from(leg.open.raw());
                 in_flight |= leg.is_live() && !leg.is_decided_by(read);
+                awaits |= leg.is_decided_by(read);
             }
         }
-        for entry in &self.entries {
-            let (more, undecided) = entry.held(of, read);
-            known += more;
+        let (mut entered, mut entering) = (0, false);
+        for (held, undecided) in self.entries.iter().filter_map(|entry| entry.held(of, read)) {
+            entering = true;
+            entered += held;
             in_flight |= undecided;
+        }
+        if legs == 0 && !entering {
+            return;
         }
         let settled = self.desk.holdings.is_settled(of, read.asked, now);
         let settled = settled || planted!(self.desk, StaleReadBelieved);
         let in_flight = in_flight && !planted!(self.desk, ReadWhileInFlight);
         if in_flight || !settled {
+            // What is held beside it is still to be known.
+            if !in_flight && legs > 0 && self.desk.holdings.surplus(of).is_none() {
+                let HoldingKey { account, instrument, .. } = of;
+                self.desk.push_ask(Ask::Holding { account, instrument });
+            }
             return;
         }
-        let missing = self.prove(now, of, known - held, read, quotes);
-        self.share(of, missing.max(0));
+        let known = open + entered;
+        match self.desk.holdings.surplus(of) {
+            // What was there beside ours is there still: only what has changed since is the work of
+            // the orders in question.
+            Some(surplus) => {
+                let missing = known + surplus - held;
+                let left = self.prove(now, of, missing, read, quotes);
+                self.desk.holdings.set_surplus(of, surplus - left);
+                open -= (missing - left).max(0);
+            }
+            // Nobody knows what was there before they left: they stay as they are, for people.
+            None if awaits => return,
+            None => self.desk.holdings.set_surplus(of, held - known),
+        }
+        // A loss is believed only where less is held than is ours, whoever's the rest is.
+        self.share(of, legs, (open - held.max(0)).max(0));
     }
 
     /// Settles the orders on which a read decides; returns what they do not explain.
@@ -111,22 +134,24 @@ impl Executor {
         missing
     }
 
-    /// Splits what is missing over the legs, the newest first. Slots are few and reads are rare:
-    /// nothing is sorted.
-    fn share(&mut self, of: HoldingKey, mut missing: i128) {
+    /// Splits what is missing over the legs of a holding, the newest position first.
+    fn share(&mut self, of: HoldingKey, legs: usize, mut missing: i128) {
         let mut before = u64::MAX;
-        while let Some(at) = self.newest(before) {
+        for _ in 0..legs {
+            let Some(at) = self.newest(of, before) else { return };
             let exit = self.exits[at].as_mut().expect("just found");
             before = exit.taken;
             exit.read(of, &mut missing, &mut self.desk);
         }
     }
 
-    /// The newest position that was taken on before another.
-    fn newest(&self, before: u64) -> Option<usize> {
+    /// The newest position with a leg of a holding that was taken on before another.
+    fn newest(&self, of: HoldingKey, before: u64) -> Option<usize> {
         let held =
             self.exits.iter().enumerate().filter_map(|(at, exit)| Some((at, exit.as_ref()?)));
-        let earlier = held.filter(|(_, exit)| !exit.closed && exit.taken < before);
+        let earlier = held.filter(|(_, exit)| {
+            !exit.closed && exit.taken < before && exit.legs.iter().any(|leg| leg.key() == of)
+        });
         earlier.max_by_key(|(_, exit)| exit.taken).map(|(at, _)| at)
     }
 }
@@ -161,7 +186,7 @@ impl Exit {
     }
 
     /// Puts the books of the legs that an intent calls lost to what was read last. One that has an
-    /// order in flight, or that a later read has shown in full, keeps what it has.
+    /// order in flight waits for its end; one that a later read has shown in full keeps what it has.
     pub(crate) fn write_off(&mut self, intent: &Intent, desk: &mut Desk) {
         if !matches!(intent.reason, Reason::LegLost | Reason::Imbalance) {
             return;
@@ -169,15 +194,35 @@ impl Exit {
         for at in 0..self.legs.len() {
             let leg = &mut self.legs[at];
             let Some(read) = leg.read.filter(|read| *read < leg.open) else { continue };
-            if intent.part >> at & 1 == 0 || leg.is_live() {
+            if intent.part >> at & 1 == 0 {
                 continue;
             }
-            let lost = leg.open.checked_sub(read).expect("it is short");
-            leg.open = read;
-            desk.holdings.write_off(leg.place, lost);
-            desk.counters.written_off += 1;
-            let (position, leg) = (self.id, at as u8);
-            desk.push_report(Report::LegLost { position, leg, qty: read });
+            if leg.is_live() {
+                leg.lost_meanwhile = true;
+            } else {
+                self.lose(at, read, desk);
+            }
         }
+    }
+
+    /// The order that stood in the way of a write-off is over: what is still missing is lost.
+    pub(crate) fn lose_now(&mut self, at: usize, desk: &mut Desk) {
+        let leg = &mut self.legs[at];
+        if !core::mem::take(&mut leg.lost_meanwhile) {
+            return;
+        }
+        if let Some(read) = leg.read.filter(|read| *read < leg.open) {
+            self.lose(at, read, desk);
+        }
+    }
+
+    fn lose(&mut self, at: usize, read: Qty, desk: &mut Desk) {
+        let leg = &mut self.legs[at];
+        let lost = leg.open.checked_sub(read).expect("it is short");
+        leg.open = read;
+        desk.holdings.write_off(leg.place, lost);
+        desk.counters.written_off += 1;
+        let (position, leg) = (self.id, at as u8);
+        desk.push_report(Report::LegLost { position, leg, qty: read });
     }
 }

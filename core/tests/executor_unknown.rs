@@ -16,6 +16,7 @@ use script::check;
 fn x1_x2_a_doubted_order_is_asked_for_and_never_sent_again() {
     check(
         "position A long 10 @10000
+        read A 10
         quote A 9800 9801
         intent 0 stop_loss <=9900
         > sell 0.0 10 @9781
@@ -26,7 +27,7 @@ fn x1_x2_a_doubted_order_is_asked_for_and_never_sent_again() {
         > open 10 live 10 Unknown { not_found: 0 }
         wait 999
         asks
-        > nothing
+        > holding A
         wait 1
         asks
         > order 0.0
@@ -53,13 +54,14 @@ fn x1_x2_a_doubted_order_is_asked_for_and_never_sent_again() {
 fn silence_is_asked_about() {
     check(
         "position A long 10 @10000
+        read A 10
         quote A 9800 9801
         intent 0 stop_loss <=9900
         > sell 0.0 10 @9781
         ack 0.0
         wait 4999
         asks
-        > nothing
+        > holding A
         wait 1
         asks
         > order 0.0
@@ -76,6 +78,7 @@ fn silence_is_asked_about() {
 fn x1_an_order_is_dead_by_two_answers_and_a_read() {
     check(
         "position A long 10 @10000
+        read A 10
         quote A 9800 9801
         intent 0 stop_loss <=9900
         > sell 0.0 10 @9781
@@ -95,7 +98,7 @@ fn x1_an_order_is_dead_by_two_answers_and_a_read() {
         > open 10 live 10 Unknown { not_found: 1 }
         read A 10
         asks
-        > order 0.0, order 0.0, order 0.0, order 0.0, order 0.0
+        > holding A, order 0.0, order 0.0, order 0.0, order 0.0, order 0.0
         wait 1
         no_such 0.0
         leg 0 0
@@ -125,6 +128,7 @@ fn x1_an_order_is_dead_by_two_answers_and_a_read() {
 fn x22_what_is_missing_of_the_holding_was_filled() {
     check(
         "position A long 10 @10000
+        read A 10
         quote A 9800 9801
         intent 0 stop_loss <=9900
         > sell 0.0 10 @9781
@@ -162,6 +166,7 @@ fn x22_what_is_missing_of_the_holding_was_filled() {
 fn x19_what_an_order_cannot_explain_is_read_as_lost() {
     check(
         "position A long 10 @10000
+        read A 10
         quote A 10030 10031
         intent 0 tiers >=10020 keep 6
         > sell 0.0 4 @10020
@@ -182,6 +187,7 @@ fn x19_what_an_order_cannot_explain_is_read_as_lost() {
 fn a_word_of_the_venue_ends_the_doubt() {
     check(
         "position A long 10 @10000
+        read A 10
         quote A 9800 9801
         intent 0 stop_loss <=9900
         > sell 0.0 10 @9781
@@ -211,6 +217,7 @@ fn x24_a_read_decides_nothing_while_another_order_of_the_holding_is_in_flight() 
     check(
         "position A long 10 @10000
         position A long 7 @10000
+        read A 17
         quote A 9800 9801
         intent 0 stop_loss <=9900
         > sell 0.0 10 @9781
@@ -240,6 +247,7 @@ fn one_read_settles_all_that_wait_for_it() {
     check(
         "position A long 10 @10000
         position A long 7 @10000
+        read A 17
         quote A 9800 9801
         intent 0 liquidation
         > sell 0.0 10 market
@@ -259,5 +267,73 @@ fn one_read_settles_all_that_wait_for_it() {
         > ended 0 Closed
         > fill 1.0 3 @9800
         > sell 1.0 4 market",
+    );
+}
+
+/// The account holds more than is known here, or the other side: only what has changed since the read
+/// before is the order's work.
+#[test]
+fn what_others_hold_there_is_no_part_of_the_proof() {
+    check(
+        "position A long 10 @10000
+        read A 20
+        quote A 9800 9801
+        intent 0 liquidation
+        > sell 0.0 10 market
+        doubt 0.0
+        wait 30000
+        no_such 0.0
+        wait 1000
+        no_such 0.0
+        quote A 9800 9801
+        read A 10
+        > fill 0.0 10 @9800
+        > ended 0 Closed",
+    );
+}
+
+/// A holding that was not read before an order left has nothing to compare with: the order stays as
+/// it is, whatever is read now.
+#[test]
+fn without_an_earlier_read_nothing_is_proven() {
+    check(
+        "position A long 10 @10000
+        quote A 9800 9801
+        intent 0 liquidation
+        > sell 0.0 10 market
+        doubt 0.0
+        wait 30000
+        no_such 0.0
+        wait 1000
+        no_such 0.0
+        quote A 9800 9801
+        read A 10
+        read A 0
+        leg 0 0
+        > open 10 live 10 Unknown { not_found: 2 }
+        fill 0.0 10 @9790
+        > fill 0.0 10 @9790
+        > ended 0 Closed",
+    );
+}
+
+/// [X19] Part of a leg was closed by somebody else while its order was on its way: when that has
+/// ended, what the read did not show is written off, and nothing is sent for it for ever.
+#[test]
+fn x19_a_loss_that_is_believed_during_an_order_is_written_off_at_its_end() {
+    check(
+        "position A long 10 @10000
+        quote A 9800 9801
+        read A 10
+        read A 6
+        > LegRead { position: PositionId(0), leg: 0, qty: Qty(6) }
+        intent 0 stop_loss <=9900
+        > sell 0.0 10 @9781
+        intent 0 leg_lost parts 15
+        fill 0.0 6 @9790
+        > fill 0.0 6 @9790
+        expire 0.0
+        > LegLost { position: PositionId(0), leg: 0, qty: Qty(0) }
+        > ended 0 Closed",
     );
 }

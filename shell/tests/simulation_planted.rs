@@ -1,6 +1,8 @@
 //! The simulation is tested too: each bug that is planted in the executor is found within ten
 //! thousand seeds, and without a bug the same seeds find nothing.
 
+// Without debug assertions there is nothing to plant.
+#![cfg(debug_assertions)]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -149,6 +149,7 @@ impl Desk {
             match word {
                 "keep" => intent.keep = [Qty::new(number(rest.next().unwrap())).unwrap(); LEGS_MAX],
                 "net" => intent.compiled = net(legs, number(rest.next().unwrap())),
+                "parts" => intent.part = number(rest.next().unwrap()),
                 "normal" => intent.urgency = Urgency::Normal,
                 "opportunistic" => intent.urgency = Urgency::Opportunistic,
                 _ => {

@@ -252,6 +252,7 @@ impl ExecutionAgent {
                 let record =
                     Record::Position { id, spec: (*opening.spec).clone(), exit: exit.clone() };
                 self.gateway.on_opened(&opening.spec);
+                self.ask(now);
                 self.append(now, &record);
                 let name = self.names.get(opening.at).copied().unwrap_or(Text::cut(""));
                 self.append(now, &Record::Name { of: Named::Position(id), text: name });
@@ -286,6 +287,7 @@ impl ExecutionAgent {
             return;
         }
         self.gateway.on_entered(&spec);
+        self.ask(now);
         self.append(now, &Record::Position { id, spec: spec.clone(), exit });
         self.append(now, &Record::Name { of: Named::Position(id), text: name });
         self.positions[id.slot()] = Some(Held { id, name, spec, settled: [0; LEGS_MAX] });
@@ -381,13 +383,17 @@ impl ExecutionAgent {
         self.carry_out(now, decided, stats);
     }
 
+    fn ask(&mut self, now: Nanos) {
+        while let Some(ask) = self.executor.poll_ask() {
+            self.gateway.ask(now, &ask);
+        }
+    }
+
     fn carry_out(&mut self, now: Nanos, decided: Option<Nanos>, stats: &mut Stats) {
         while let Some(note) = self.executor.poll_note() {
             self.note(Told::Note(now, Note::Executor(note)));
         }
-        while let Some(ask) = self.executor.poll_ask() {
-            self.gateway.ask(now, &ask);
-        }
+        self.ask(now);
         while let Some(report) = self.executor.poll_report() {
             self.append(now, &Record::Report(report));
             let note = Note::of_report(report, &self.executor);

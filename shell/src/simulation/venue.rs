@@ -19,6 +19,8 @@ use crate::sim::{Matching, Random};
 
 /// Patience of a gateway with an order that nothing is heard of.
 const PATIENCE: Nanos = Nanos::from_secs(2);
+/// Pause after a question for a holding that was not answered.
+const ASK_AGAIN: Nanos = Nanos::from_millis(500);
 /// An order that is held back arrives within this, or never: below the ingestion bound with the
 /// answers' own delay.
 const LATE_MAX_MS: u64 = 25_000;
@@ -134,6 +136,8 @@ pub(super) struct Venue {
     records: BTreeMap<ClientOrderId, Record>,
     /// No order can be handed to its gateway before.
     ready_at: Nanos,
+    /// Holdings that are asked for until they are read, and when next.
+    wanted: BTreeMap<(AccountId, InstrumentId), Nanos>,
     pub(super) events: u64,
 }
 
@@ -150,6 +154,7 @@ impl Venue {
             incoming: Wire::new(),
             records: BTreeMap::new(),
             ready_at: Nanos(0),
+            wanted: BTreeMap::new(),
             events: 0,
         }
     }
@@ -220,6 +225,9 @@ impl Venue {
 
     /// The executor wants something asked.
     pub(super) fn ask(&mut self, now: Nanos, ask: &Ask, random: &mut Random, met: &mut Met) {
+        if let Ask::Holding { account, instrument } = *ask {
+            self.wanted.insert((account, instrument), now.plus(ASK_AGAIN));
+        }
         let forgets = matches!(ask, Ask::Forget { .. });
         if !forgets && (random.below(1_000) < self.faults.lose_ask || now < self.ready_at) {
             met.note(if matches!(ask, Ask::Order { .. }) { Kind::AskLost } else { Kind::ReadLost });
@@ -240,7 +248,13 @@ impl Venue {
     pub(super) fn next(&self) -> Option<Nanos> {
         let waits = self.records.values().filter(|record| !record.heard && !record.is_over());
         let patience = waits.map(|record| record.sent.plus(PATIENCE)).min();
-        [self.outgoing.next(), self.incoming.next(), patience].into_iter().flatten().min()
+        let wanted = self.wanted.values().min().copied();
+        [self.outgoing.next(), self.incoming.next(), patience, wanted].into_iter().flatten().min()
+    }
+
+    /// When something happens next, while a holding is asked for.
+    pub(super) fn reads_due(&self) -> Option<Nanos> {
+        if self.wanted.is_empty() { None } else { self.next() }
     }
 
     /// Everything of this venue up to `now`, one word for the desk at a time.
@@ -258,8 +272,15 @@ impl Venue {
                 }
             }
         }
+        let again = self.wanted.iter().find(|(_, at)| **at <= now).map(|(of, _)| *of);
+        if let Some((account, instrument)) = again {
+            self.ask(now, &Ask::Holding { account, instrument }, random, met);
+        }
         if let Some(word) = self.incoming.take(now) {
             self.events += 1;
+            if let In::Read(read) = word {
+                self.wanted.remove(&(read.account, read.instrument));
+            }
             if let In::Event(event) = word
                 && let Some(record) = self.records.get_mut(&event.id)
             {

@@ -62,6 +62,13 @@ pub(super) struct World {
     positions: Vec<(PositionId, PositionSpec)>,
     ids: BTreeSet<ClientOrderId>,
     checker: Checker,
+    /// What the account holds of each instrument that is none of ours.
+    foreign: [i64; INSTRUMENTS],
+    /// Holdings are being read after something was taken on.
+    reading: bool,
+    /// An order left before what is held beside its position was known: should its fate become
+    /// unknown, people must look, so that its closing is not asked for.
+    left_early: bool,
     update_id: u64,
     events: u64,
     met: Met,
@@ -92,6 +99,11 @@ fn instrument(at: usize) -> InstrumentSpec {
         min_notional_on_reduce: false,
         peer: None,
     }
+}
+
+/// One side of an instrument, so that no account holds both. Spot is long.
+const fn side_of(instrument: usize) -> Side {
+    if instrument < 2 { Side::Short } else { Side::Long }
 }
 
 const fn venue_of(instrument: usize) -> usize {
@@ -149,12 +161,21 @@ impl World {
         let now = Nanos::from_secs(1_000_000);
         let ticks = instruments.iter().map(|one| one.spec().tick);
         let market = Market::new(&mut random, now, &ticks.collect::<Vec<_>>());
-        let venues = std::array::from_fn(|venue| {
+        let mut foreign = [0; INSTRUMENTS];
+        for (at, foreign) in foreign.iter_mut().enumerate() {
+            if random.below(3) == 0 {
+                *foreign = side_of(at).sign() as i64 * 10 * random.below(40) as i64;
+            }
+        }
+        let mut venues: [Venue; VENUES] = std::array::from_fn(|venue| {
             let listed = instruments.iter().enumerate().filter(|(at, _)| venue_of(*at) == venue);
             let listed =
                 listed.map(|(at, one)| (InstrumentId(at as u16), *one, !one.spec().reduce_only));
             Venue::new(&mut random, &listed.collect::<Vec<_>>())
         });
+        for (at, &qty) in foreign.iter().enumerate() {
+            venues[venue_of(at)].deposit(AccountId(0), InstrumentId(at as u16), qty);
+        }
         Self {
             seed,
             now,
@@ -167,6 +188,9 @@ impl World {
             positions: Vec::new(),
             ids: BTreeSet::new(),
             checker: Checker::default(),
+            foreign,
+            reading: true,
+            left_early: false,
             update_id: 0,
             events: 0,
             met: Met::default(),
@@ -205,6 +229,7 @@ impl World {
         for _ in 0..positions {
             self.open()?;
         }
+        self.know_holdings()?;
         while self.events < FAULTY {
             self.step()?;
             if self.random.below(800) == 0 {
@@ -219,18 +244,51 @@ impl World {
             let at = self.random.below(VENUES as u64) as usize;
             self.venues[at].hang_up(self.now, &mut self.random, &mut self.met);
         }
-        self.heal()?;
+        self.tell(|| "the faults stop".into());
+        for venue in &mut self.venues {
+            venue.heal(self.now);
+        }
+        if self.random.below(2) == 0 {
+            self.plans_end()?;
+        }
+        self.everything_closes()
+    }
+
+    /// Plans end by themselves, whatever their urgency.
+    fn plans_end(&mut self) -> Result<(), Violation> {
+        let started = |executor: &Executor, id| executor.plan(id).map(|plan| plan.started);
+        let mut left: Vec<(PositionId, Nanos)> = Vec::new();
+        for (id, _) in &self.positions {
+            left.extend(started(&self.executor, *id).map(|at| (*id, at)));
+        }
+        let until = self.now.plus(CLOSE_WITHIN);
+        while self.now < until && !left.is_empty() {
+            self.step()?;
+            left.retain(|(id, at)| started(&self.executor, *id) == Some(*at));
+        }
+        match left.first() {
+            Some((position, _)) if !self.left_early => Err(self.not_closed(*position)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything is to be closed.
+    fn everything_closes(&mut self) -> Result<(), Violation> {
+        let which = Which::All;
+        self.command(Command::Close { which, urgency: Urgency::Critical })?;
         let until = self.now.plus(CLOSE_WITHIN);
         while self.now < until && self.first_open().is_some() {
             self.step()?;
         }
         match self.first_open() {
-            None => Ok(()),
-            Some(position) => {
-                let open = self.executor.open(position).unwrap_or_default();
-                Err(Violation::NotClosed { position, open })
-            }
+            Some(position) if !self.left_early => Err(self.not_closed(position)),
+            _ => Ok(()),
         }
+    }
+
+    fn not_closed(&self, position: PositionId) -> Violation {
+        let open = self.executor.open(position).unwrap_or_default();
+        Violation::NotClosed { position, open }
     }
 
     /// The first position that is neither closed nor dust.
@@ -245,23 +303,46 @@ impl World {
         self.executor.is_closed(id) || self.executor.open(id).is_none()
     }
 
-    /// The faults stop, and everything is to be closed.
-    fn heal(&mut self) -> Result<(), Violation> {
-        self.tell(|| "the faults stop".into());
-        for venue in &mut self.venues {
-            venue.heal(self.now);
-        }
-        let which = Which::All;
-        self.command(Command::Close { which, urgency: Urgency::Critical })
-    }
-
     /// A new position takes the place of one that is closed.
     fn open_again(&mut self) -> Result<(), Violation> {
         let closed = |(id, _): &(PositionId, PositionSpec)| self.is_closed(*id);
         let Some(at) = self.positions.iter().position(closed) else { return Ok(()) };
+        // What is taken on beside an order in flight leaves nothing to compare with.
+        if self.any_live() {
+            return Ok(());
+        }
         let (_, spec) = self.positions.swap_remove(at);
         self.checker.on_closed(&spec);
-        self.open()
+        self.reading = true;
+        self.open()?;
+        self.know_holdings()
+    }
+
+    /// A desk knows what is held before it begins: an order that left earlier would have nothing to
+    /// be compared with.
+    fn know_holdings(&mut self) -> Result<(), Violation> {
+        self.reading = true;
+        for at in 0..VENUES {
+            while let Some(due) = self.venues[at].reads_due() {
+                self.now = self.now.max(due);
+                while let Some(word) =
+                    self.venues[at].poll(self.now, &mut self.random, &mut self.met)
+                {
+                    self.hear(word)?;
+                }
+            }
+        }
+        self.reading = false;
+        Ok(())
+    }
+
+    fn any_live(&self) -> bool {
+        let live = |(id, leg)| self.executor.leg(id, leg).is_some_and(|leg| leg.live > Qty::ZERO);
+        let legs = |(id, spec): &(PositionId, PositionSpec)| {
+            let id = *id;
+            (0..spec.legs.len()).map(move |leg| (id, leg))
+        };
+        self.positions.iter().flat_map(legs).any(live)
     }
 
     /// What an account holds is asked for without need, as rules have it.
@@ -354,8 +435,7 @@ impl World {
         let legs = [first, second].into_iter().take(1 + usize::from(pair)).map(|at| LegSpec {
             account: AccountId(0),
             instrument: InstrumentId(at as u16),
-            // One side of an instrument, so that no account holds both. Spot is long.
-            side: if at < 2 { Side::Short } else { Side::Long },
+            side: side_of(at),
             entry: Price::new(self.market.bid(at)).expect("a price"),
             qty: Qty::new(20 * (1 + self.random.below(20) as i64)).expect("a quantity"),
             fees_paid: Decimal { mantissa: 0, scale: 0 },
@@ -435,6 +515,7 @@ impl World {
                     return Err(Violation::TwoOrders { position, leg });
                 }
                 self.checker.on_sent(self.now, position, leg)?;
+                self.left_early |= self.reading;
                 self.venues[at].send(self.now, order, &mut self.random, &mut self.met);
             }
             if let Some(intent) = self.engine.poll_intent() {
@@ -474,10 +555,11 @@ impl World {
     }
 
     fn check(&mut self) -> Result<(), Violation> {
-        let venues = &self.venues;
+        let (venues, foreign) = (&self.venues, self.foreign);
         let truth = |account, instrument: InstrumentId| {
             let venue = &venues[venue_of(usize::from(instrument.0))];
-            (venue.position(account, instrument), venue.under_way(account, instrument))
+            let ours = venue.position(account, instrument) - foreign[usize::from(instrument.0)];
+            (ours, venue.under_way(account, instrument))
         };
         let positions = self.positions.iter().map(|(id, spec)| (*id, spec));
         self.checker.holdings(&self.executor, positions, truth)?;

@@ -207,7 +207,12 @@ impl Venues {
         for at in 0..self.desks.len() {
             let desk = &mut self.desks[at];
             let is_due = desk.asked == Asked::No && desk.ask_at <= real;
-            if is_due && which(desk) && desk.of.trading.query_positions(real, wall).is_ok() {
+            if !is_due || !which(desk) {
+                continue;
+            }
+            if desk.of.trading.query_positions(real, wall).is_err() {
+                desk.ask_at = real.plus(ASK_AGAIN);
+            } else {
                 desk.asked = Asked::Yes;
                 desk.asked_at = self.clock.at(real.0);
                 self.carry_out(at, real);
