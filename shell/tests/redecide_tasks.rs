@@ -145,6 +145,7 @@ impl Desk {
             self.log.append(now, &Record::Report(report)).unwrap();
             self.reports.push_back(report);
         }
+        while self.executor.poll_ask().is_some() || self.executor.poll_note().is_some() {}
         let orders: Vec<Order> = std::iter::from_fn(|| self.executor.poll_order()).collect();
         for order in &orders {
             self.log.append(now, &Record::Order(*order)).unwrap();
