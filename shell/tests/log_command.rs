@@ -2,44 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod alone;
 
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use alone::Scratch;
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::log::{Record, StopWhy};
 use reap_core::order::{ClientOrderId, Order, OrderChange, OrderEvent, OrderSide};
 use reap_core::position::PositionId;
 use reap_core::units::{Nanos, Price, Qty};
 use reap_shell::order_log::{LogSettings, OrderLog, SEGMENT_MIN, Sync};
-
-/// A directory of its own that goes with the test.
-///
-/// One test at a time: between a child's start and its own program, the child holds this process's
-/// locks too, and the log that another test has just closed is held for that moment.
-struct Scratch(
-    PathBuf,
-    #[expect(dead_code, reason = "held while the test runs")] MutexGuard<'static, ()>,
-);
-
-static ALONE: Mutex<()> = Mutex::new(());
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = std::env::temp_dir().join(format!("reap-log-{name}-{}", std::process::id()));
-        drop(fs::remove_dir_all(&dir));
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir, alone)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
 
 fn id(attempt: u16) -> ClientOrderId {
     ClientOrderId { epoch: 1, position: PositionId(3), leg: 0, plan: 1, attempt }

@@ -1,49 +1,20 @@
 //! Order logs on real files: what is written is read back, and what must not be is refused by name.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+mod alone;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use alone::Scratch;
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::log::{End, Entry, HeaderError, Reader, Record, SegmentHeader, StopWhy};
 use reap_core::order::{ClientOrderId, Order, OrderSide};
 use reap_core::position::PositionId;
 use reap_core::units::{Nanos, Price, Qty};
 use reap_shell::order_log::{Found, LogError, LogSettings, OrderLog, SEGMENT_MIN, Sync};
-
-/// A directory of its own that goes with the test.
-///
-/// One test at a time: between a child's start and its own program, the child holds this process's
-/// locks too, and the log that another test has just closed is held for that moment.
-struct Scratch(
-    PathBuf,
-    #[expect(dead_code, reason = "held while the test runs")] MutexGuard<'static, ()>,
-);
-
-static ALONE: Mutex<()> = Mutex::new(());
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = std::env::temp_dir().join(format!("reap-orders-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir, alone)
-    }
-
-    fn log(&self) -> PathBuf {
-        self.0.join("log")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 const SMALL: LogSettings =
     LogSettings { segment_bytes: SEGMENT_MIN, sync: Sync::None, fingerprint: 42 };
@@ -85,7 +56,7 @@ fn read(dir: &Path, epoch: u16) -> (Vec<Entry>, End) {
 #[test]
 fn what_is_appended_is_read_back_over_many_segments() {
     let scratch = Scratch::new("rotate");
-    let dir = scratch.log();
+    let dir = scratch.0.join("log");
     let mut log = OrderLog::open(&dir, Nanos(1), SMALL).unwrap();
     assert_eq!((log.epoch(), log.next_sequence(), log.found().len()), (1, 1, 0));
     for n in 1..=5_000u16 {
@@ -115,7 +86,7 @@ fn what_is_appended_is_read_back_over_many_segments() {
 #[test]
 fn p11_a_record_survives_a_process_that_says_nothing_more() {
     let scratch = Scratch::new("kill");
-    let dir = scratch.log();
+    let dir = scratch.0.join("log");
     let mut log = OrderLog::open(&dir, Nanos(1), SMALL).unwrap();
     for n in 1..=3 {
         log.append(Nanos(1), &order(n)).unwrap();
@@ -127,7 +98,7 @@ fn p11_a_record_survives_a_process_that_says_nothing_more() {
 #[test]
 fn every_run_takes_the_next_epoch_even_when_its_files_are_gone() {
     let scratch = Scratch::new("epochs");
-    let dir = scratch.log();
+    let dir = scratch.0.join("log");
     for epoch in 1..=3 {
         let mut log = OrderLog::open(&dir, Nanos(1), SMALL).unwrap();
         assert_eq!(log.epoch(), epoch);
@@ -156,7 +127,7 @@ fn every_run_takes_the_next_epoch_even_when_its_files_are_gone() {
 #[test]
 fn the_last_epoch_is_refused() {
     let scratch = Scratch::new("wrap");
-    let dir = scratch.log();
+    let dir = scratch.0.join("log");
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("orders-65535-000001.log"), [0; 64]).unwrap();
     let error = OrderLog::open(&dir, Nanos(1), SMALL).unwrap_err();
@@ -167,7 +138,7 @@ fn the_last_epoch_is_refused() {
 #[test]
 fn p15_a_second_holder_is_refused_by_name() {
     let scratch = Scratch::new("second");
-    let dir = scratch.log();
+    let dir = scratch.0.join("log");
     let log = OrderLog::open(&dir, Nanos(1), SMALL).unwrap();
     let error = OrderLog::open(&dir, Nanos(1), SMALL).unwrap_err();
     let holder = format!("process {}", std::process::id());
@@ -200,7 +171,7 @@ fn p15_a_second_holder_is_refused_by_name() {
 #[test]
 fn p17_a_newer_version_in_the_directory_is_refused() {
     let scratch = Scratch::new("newer");
-    let dir = scratch.log();
+    let dir = scratch.0.join("log");
     drop(OrderLog::open(&dir, Nanos(1), SMALL).unwrap());
     let path = dir.join("orders-00001-000001.log");
     let mut bytes = fs::read(&path).unwrap();
@@ -224,7 +195,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn other_accounts_and_damaged_headers_are_told_apart() {
     let scratch = Scratch::new("foreign");
-    let dir = scratch.log();
+    let dir = scratch.0.join("log");
     drop(OrderLog::open(&dir, Nanos(1), SMALL).unwrap());
     let other = LogSettings { fingerprint: 43, ..SMALL };
     let error = OrderLog::open(&dir, Nanos(1), other).unwrap_err();
@@ -246,21 +217,21 @@ fn settings_out_of_bounds_are_refused() {
     let scratch = Scratch::new("settings");
     for segment_bytes in [0, SEGMENT_MIN - 1, u64::MAX] {
         let settings = LogSettings { segment_bytes, ..SMALL };
-        let error = OrderLog::open(&scratch.log(), Nanos(1), settings).unwrap_err();
+        let error = OrderLog::open(&scratch.0.join("log"), Nanos(1), settings).unwrap_err();
         assert_eq!(error, LogError::SegmentBytes { bytes: segment_bytes });
     }
-    assert!(!scratch.log().exists());
+    assert!(!scratch.0.join("log").exists());
 }
 
 #[test]
 fn files_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let scratch = Scratch::new("rights");
-    drop(OrderLog::open(&scratch.log(), Nanos(1), SMALL).unwrap());
+    drop(OrderLog::open(&scratch.0.join("log"), Nanos(1), SMALL).unwrap());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&scratch.log()), 0o700);
-    assert_eq!(mode(&scratch.log().join("orders.lock")), 0o600);
-    assert_eq!(mode(&scratch.log().join("orders-00001-000001.log")), 0o600);
+    assert_eq!(mode(&scratch.0.join("log")), 0o700);
+    assert_eq!(mode(&scratch.0.join("log").join("orders.lock")), 0o600);
+    assert_eq!(mode(&scratch.0.join("log").join("orders-00001-000001.log")), 0o600);
 }
 
 /// A user who may do everything is stopped by no rights, but by a file system without files.
@@ -268,7 +239,7 @@ fn files_are_for_their_owner_only() {
 fn p6_missing_rights_and_no_directory_are_named() {
     use std::os::unix::fs::PermissionsExt;
     let scratch = Scratch::new("denied");
-    let dir = scratch.log();
+    let dir = scratch.0.join("log");
     fs::create_dir(&dir).unwrap();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o500)).unwrap();
     match OrderLog::open(&dir, Nanos(1), SMALL) {
@@ -374,7 +345,7 @@ fn p6_a_read_only_disk_is_named() {
 fn orders_wait_for_the_disk_when_asked_to() {
     let scratch = Scratch::new("fsync");
     let settings = LogSettings { sync: Sync::BeforeSend, ..SMALL };
-    let mut log = OrderLog::open(&scratch.log(), Nanos(1), settings).unwrap();
+    let mut log = OrderLog::open(&scratch.0.join("log"), Nanos(1), settings).unwrap();
     log.append(Nanos(1), &Record::Timer).unwrap();
     assert_eq!(log.counters().syncs, 0);
     log.append(Nanos(1), &order(1)).unwrap();
@@ -384,7 +355,7 @@ fn orders_wait_for_the_disk_when_asked_to() {
 #[test]
 fn an_append_allocates_nothing_not_even_when_it_rotates() {
     let scratch = Scratch::new("alloc");
-    let mut log = OrderLog::open(&scratch.log(), Nanos(1), SMALL).unwrap();
+    let mut log = OrderLog::open(&scratch.0.join("log"), Nanos(1), SMALL).unwrap();
     let record = order(1);
     let counted = allocation_counter::measure(|| {
         for n in 0..1_500 {
@@ -392,6 +363,6 @@ fn an_append_allocates_nothing_not_even_when_it_rotates() {
         }
     });
     assert_eq!((counted.count_total, log.counters().rotations), (0, 1));
-    let header = fs::read(scratch.log().join("orders-00001-000002.log")).unwrap();
+    let header = fs::read(scratch.0.join("log").join("orders-00001-000002.log")).unwrap();
     assert_eq!(SegmentHeader::decode(&header).unwrap().first_sequence, 1_024);
 }
