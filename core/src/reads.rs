@@ -10,8 +10,9 @@
 //! holding that was asked for after that: what is missing against the last read before it left is
 //! what such orders took, up to their rests. An account may hold more than is known here; a holding
 //! that was never read before has nothing to compare with, and its orders stay unknown, for people.
-//! Nothing else is changed by a read alone. Rules of the engine decide whether enough of them agree, and
-//! the intent of `leg_lost` or `imbalance` has the legs that its part names written off here.
+//!
+//! Nothing else is changed by a read alone. Rules of the engine decide whether enough of them agree,
+//! and the intent of `leg_lost` or `imbalance` has the legs that its part names written off here.
 
 use crate::desk::Desk;
 use crate::event::Report;

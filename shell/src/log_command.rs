@@ -1,11 +1,11 @@
 //! `reap log`: what an order log holds, and whether it is whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 use reap_core::log::{End, Record};
-use reap_core::order::OrderChange;
+use reap_core::order::{ClientOrderId, OrderChange, OrderEvent};
 use serde_json::json;
 
 use crate::order_log::{LogError, SegmentView, view};
@@ -142,8 +142,8 @@ struct Run {
     kinds: BTreeMap<&'static str, u64>,
     first: Option<u64>,
     last: Option<u64>,
-    /// Orders of which the last word is missing.
-    open: BTreeSet<String>,
+    /// What is left of orders of which the last word is missing.
+    open: BTreeMap<ClientOrderId, i64>,
 }
 
 impl Run {
@@ -153,16 +153,25 @@ impl Run {
         self.last = Some(at);
         match record {
             Record::Order(order) => {
-                self.open.insert(order.id.to_string());
+                self.open.insert(order.id, order.qty.raw());
             }
             Record::NotSent { id, .. } => {
-                self.open.remove(&id.to_string());
+                self.open.remove(id);
             }
-            Record::Answer(event)
-                if matches!(event.what, OrderChange::Expired | OrderChange::Rejected(_)) =>
-            {
-                self.open.remove(&event.id.to_string());
-            }
+            Record::Answer(OrderEvent { id, what }) => match what {
+                OrderChange::Expired | OrderChange::Rejected(_) => {
+                    self.open.remove(id);
+                }
+                OrderChange::Filled { qty, .. } => {
+                    if let Some(left) = self.open.get_mut(id) {
+                        *left -= qty.raw();
+                        if *left <= 0 {
+                            self.open.remove(id);
+                        }
+                    }
+                }
+                OrderChange::Acked | OrderChange::Doubted | OrderChange::NotFound => {}
+            },
             _ => {}
         }
     }
@@ -170,8 +179,6 @@ impl Run {
 
 fn stats(of: &Of, out: &mut Output) -> Result<Outcome, LogError> {
     let mut runs: BTreeMap<u16, Run> = BTreeMap::new();
-    let mut filled: BTreeMap<String, i64> = BTreeMap::new();
-    let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
     let mut good = true;
     for segment in view(&of.dir)? {
         let segment = segment?;
@@ -180,24 +187,14 @@ fn stats(of: &Of, out: &mut Output) -> Result<Outcome, LogError> {
         run.files += 1;
         for entry in &segment.entries {
             run.take(entry.at.0, &entry.record);
-            match &entry.record {
-                Record::Order(order) => {
-                    wanted.insert(order.id.to_string(), order.qty.raw());
-                }
-                Record::Answer(event) => {
-                    if let OrderChange::Filled { qty, .. } = event.what {
-                        *filled.entry(event.id.to_string()).or_default() += qty.raw();
-                    }
-                }
-                _ => {}
-            }
         }
-        run.open.retain(|id| filled.get(id) < wanted.get(id));
     }
     for (epoch, run) in &runs {
         let records: u64 = run.kinds.values().sum();
-        let seconds =
-            run.last.zip(run.first).map_or(0, |(last, first)| (last - first) / 1_000_000_000);
+        let seconds = run
+            .last
+            .zip(run.first)
+            .map_or(0, |(last, first)| last.saturating_sub(first) / 1_000_000_000);
         if of.json {
             out.line(json!({
                 "epoch": epoch,
@@ -206,7 +203,7 @@ fn stats(of: &Of, out: &mut Output) -> Result<Outcome, LogError> {
                 "first_ns": run.first,
                 "last_ns": run.last,
                 "kinds": run.kinds,
-                "orders_without_an_end": run.open,
+                "orders_without_an_end": run.open.keys().map(ToString::to_string).collect::<Vec<_>>(),
             }));
             continue;
         }
@@ -217,7 +214,7 @@ fn stats(of: &Of, out: &mut Output) -> Result<Outcome, LogError> {
         for (kind, count) in &run.kinds {
             out.line(format_args!("  {kind:<12} {count:>9}"));
         }
-        for id in &run.open {
+        for id in run.open.keys() {
             out.line(format_args!("  {id} was sent, and its end is not in the log"));
         }
     }
