@@ -16,7 +16,7 @@ use crate::policy::{Policy, PolicyId, Rule, RuleSpec};
 use crate::position::{PositionId, PositionState, RegisterError};
 use crate::register::{self, Plan};
 use crate::tracked::Tracked;
-use crate::trigger::{Place, Stage, Trigger, TriggerId};
+use crate::trigger::{Place, Role, Stage, Trigger, TriggerId};
 use crate::units::Nanos;
 
 /// A set of a policy's rules, by their indices.
@@ -138,6 +138,11 @@ impl Engine {
         }
         let were = self.uninstall(slot);
         for trigger in &mut plan {
+            if trigger.role == Role::Tight {
+                // No stop that health has tightened goes back with a switch.
+                let was = were.iter().find(|was| was.role == Role::Tight);
+                trigger.mark = was.map_or(0, |was| was.mark);
+            }
             let Some(&twin) = twins.get(usize::from(trigger.rule)) else { continue };
             let is_twin = |was: &&Trigger| {
                 Some(was.rule) == twin && (was.part, was.role) == (trigger.part, trigger.role)

@@ -21,7 +21,7 @@ use crate::intent::Reason;
 use crate::limits::PPB;
 use crate::net::Cmp;
 use crate::policy::{AssetClass, Rule, TriggerSource};
-use crate::position::PositionState;
+use crate::position::{PositionState, Side};
 use crate::register::Plan;
 use crate::tracked::Tracked;
 use crate::trigger::{Condition, Role, Stage, Trigger, TriggerId};
@@ -413,7 +413,10 @@ impl Engine {
         if before < 2 && level >= 2 {
             self.each_tight(Self::tighten);
         } else if before >= 2 && level < 2 {
-            self.each_tight(Self::loosen);
+            self.each_tight(|engine, id| {
+                engine.loosen(id);
+                engine.triggers[id].mark = 0;
+            });
         }
         self.tighten_all_late();
         let closes = acts && level == 3;
@@ -523,13 +526,21 @@ impl Engine {
             part = trigger.next;
         }
         let Some((rule, reason)) = stop else { return };
+        let side = leg.side;
         let tight = &mut self.triggers[id];
-        (tight.rule, tight.reason, tight.mark) = (rule, reason, present);
+        // Until the recovery a stop comes nearer only, whichever rule or policy it stands beside.
+        let from = match (tight.mark, side) {
+            (0, _) => present,
+            (mark, Side::Long) => mark.max(present),
+            (mark, Side::Short) => mark.min(present),
+        };
+        (tight.rule, tight.reason, tight.mark) = (rule, reason, from);
         tight.stage = Stage::Armed;
         self.recompile(id);
         self.test(id, self.now);
     }
 
+    /// Puts a stop back; where it stood is kept for the one that may follow.
     fn loosen(&mut self, id: TriggerId) {
         self.take(id);
         let tight = &mut self.triggers[id];

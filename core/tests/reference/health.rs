@@ -68,6 +68,11 @@ impl Health {
         self.opened.remove(&id);
     }
 
+    /// Stops are tightened.
+    pub(crate) const fn is_deep(&self) -> bool {
+        self.level >= 2
+    }
+
     pub(crate) const fn allows_entries(&self) -> bool {
         self.level == 0
     }
@@ -155,7 +160,11 @@ impl Health {
         };
         let mut rules = 0..life.policy.rules.len();
         let rule = rules.find(|&rule| stands(rule) && !life.is_off(rule))?;
-        Some(Tight::new(rule, Exact::int(at), self.settings.tighten))
+        let from = life.tight_from.map_or(at, |from| match life.legs[0].spec.side {
+            Side::Long => from.max(at),
+            Side::Short => from.min(at),
+        });
+        Some(Tight::new(rule, from, self.settings.tighten))
     }
 }
 
@@ -163,13 +172,13 @@ impl Health {
 #[derive(Clone, Debug)]
 pub(crate) struct Tight {
     rule: usize,
-    from: Exact,
+    pub(super) from: i64,
     distance: Rate,
     pub(super) part: Part,
 }
 
 impl Tight {
-    const fn new(rule: usize, from: Exact, distance: Rate) -> Self {
+    const fn new(rule: usize, from: i64, distance: Rate) -> Self {
         Self { rule, from, distance, part: Part::Armed }
     }
 
@@ -184,7 +193,7 @@ impl Tight {
             Side::Long => 1_000_000_000 - self.distance.raw(),
             Side::Short => 1_000_000_000 + self.distance.raw(),
         };
-        let line = &self.from * &Exact::ppb(by);
+        let line = &Exact::int(self.from) * &Exact::ppb(by);
         match side {
             Side::Long => line.cmp(&Exact::int(exit)),
             Side::Short => Exact::int(exit).cmp(&line),
@@ -238,7 +247,7 @@ impl Portfolio {
         let dust: BigInt = dust.map(|(&id, _)| self.cash(id, &lives[&id])).sum();
         let Some(health) = &mut self.health else { return };
         let asked = health.evaluate(now, &(total - &self.closed - dust), lives);
-        let deep = health.level >= 2;
+        let deep = health.is_deep();
         let held = lives.iter().filter(|(_, life)| life.is_live());
         // While it lasts, whoever has none yet gets one as soon as that can be.
         let changed = held.filter(|(_, life)| asked.crossed || deep && !life.is_tightened());

@@ -125,6 +125,8 @@ pub(crate) struct Life {
     /// Its net was above nought when it was last looked at.
     pub(super) winning: bool,
     pub(super) tight: Option<Tight>,
+    /// The nearest price that a stop was tightened from since the score was last good.
+    pub(super) tight_from: Option<i64>,
     /// By leg, as far as they are known.
     pub(super) liquidations: Vec<Option<Price>>,
     pub(super) registered: Nanos,
@@ -159,6 +161,7 @@ impl Life {
             misses: 0,
             winning: false,
             tight: None,
+            tight_from: None,
             liquidations,
             registered: now,
             blind_since: None,

@@ -466,6 +466,9 @@ impl Reference {
         }
         for (id, tight) in portfolio.tight.drain(..) {
             let life = self.lives.get_mut(&id).expect("it is held");
+            let deep = portfolio.health.as_ref().is_some_and(|health| health.is_deep());
+            let from = tight.as_ref().map(|tight| tight.from);
+            life.tight_from = from.or(life.tight_from.filter(|_| deep));
             match (tight, &mut life.tight) {
                 (None, Some(stands)) => stands.end(),
                 (tight, stands) => *stands = tight,
