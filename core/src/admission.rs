@@ -181,6 +181,9 @@ fn check_settings(exit: &ExitSettings, scale: u8) -> Result<Option<i128>, AdmitE
     if exit.stuck_after.0 == 0 {
         return Err(AdmitError::Setting { field: "stuck_after", bound: "above 0" });
     }
+    if exit.max_unhedged_time.0 == 0 {
+        return Err(AdmitError::Setting { field: "max_unhedged_time", bound: "above 0" });
+    }
     // Without a pause a target that is touched but not filled would miss without end at one moment.
     if exit.rearm_first.0 == 0 {
         return Err(AdmitError::Setting { field: "rearm_first", bound: "above 0" });

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::aside::Asides;
 use crate::event::{Outcome, Report};
 use crate::hash::RunningHash;
 use crate::holding::Holdings;
@@ -54,6 +55,15 @@ pub struct Counters {
     pub stuck: u64,
     /// Sends that the gate in front of the gateway held back.
     pub gate_trips: u64,
+    /// Orders of unknown fate beside which their leg went on.
+    pub set_aside: u64,
+    /// Times that legs of a position stood without their counterpart for longer than it takes to
+    /// hear of an order, or because one was refused or expired.
+    pub legging: u64,
+    /// Plans that were made more urgent because that lasted too long or was too much.
+    pub unhedged: u64,
+    /// How long legs of positions stood without their counterpart, in nanoseconds, told or not.
+    pub naked_ns: u64,
     /// Legs that were put to what was read of them.
     pub written_off: u64,
     /// Plans that ended, in the order of [`Outcome`].
@@ -63,6 +73,10 @@ pub struct Counters {
 /// A leg is asked for when it is taken on; one call asks for its live order once and has it
 /// forgotten once.
 const ASKS_OF_A_LEG: usize = 3;
+/// The same of an order that was set aside.
+const ASKS_OF_AN_ASIDE: usize = 2;
+/// Of each leg: that its order was proven, that its plan is stuck, and where its legs stand.
+const NOTES_OF_A_LEG: usize = 4;
 
 /// See the module.
 #[derive(Debug)]
@@ -74,12 +88,15 @@ pub(crate) struct Desk {
     pub(crate) counters: Counters,
     /// Nothing is sent: the trading state is stopped.
     pub(crate) stopped: bool,
+    pub(crate) asides: Asides,
     orders: VecDeque<Order>,
     reports: VecDeque<Report>,
     asks: VecDeque<Ask>,
     notes: VecDeque<ExecutorNote>,
     orders_max: usize,
     reports_max: usize,
+    asks_max: usize,
+    notes_max: usize,
     hash: RunningHash,
     #[cfg(all(feature = "planted", debug_assertions))]
     pub(crate) planted: Option<crate::planted::Bug>,
@@ -96,22 +113,28 @@ impl Desk {
         positions_max: usize,
         orders_max: usize,
     ) -> Self {
-        // One call brings at most a fill, a loss and a read of each leg, and one end of a plan for
-        // each position and of each entry that is at work.
-        let reports_max = positions_max + 3 * orders_max + 3 * ENTRIES_MAX;
+        // One call brings at most a fill, a loss and a read of each leg, a fill of each order that was
+        // set aside, and one end of a plan for each position and of each entry that is at work.
+        let asides = Asides::room(orders_max);
+        let reports_max = positions_max + 3 * orders_max + asides + 3 * ENTRIES_MAX;
+        let asks_max = ASKS_OF_A_LEG * orders_max + ASKS_OF_AN_ASIDE * asides;
+        let notes_max = NOTES_OF_A_LEG * orders_max + asides;
         Self {
             epoch,
             instruments: instruments.to_vec(),
             holdings: Holdings::new(orders_max),
-            trades: TradeIds::new(orders_max * TRADES_PER_ORDER),
+            trades: TradeIds::new((orders_max + asides) * TRADES_PER_ORDER),
             counters: Counters::default(),
             stopped: false,
+            asides: Asides::new(asides),
             orders: VecDeque::with_capacity(orders_max),
             reports: VecDeque::with_capacity(reports_max),
-            asks: VecDeque::with_capacity(ASKS_OF_A_LEG * orders_max),
-            notes: VecDeque::with_capacity(2 * orders_max),
+            asks: VecDeque::with_capacity(asks_max),
+            notes: VecDeque::with_capacity(notes_max),
             orders_max,
             reports_max,
+            asks_max,
+            notes_max,
             hash: RunningHash::new(),
             #[cfg(all(feature = "planted", debug_assertions))]
             planted: None,
@@ -187,13 +210,12 @@ impl Desk {
     }
 
     pub(crate) fn push_ask(&mut self, ask: Ask) {
-        let most = ASKS_OF_A_LEG * self.orders_max;
-        assert!(self.asks.len() < most, "asks are polled after every call");
+        assert!(self.asks.len() < self.asks_max, "asks are polled after every call");
         self.asks.push_back(ask);
     }
 
     pub(crate) fn push_note(&mut self, note: ExecutorNote) {
-        assert!(self.notes.len() < 2 * self.orders_max, "notes are polled after every call");
+        assert!(self.notes.len() < self.notes_max, "notes are polled after every call");
         self.notes.push_back(note);
     }
 

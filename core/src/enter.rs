@@ -1,5 +1,9 @@
 //! An entry at work: both legs at once, immediate or cancel. What fills on one leg alone is undone at
 //! the market as soon as nothing of the entry is in flight any more; silence is not evidence.
+//!
+//! An order of which nobody knows what became of it would leave the other leg naked for as long as
+//! that takes. After [`UNHEDGED_TIME`] only its own leg waits for it: what does not match is undone,
+//! and so is whatever that order turns out to have taken.
 
 use arrayvec::ArrayVec;
 
@@ -9,7 +13,7 @@ use crate::entry::{ENTRY_LEGS_MAX, EntryIntent, EntryLeg, TaskId};
 use crate::event::{EntryOutcome, Report};
 use crate::holding::HoldingKey;
 use crate::intent::Urgency;
-use crate::limits::{AMOUNT_MAX, ASK_AFTER, BACKOFF_FIRST, POLL_EVERY};
+use crate::limits::{AMOUNT_MAX, ASK_AFTER, BACKOFF_FIRST, LEG_TIMEOUT, POLL_EVERY, UNHEDGED_TIME};
 use crate::note::ExecutorNote;
 use crate::order::{Ask, ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, OrderSide};
 use crate::position::{PositionId, Side};
@@ -32,6 +36,10 @@ pub(crate) struct Enter {
     pub(crate) task: TaskId,
     entry: u64,
     legs: ArrayVec<Leg, ENTRY_LEGS_MAX>,
+    /// Since when something of a leg is held without its counterpart.
+    naked: Option<Nanos>,
+    /// That has lasted too long, and was told.
+    unhedged: bool,
     pub(crate) wake: Option<Nanos>,
 }
 
@@ -100,7 +108,14 @@ impl Enter {
             throttle: Throttle::default(),
         };
         let legs = intent.legs().iter().map(leg).collect();
-        let mut entry = Self { task: intent.task, entry: intent.seq, legs, wake: None };
+        let mut entry = Self {
+            task: intent.task,
+            entry: intent.seq,
+            legs,
+            naked: None,
+            unhedged: false,
+            wake: None,
+        };
         for i in 0..entry.legs.len() {
             let EntryLeg { qty, limit, .. } = entry.legs[i].said;
             entry.send(now, i, qty, Some(limit), desk);
@@ -285,28 +300,65 @@ impl Enter {
         (missing, any)
     }
 
+    /// So many steps of every leg are held, and make a position: what could not be sold again is
+    /// none.
+    fn steps(&self, desk: &Desk, quotes: &impl Quotes) -> i64 {
+        let steps = self.legs.iter().map(|leg| leg.held / leg.said.step.raw()).min().unwrap_or(0);
+        let kept = |leg: &Leg| steps * leg.said.step.raw();
+        let sellable = |leg: &Leg| kept(leg) >= least(leg, desk, quotes);
+        if self.legs.iter().all(sellable) { steps } else { 0 }
+    }
+
+    /// Whether the orders at work are still waited for: until something has been held without its
+    /// counterpart for too long.
+    fn waits(&mut self, now: Nanos, steps: i64, desk: &mut Desk, quotes: &impl Quotes) -> bool {
+        let several = self.legs.len() > 1;
+        let naked = |leg: &Leg| leg.excess(steps, desk, quotes) > Qty::ZERO;
+        if !several || !self.legs.iter().any(naked) {
+            self.naked = None;
+            return true;
+        }
+        let since = *self.naked.get_or_insert(now);
+        let orders = self.legs.iter_mut().filter_map(|leg| leg.order.as_mut());
+        orders.for_each(|order| order.hurry(LEG_TIMEOUT));
+        let due = since.plus(UNHEDGED_TIME);
+        if now < due {
+            self.wake_by(due);
+            return true;
+        }
+        if !self.unhedged {
+            self.unhedged = true;
+            desk.counters.unhedged += 1;
+            desk.push_note(ExecutorNote::EntryUnhedged { task: self.task });
+        }
+        false
+    }
+
     /// Undoes what does not match, and ends when everything does.
     pub(crate) fn advance(&mut self, now: Nanos, desk: &mut Desk, quotes: &impl Quotes) -> bool {
+        self.wake = None;
+        let steps = self.steps(desk, quotes);
+        let at_work = self.legs.iter().any(|leg| leg.order.is_some());
+        let waits = at_work && self.waits(now, steps, desk, quotes);
         let asks = self.legs.iter_mut().filter_map(|leg| {
             let place = (leg.said.account, leg.said.instrument);
             leg.order.as_mut()?.look_after(now, place, desk)
         });
-        self.wake = asks.min();
-        if self.legs.iter().any(|leg| leg.order.is_some()) {
+        if let Some(at) = asks.min() {
+            self.wake_by(at);
+        }
+        if waits {
             return false;
         }
-        let steps = self.legs.iter().map(|leg| leg.held / leg.said.step.raw()).min().unwrap_or(0);
-        let kept = |leg: &Leg| steps * leg.said.step.raw();
-        // What could not be sold again is no position.
-        let sellable = |leg: &Leg| kept(leg) >= least(leg, desk, quotes);
-        let steps = if self.legs.iter().all(sellable) { steps } else { 0 };
         let mut working = false;
         for i in 0..self.legs.len() {
             let leg = &self.legs[i];
-            let excess = leg.held - steps * leg.said.step.raw();
-            let excess = Qty::new(excess.max(0)).expect("part of what is held");
-            let excess = desk.instrument(leg.said.instrument).round_lot(excess);
-            if excess == Qty::ZERO || excess.raw() < least(leg, desk, quotes) {
+            if leg.order.is_some() {
+                working = true;
+                continue;
+            }
+            let excess = leg.excess(steps, desk, quotes);
+            if excess == Qty::ZERO {
                 continue;
             }
             working = true;
@@ -341,6 +393,14 @@ impl Enter {
 }
 
 impl Leg {
+    /// What is held beyond so many steps, in whole lots; nought when that could not be sold.
+    fn excess(&self, steps: i64, desk: &Desk, quotes: &impl Quotes) -> Qty {
+        let excess = self.held - steps * self.said.step.raw();
+        let excess = Qty::new(excess.max(0)).expect("part of what is held");
+        let excess = desk.instrument(self.said.instrument).round_lot(excess);
+        if excess.raw() < least(self, desk, quotes) { Qty::ZERO } else { excess }
+    }
+
     const fn key(&self) -> HoldingKey {
         let EntryLeg { account, instrument, side, .. } = self.said;
         HoldingKey { account, instrument, side }

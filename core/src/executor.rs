@@ -58,9 +58,9 @@ impl Default for ExecutorLimits {
 pub struct LegView {
     /// What is open.
     pub open: Qty,
-    /// What its live order may still take; at most `open`.
+    /// What its orders may still take; at most `open`.
     pub live: Qty,
-    /// Its newest order.
+    /// Its newest order, unless that was set aside for want of an answer.
     pub order: Option<(ClientOrderId, OrderState)>,
 }
 
@@ -365,7 +365,7 @@ impl Executor {
     pub fn leg(&self, id: PositionId, leg: usize) -> Option<LegView> {
         let leg = self.exit(id)?.legs.get(leg)?;
         let order = leg.order.map(|order| (order.id, order.state));
-        Some(LegView { open: leg.open, live: leg.live, order })
+        Some(LegView { open: leg.open, live: leg.reserved(), order })
     }
 
     /// Open quantity of each leg; nought beyond the last. `None` for an unknown position.

@@ -105,6 +105,12 @@ impl Exit {
         desk: &mut Desk,
     ) -> bool {
         let i = usize::from(event.id.leg);
+        if let Some(at) = desk.asides.find(event.id) {
+            if planted!(desk, AsideNotHeard) {
+                return false;
+            }
+            return self.with_aside(at, desk, |exit, _, desk| exit.take_word(now, event, desk));
+        }
         let Some(order) = self.legs.get(i).and_then(|leg| leg.order) else {
             desk.counters.unknown_orders += 1;
             return false;
@@ -120,6 +126,12 @@ impl Exit {
             *counter += 1;
             return false;
         }
+        self.take_word(now, event, desk)
+    }
+
+    /// Takes evidence of a leg's live order in.
+    fn take_word(&mut self, now: Nanos, event: &OrderEvent, desk: &mut Desk) -> bool {
+        let i = usize::from(event.id.leg);
         match event.what {
             OrderChange::Doubted | OrderChange::NotFound => {}
             _ => self.legs[i].throttle.on_evidence(),
@@ -268,6 +280,7 @@ impl Exit {
         if self.plan.as_ref()?.stuck && planted!(desk, StuckGivesUp) {
             return None;
         }
+        let minds = self.mind_legs(now, desk, quotes);
         self.escalate(desk);
         let step = match self.reached() {
             Some(outcome) => Step::Ended(outcome),
@@ -275,13 +288,13 @@ impl Exit {
         };
         match step {
             Step::Working(wake) => {
-                let looks = [wake, self.watch(now, desk), self.look_after(now, desk)];
+                let looks = [wake, minds, self.watch(now, desk), self.look_after(now, desk)];
                 let wake = looks.into_iter().flatten().min();
                 assert!(wake.is_none_or(|at| at > now), "a plan waits for a later time");
                 wake
             }
             Step::Ended(outcome) => {
-                self.end(outcome, desk);
+                self.end(now, outcome, desk);
                 None
             }
         }
@@ -291,7 +304,7 @@ impl Exit {
     fn reached(&self) -> Option<Outcome> {
         let plan = self.plan.as_ref()?;
         let mut legs = self.legs.iter().zip(&plan.keep);
-        if !legs.all(|(leg, &keep)| leg.open <= keep && !leg.is_live()) {
+        if !legs.all(|(leg, &keep)| leg.open <= keep && !leg.is_busy()) {
             return None;
         }
         let flat = self.legs.iter().all(|leg| leg.open == Qty::ZERO);
@@ -312,10 +325,15 @@ impl Exit {
             _ => self.legs.iter().any(|leg| leg.failed >= FAILED_ATTEMPTS_MAX),
         };
         if due {
-            plan.urgency = urgency;
-            desk.counters.escalated += 1;
-            self.legs.iter_mut().for_each(Leg::on_raise);
+            self.escalate_to(urgency, desk);
         }
+    }
+
+    /// The plan becomes more urgent by itself.
+    pub(crate) fn escalate_to(&mut self, urgency: Urgency, desk: &mut Desk) {
+        self.plan.as_mut().expect("only plans escalate").urgency = urgency;
+        desk.counters.escalated += 1;
+        self.legs.iter_mut().for_each(Leg::on_raise);
     }
 
     /// Flags a plan without progress, or says when that would be due. A stuck plan goes on.
@@ -340,11 +358,13 @@ impl Exit {
             let place = (leg.account, leg.instrument);
             leg.order.as_mut()?.look_after(now, place, desk)
         });
-        asks.min()
+        let asks = asks.min();
+        asks.into_iter().chain(self.look_after_asides(now, desk)).min()
     }
 
-    fn end(&mut self, outcome: Outcome, desk: &mut Desk) {
-        assert!(self.legs.iter().all(|leg| !leg.is_live()), "a plan ends with nothing in flight");
+    fn end(&mut self, now: Nanos, outcome: Outcome, desk: &mut Desk) {
+        self.hedged(now, desk);
+        assert!(self.legs.iter().all(|leg| !leg.is_busy()), "a plan ends with nothing in flight");
         let flat = self.legs.iter().all(|leg| leg.open == Qty::ZERO);
         assert_eq!(outcome == Outcome::Closed, flat, "closed means flat by fills");
         let plan = self.plan.take().expect("only a live plan ends");

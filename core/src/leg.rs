@@ -60,8 +60,10 @@ pub(crate) struct Leg {
     /// Trading result less exit fees of what was filled, at the position's nano scale.
     pub(crate) traded: i128,
     pub(crate) open: Qty,
-    /// In `0 ..= open`: what the live order may still take.
+    /// In `0 ..= open − aside`: what the live order may still take.
     pub(crate) live: Qty,
+    /// What orders that were set aside may still take.
+    pub(crate) aside: Qty,
     pub(crate) order: Option<WorkingOrder>,
     /// Orders sent within the present plan number.
     pub(crate) attempt: u16,
@@ -98,6 +100,7 @@ impl Leg {
             traded: 0,
             open: spec.qty,
             live: Qty::ZERO,
+            aside: Qty::ZERO,
             order: None,
             attempt: 0,
             failed: 0,
@@ -117,6 +120,16 @@ impl Leg {
 
     pub(crate) fn is_live(&self) -> bool {
         self.order.is_some_and(|order| order.state.is_live())
+    }
+
+    /// Whether any order of it may still trade.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_live() || self.aside > Qty::ZERO
+    }
+
+    /// What orders of it may still take.
+    pub(crate) fn reserved(&self) -> Qty {
+        Qty::new(self.live.raw() + self.aside.raw()).expect("at most what is open")
     }
 
     pub(crate) fn awaits_read(&self) -> bool {
@@ -149,7 +162,7 @@ impl Leg {
     pub(crate) fn reserve(&mut self, order: WorkingOrder, desk: &mut Desk) {
         assert!(!self.is_live(), "a leg has one order at a time");
         self.live = order.qty;
-        assert!(self.live <= self.open, "live exits exceed the leg");
+        assert!(self.reserved() <= self.open, "live exits exceed the leg");
         desk.holdings.reserve(self.place, order.qty);
         self.order = Some(order);
     }
@@ -171,7 +184,7 @@ impl Leg {
         self.live = self.live.checked_sub(qty).expect(KEPT);
         self.open = self.open.checked_sub(qty).expect(KEPT);
         self.read = self.read.map(|read| read.checked_sub(qty).unwrap_or(Qty::ZERO));
-        assert!(self.live <= self.open, "live exits exceed the leg");
+        assert!(self.reserved() <= self.open, "live exits exceed the leg");
         desk.holdings.fill(now, self.place, qty);
 
         let align = i128::from(self.align);

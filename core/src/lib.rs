@@ -43,6 +43,7 @@ macro_rules! planted {
 pub mod admission;
 mod arbiter;
 mod arm;
+mod aside;
 mod book;
 mod candles;
 mod clip;
@@ -72,6 +73,7 @@ pub mod intent;
 mod ladder;
 mod leaders;
 mod leg;
+mod legging;
 mod life;
 pub mod limits;
 pub mod log;

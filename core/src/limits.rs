@@ -77,6 +77,12 @@ pub const LEG_SENDS_PER_MINUTE: u8 = 60;
 /// How long an order may live without a word before its venue is asked for it: orders are immediate
 /// or cancel, and gateways wait 2 s for an answer.
 pub const ASK_AFTER: Nanos = Nanos::from_secs(5);
+/// How long a leg's order may be silent while another leg stands without its counterpart, before its
+/// venue is asked for it (SPEC §11).
+pub const LEG_TIMEOUT: Nanos = Nanos::from_millis(500);
+/// How long legs may stand without their counterpart: the default of positions, and what holds for
+/// entries (SPEC §7).
+pub const UNHEDGED_TIME: Nanos = Nanos::from_secs(5);
 /// First pause between two questions for one order; doubles up to the last.
 pub const ASK_FIRST: Nanos = Nanos::from_secs(1);
 /// See [`ASK_FIRST`].
@@ -132,4 +138,5 @@ const _: () = assert!(TRIGGERS_MAX <= 1 << 8);
 const _: () = assert!(POSITIONS_MAX == 1 << 20);
 const _: () = assert!(TIERS_MAX >= 4);
 const _: () = assert!(BACKOFF_FIRST.0 < BACKOFF_LAST.0 && BACKOFF_LAST.0 < BACKOFF_FATAL.0);
+const _: () = assert!(LEG_TIMEOUT.0 < ASK_AFTER.0 && LEG_TIMEOUT.0 < UNHEDGED_TIME.0);
 const _: () = assert!(LEG_SENDS_PER_MINUTE > 1 && FAILED_ATTEMPTS_MAX > 0);

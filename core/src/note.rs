@@ -29,6 +29,40 @@ pub enum ExecutorNote {
         /// Of which position.
         position: PositionId,
     },
+    /// A leg of a position stands without its counterpart: it was filled on others, and what it has
+    /// too much of was refused, expired, or is silent. Its repair has begun.
+    Legging {
+        /// Which position.
+        position: PositionId,
+        /// Index of the leg that has too much, the most of them.
+        leg: u8,
+        /// Notional of what is too much, at the newest prices and the position's nano scale.
+        notional: Decimal,
+    },
+    /// It has lasted for too long, or is of too much: the rest is closed, more urgently.
+    Unhedged {
+        /// Which position.
+        position: PositionId,
+        /// How long it has lasted by now.
+        lasted: Nanos,
+        /// As above.
+        notional: Decimal,
+    },
+    /// What was told as [`Self::Legging`] is over.
+    Hedged {
+        /// Which position.
+        position: PositionId,
+        /// How long it lasted.
+        lasted: Nanos,
+        /// The most notional that it had.
+        most: Decimal,
+    },
+    /// One leg of an entry is filled, and of the other one nobody knows what became of it: what does
+    /// not match is undone.
+    EntryUnhedged {
+        /// For which task or turn.
+        task: TaskId,
+    },
 }
 
 /// A note of the engine.

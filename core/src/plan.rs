@@ -3,7 +3,25 @@
 use crate::intent::{Intent, Reason, Urgency};
 use crate::limits::LEGS_MAX;
 use crate::net::Compiled;
-use crate::units::{Nanos, Qty};
+use crate::units::{Decimal, Nanos, Qty};
+
+/// Legs that stand without their counterpart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Naked {
+    /// Index of the leg that has too much, the most of them.
+    pub leg: u8,
+    /// Since when.
+    pub since: Nanos,
+    /// Notional of what is too much, at the prices of the last event of the position and its nano
+    /// scale.
+    pub notional: Decimal,
+    /// The most that it was.
+    pub most: Decimal,
+    /// People were told.
+    pub told: bool,
+    /// How often a bound of it has passed.
+    pub(crate) overdue: u8,
+}
 
 /// A live plan. Its urgency and its target never fall.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) clip_filled: bool,
     /// No progress for too long, or refused for good.
     pub(crate) stuck: bool,
+    /// Some legs stand without their counterpart.
+    pub(crate) naked: Option<Naked>,
 }
 
 impl Plan {
@@ -47,6 +67,7 @@ impl Plan {
             filled: false,
             clip_filled: false,
             stuck: false,
+            naked: None,
         }
     }
 
@@ -88,6 +109,8 @@ pub struct PlanView {
     pub attempts: u32,
     /// Without progress for `stuck_after`, or refused for good by a venue. Still worked.
     pub stuck: bool,
+    /// Legs that stand without their counterpart.
+    pub naked: Option<Naked>,
 }
 
 impl From<&Plan> for PlanView {
@@ -101,6 +124,7 @@ impl From<&Plan> for PlanView {
             keep: plan.keep,
             attempts: plan.attempts,
             stuck: plan.stuck,
+            naked: plan.naked,
         }
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 
 use crate::instrument::InstrumentId;
-use crate::limits::{COLLARS_MAX, PPB, RULE_LEADERS_MAX, TIERS_MAX};
+use crate::limits::{COLLARS_MAX, PPB, RULE_LEADERS_MAX, TIERS_MAX, UNHEDGED_TIME};
 use crate::units::{Decimal, Nanos, Rate};
 
 /// A policy: its index in the engine's table.
@@ -327,8 +327,12 @@ pub struct ExitSettings {
     pub rearm_first: Nanos,
     /// Longest back-off after a missed opportunistic plan, 1 s.
     pub rearm_last: Nanos,
-    /// Largest notional of one clip of a position of several legs, in the quote currency.
+    /// Largest notional of one clip of a position of several legs, in the quote currency; more than
+    /// that without counterpart is closed urgently.
     pub max_unhedged: Option<Decimal>,
+    /// How long legs of a position may stand without their counterpart before the rest is closed
+    /// urgently, 5 s.
+    pub max_unhedged_time: Nanos,
 }
 
 impl Default for ExitSettings {
@@ -342,6 +346,7 @@ impl Default for ExitSettings {
             rearm_first: Nanos::from_millis(20),
             rearm_last: Nanos::from_secs(1),
             max_unhedged: None,
+            max_unhedged_time: UNHEDGED_TIME,
         }
     }
 }

@@ -53,13 +53,16 @@ impl Executor {
         quotes: &impl Quotes,
     ) {
         let (mut legs, mut open, mut in_flight, mut awaits) = (0, 0, false, false);
-        for leg in self.exits.iter().flatten().filter(|exit| !exit.closed).flat_map(|e| &e.legs) {
-            if leg.key() == of {
+        for exit in self.exits.iter().flatten().filter(|exit| !exit.closed) {
+            for leg in exit.legs.iter().filter(|leg| leg.key() == of) {
                 legs += 1;
                 open += i128::from(leg.open.raw());
                 in_flight |= leg.is_live() && !leg.is_decided_by(read);
                 awaits |= leg.is_decided_by(read);
             }
+            let (undecided, decided) = self.desk.asides_of(exit, of, read);
+            in_flight |= undecided;
+            awaits |= decided;
         }
         let (mut entered, mut entering) = (0, false);
         for (held, undecided) in self.entries.iter().filter_map(|entry| entry.held(of, read)) {
@@ -114,10 +117,17 @@ impl Executor {
             };
             let mut any = false;
             for i in 0..exit.legs.len() {
-                if exit.legs[i].key() == of && exit.legs[i].is_decided_by(read) {
-                    let taken = exit.prove(now, i, missing, &mut self.desk, quotes);
-                    missing -= if planted!(self.desk, InferredTwice) { 0 } else { taken };
+                if exit.legs[i].key() != of {
+                    continue;
+                }
+                let mut prove = |exit: &mut Exit, i: usize, desk: &mut Desk| {
+                    let taken = exit.prove(now, i, missing, desk, quotes);
+                    missing -= if planted!(desk, InferredTwice) { 0 } else { taken };
                     any = true;
+                };
+                exit.prove_asides(i, read, &mut prove, &mut self.desk);
+                if exit.legs[i].is_decided_by(read) {
+                    prove(exit, i, &mut self.desk);
                 }
             }
             if any {
@@ -198,7 +208,7 @@ impl Exit {
             if intent.part >> at & 1 == 0 {
                 continue;
             }
-            if leg.is_live() {
+            if leg.is_busy() {
                 leg.lost_meanwhile = true;
             } else {
                 self.lose(at, read, desk);
@@ -209,7 +219,7 @@ impl Exit {
     /// The order that stood in the way of a write-off is over: what is still missing is lost.
     pub(crate) fn lose_now(&mut self, at: usize, desk: &mut Desk) {
         let leg = &mut self.legs[at];
-        if !core::mem::take(&mut leg.lost_meanwhile) {
+        if leg.is_busy() || !core::mem::take(&mut leg.lost_meanwhile) {
             return;
         }
         if let Some(read) = leg.read.filter(|read| *read < leg.open) {

@@ -50,10 +50,14 @@ impl Exit {
         instrument.round_lot(qty).raw() >= min_order(instrument, price)
     }
 
-    /// What the plan wants of a leg, in whole lots.
+    /// What the plan wants of a leg beyond what its orders of unknown fate may take, in whole lots.
     fn wanted(&self, i: usize, desk: &Desk) -> Qty {
         let plan = self.plan.as_ref().expect("only plans are worked");
-        let wanted = self.legs[i].open.checked_sub(plan.keep[i]).unwrap_or(Qty::ZERO);
+        let leg = &self.legs[i];
+        let reserved = if planted!(desk, TwoOrdersAtATime) { Qty::ZERO } else { leg.reserved() };
+        let reserved = if planted!(desk, AsideNotReserved) { leg.live } else { reserved };
+        let wanted = leg.open.checked_sub(plan.keep[i]).and_then(|of| of.checked_sub(reserved));
+        let wanted = wanted.unwrap_or(Qty::ZERO);
         desk.instrument(self.legs[i].instrument).round_lot(wanted)
     }
 
@@ -88,12 +92,13 @@ impl Exit {
     }
 
     fn work_leg(&mut self, now: Nanos, i: usize, desk: &mut Desk, q: &impl Quotes) -> LegStep {
-        if self.legs[i].is_live() && !planted!(desk, TwoOrdersAtATime) {
+        let is_live = self.legs[i].is_live() && !planted!(desk, TwoOrdersAtATime);
+        if is_live && !self.steps_aside(i, desk) {
             return LegStep::InFlight;
         }
         let wanted = self.wanted(i, desk);
         if wanted == Qty::ZERO || !self.is_sellable(i, wanted, desk, q) {
-            return LegStep::Settled;
+            return if self.legs[i].is_busy() { LegStep::InFlight } else { LegStep::Settled };
         }
         if desk.stopped {
             return LegStep::InFlight;
@@ -108,6 +113,9 @@ impl Exit {
         };
         match self.admit(now, i, desk) {
             Ok(()) => {
+                if is_live {
+                    self.set_aside(i, desk);
+                }
                 self.send(now, i, wanted, limit, desk);
                 LegStep::InFlight
             }

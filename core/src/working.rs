@@ -23,6 +23,8 @@ pub(crate) struct WorkingOrder {
     pub(crate) state: OrderState,
     pub(crate) trades: TradeList,
     sent_at: Nanos,
+    /// When the last word of it came, or it was sent.
+    heard_at: Nanos,
     /// When its venue is asked next.
     ask_at: Nanos,
     /// Questions since the last word of it.
@@ -43,6 +45,7 @@ impl WorkingOrder {
             state: OrderState::Sent,
             trades: TradeList::EMPTY,
             sent_at: now,
+            heard_at: now,
             ask_at: now.plus(ASK_AFTER),
             asked: 0,
             not_found_at: Nanos(0),
@@ -62,7 +65,10 @@ impl WorkingOrder {
         let Some(state) = next(self.state, word) else { return false };
         self.state = state;
         match word {
-            Word::Doubted => self.ask_at = self.ask_at.min(now.plus(ASK_FIRST)),
+            Word::Doubted => {
+                self.ask_at = self.ask_at.min(now.plus(ASK_FIRST));
+                return true;
+            }
             Word::NotFound => {
                 self.not_found_at = now;
                 // What its holding is can be asked at once.
@@ -71,7 +77,15 @@ impl WorkingOrder {
             }
             _ => self.ask_again(now.plus(ASK_AFTER)),
         }
+        self.heard_at = now;
         true
+    }
+
+    /// Others wait for its end: its venue is asked for it when it has been silent for so long.
+    pub(crate) fn hurry(&mut self, silence: Nanos) {
+        if self.asked == 0 && !matches!(self.state, OrderState::Unknown { .. }) {
+            self.ask_at = self.ask_at.min(self.heard_at.plus(silence));
+        }
     }
 
     fn ask_again(&mut self, at: Nanos) {

@@ -8,12 +8,13 @@ use entering::{Desk, basis, instrument, task};
 use num_bigint::BigInt;
 use reap_core::entry::TaskId;
 use reap_core::event::{Command, Event, TaskCommand, Which};
+use reap_core::instrument::InstrumentId;
 use reap_core::intent::Urgency;
 use reap_core::limits::PPB;
 use reap_core::note::TaskNote;
 use reap_core::order::{OrderChange, OrderSide, RejectClass};
 use reap_core::policy::{Policy, PolicyId};
-use reap_core::position::PositionState;
+use reap_core::position::{PositionId, PositionState};
 use reap_core::task::{TaskSpec, TaskState, Unreachable};
 use reap_core::units::{Nanos, Price, Qty, Rate};
 
@@ -171,6 +172,71 @@ fn what_fills_on_one_leg_alone_is_undone_and_nothing_is_held() {
     desk.wait(Nanos::from_secs(1));
     desk.quote(1, 4_990_000, 4_990_001);
     assert_eq!(desk.entries.len(), 2);
+}
+
+/// [X17] One leg of an entry is filled, of the other nobody knows what became of it: after five
+/// seconds the filled one is undone, and what the unknown one turns out to have taken is undone too.
+#[test]
+fn x17_an_entry_with_an_unknown_leg_is_undone_after_the_bound() {
+    let spec = instrument(1, 1);
+    let mut desk = Desk::new([spec, spec], basis(58), &[task(50_000)]);
+    desk.quote(0, 4_999_900, 5_000_000);
+    desk.quote(1, 4_990_000, 4_990_001);
+    let orders = desk.take();
+    desk.fill(&orders[0], 5_000_000, orders[0].qty.raw());
+    desk.say(&orders[1], OrderChange::Doubted);
+    desk.wait(Nanos::from_millis(4_999));
+    assert!(desk.take().is_empty(), "the other leg may still be filled");
+    desk.wait(Nanos::from_millis(1));
+    let undo = desk.take();
+    assert_eq!((undo.len(), undo[0].instrument, undo[0].limit), (1, InstrumentId(0), None));
+    assert_eq!((undo[0].side, undo[0].qty), (OrderSide::Sell, orders[0].qty));
+    desk.fill(&undo[0], 4_999_900, undo[0].qty.raw());
+    assert_eq!(desk.executor.counters().unhedged, 1);
+    assert_eq!(desk.state(0), TaskState::Entering, "its other order may still trade");
+    desk.fill(&orders[1], 4_990_000, orders[1].qty.raw());
+    let undo = desk.take();
+    assert_eq!((undo.len(), undo[0].instrument, undo[0].limit), (1, InstrumentId(1), None));
+    assert_eq!((undo[0].side, undo[0].qty), (OrderSide::Buy, orders[1].qty));
+    desk.fill(&undo[0], 4_990_001, undo[0].qty.raw());
+    assert_eq!(desk.state(0), TaskState::Idle);
+    assert_eq!(desk.executor.entries().count(), 0);
+}
+
+/// What the unknown leg is known to have taken makes a position with as much of the other one.
+#[test]
+fn x17_an_entry_keeps_what_matches_a_partly_filled_unknown_leg() {
+    let spec = instrument(1, 1);
+    let mut desk = Desk::new([spec, spec], basis(58), &[task(50_000)]);
+    desk.quote(0, 4_999_900, 5_000_000);
+    desk.quote(1, 4_990_000, 4_990_001);
+    let orders = desk.take();
+    let qty = orders[0].qty.raw();
+    desk.fill(&orders[0], 5_000_000, qty);
+    let part = |trade_id, qty| OrderChange::Filled {
+        trade_id,
+        price: Price::new(4_990_000).unwrap(),
+        qty: Qty::new(qty).unwrap(),
+        fee: 0,
+    };
+    desk.say(&orders[1], part(100, 400));
+    desk.say(&orders[1], OrderChange::Doubted);
+    desk.wait(Nanos::from_secs(5));
+    let undo = desk.take();
+    assert_eq!(
+        (undo.len(), undo[0].instrument, undo[0].qty.raw()),
+        (1, InstrumentId(0), qty - 400)
+    );
+    // The rest comes while the other leg is being undone: what it has then is too much of.
+    desk.say(&orders[1], part(101, orders[1].qty.raw() - 400));
+    assert!(desk.take().is_empty(), "both legs match until the order to undo is filled");
+    desk.fill(&undo[0], 4_999_900, qty - 400);
+    let undo = desk.take();
+    let too_much = orders[1].qty.raw() - 400;
+    assert_eq!((undo.len(), undo[0].instrument, undo[0].qty.raw()), (1, InstrumentId(1), too_much));
+    desk.fill(&undo[0], 4_990_001, too_much);
+    assert_eq!(desk.executor.entries().count(), 0);
+    assert_eq!(desk.engine.open(PositionId(0), 0).map(Qty::raw), Some(400));
 }
 
 #[test]

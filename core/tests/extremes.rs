@@ -434,5 +434,5 @@ fn e1_nothing_overflows_at_the_bounds() {
     }
     println!("registered {registered}, {tasks} tasks, {entries} entries, {entered} entered");
     assert!(entries > 100 && entered > 20, "{tasks} tasks, {entries} entries, {entered} entered");
-    assert!(registered > 1_000, "{registered}");
+    assert!(registered > 900, "{registered}");
 }

@@ -110,6 +110,7 @@ fields!(ExitSettings {
     rearm_first: Nanos,
     rearm_last: Nanos,
     max_unhedged: Option<Decimal>,
+    max_unhedged_time: Nanos,
 });
 fields!(InstrumentSpec {
     venue: VenueId,

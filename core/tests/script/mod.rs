@@ -26,7 +26,8 @@ struct Desk {
     quotes: Table,
     now: Nanos,
     positions: Vec<PositionSpec>,
-    newest: Vec<[Option<ClientOrderId>; LEGS_MAX]>,
+    /// Of each leg the newest order and the two before.
+    newest: Vec<[[Option<ClientOrderId>; 3]; LEGS_MAX]>,
     trade_id: u64,
     intents: u64,
     settings: ExitSettings,
@@ -122,7 +123,7 @@ impl Desk {
         let id = PositionId(self.positions.len() as u32);
         self.executor.register(id, &spec, &self.settings).unwrap();
         self.positions.push(spec);
-        self.newest.push([None; LEGS_MAX]);
+        self.newest.push([[None; 3]; LEGS_MAX]);
     }
 
     /// `intent 0 take_profit [>=X | <=X | net K] [keep Q] [URGENCY]`
@@ -191,9 +192,11 @@ impl Desk {
     }
 
     /// `ack 0.1`, `fill 0.1 5 @100 [#trade]`, `expire 0.1`, `reject 0.1 price`, `doubt 0.1`,
-    /// `no_such 0.1`: of the newest order of a position's leg.
+    /// `no_such 0.1`: of the newest order of a position's leg; `0.1~` is the one before,
+    /// `0.1~~` the one before that.
     fn event(&mut self, words: &[&str]) {
-        let (position, leg) = words[1].split_once('.').expect("position.leg");
+        let before = words[1].matches('~').count();
+        let (position, leg) = words[1].trim_end_matches('~').split_once('.').expect("position.leg");
         let (position, leg): (usize, usize) = (number(position), number(leg));
         let what = match words[0] {
             "ack" => OrderChange::Acked,
@@ -218,7 +221,7 @@ impl Desk {
             }
             other => panic!("unknown command {other}"),
         };
-        let id = self.newest[position][leg].expect("an order was sent");
+        let id = self.newest[position][leg][before].expect("an order was sent");
         self.executor.on_order_event(self.now, &OrderEvent { id, what }, &self.quotes);
     }
 
@@ -245,6 +248,18 @@ impl Desk {
                     format!("proven {} {}", name(id), inferred.raw())
                 }
                 ExecutorNote::Stuck { position } => format!("stuck {}", position.0),
+                ExecutorNote::Legging { position, leg, notional } => {
+                    format!("legging {}.{leg} {}", position.0, money(notional))
+                }
+                ExecutorNote::Unhedged { position, lasted, notional } => {
+                    let millis = lasted.0 / 1_000_000;
+                    format!("unhedged {} {millis} ms {}", position.0, money(notional))
+                }
+                ExecutorNote::Hedged { position, lasted, most } => {
+                    let millis = lasted.0 / 1_000_000;
+                    format!("hedged {} {millis} ms {}", position.0, money(most))
+                }
+                ExecutorNote::EntryUnhedged { task } => format!("entry unhedged {}", task.0),
             });
         }
         while let Some(report) = self.executor.poll_report() {
@@ -260,13 +275,18 @@ impl Desk {
         }
         while let Some(order) = self.executor.poll_order() {
             let (position, leg) = (order.id.position.0, order.id.leg);
-            self.newest[position as usize][usize::from(leg)] = Some(order.id);
+            let newest = &mut self.newest[position as usize][usize::from(leg)];
+            *newest = [Some(order.id), newest[0], newest[1]];
             let side = if order.side == OrderSide::Sell { "sell" } else { "buy" };
             let limit = order.limit.map_or("market".into(), |limit| format!("@{}", limit.raw()));
             out.push(format!("{side} {position}.{leg} {} {limit}", order.qty.raw()));
         }
         out
     }
+}
+
+fn money(amount: Decimal) -> i128 {
+    amount.at_scale(0).unwrap()
 }
 
 fn list(of: &mut Vec<String>) -> String {

@@ -37,6 +37,7 @@ pub(super) fn exit_settings(
     let rearm_first = span("rearm_first", default.rearm_first);
     let rearm_last = span("rearm_last", default.rearm_last);
     let max_unhedged = max_unhedged(&table, money);
+    let max_unhedged_time = span("max_unhedged_time", default.max_unhedged_time);
     table.finish();
     let (rearm_first, rearm_last) = (rearm_first?, rearm_last?);
     if rearm_first > rearm_last {
@@ -53,6 +54,7 @@ pub(super) fn exit_settings(
         rearm_first,
         rearm_last,
         max_unhedged: max_unhedged?,
+        max_unhedged_time: max_unhedged_time?,
     })
 }
 

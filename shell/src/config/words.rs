@@ -326,6 +326,14 @@ pub fn exit(exit: &ExitSettings, currency: &str) -> Vec<String> {
             span(exit.rearm_last)
         ),
         clip,
+        format!(
+            "what one leg of several has too much of for {} is closed urgently{}",
+            span(exit.max_unhedged_time),
+            exit.max_unhedged.map_or_else(String::new, |value| format!(
+                ", and more than {} of it at once",
+                amount(value, currency)
+            ))
+        ),
     ]
 }
 

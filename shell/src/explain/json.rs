@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::progress;
 use crate::config::words;
 use crate::report::{Report, money, order_side, outcome_name, side_name};
-use crate::story::{NearRecord, OrderRecord, PlanRecord, Waited};
+use crate::story::{LeggingRecord, NearRecord, OrderRecord, PlanRecord, Waited};
 
 /// An exit; `number` as `reap replay` numbers it, from 1.
 #[must_use]
@@ -36,6 +36,7 @@ pub fn exit(report: &Report<'_>, number: usize, plan: &PlanRecord) -> Value {
         "intents": plan.intents.iter().map(|intent| of.intent(plan, intent)).collect::<Vec<_>>(),
         "orders": plan.orders.iter().map(|order| of.order(order)).collect::<Vec<_>>(),
         "fills": plan.fills.iter().map(|fill| of.fill(fill)).collect::<Vec<_>>(),
+        "legging": plan.legging.iter().map(|legging| of.legging(legging)).collect::<Vec<_>>(),
         "slippage": report.slippage(plan).map(|slippage| money(slippage, 8)),
         "net": money(plan.net, 8),
         "currency": of.currency(),
@@ -343,6 +344,18 @@ impl Of<'_> {
             "qty": qty,
             "fee": fee,
             "class": class,
+        })
+    }
+
+    fn legging(&self, record: &LeggingRecord) -> Value {
+        json!({
+            "leg": record.leg,
+            "instrument": self.instrument(record.leg).name,
+            "told_ns": record.at.0,
+            "notional": money(record.notional, 8),
+            "overdue_ns": record.overdue.map(|at| at.0),
+            "lasted_ns": record.over.map(|(lasted, _)| lasted.0),
+            "most_notional": record.over.map(|(_, most)| money(most, 8)),
         })
     }
 

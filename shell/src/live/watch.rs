@@ -66,6 +66,15 @@ pub struct Watch {
     alarms: u64,
 }
 
+/// Whether people should look at once.
+const fn is_alarm(what: &Happening<'_>) -> bool {
+    match what {
+        Happening::Stuck | Happening::EntryUnhedged(_) => true,
+        Happening::Legging(record) => record.overdue.is_some() && record.over.is_none(),
+        _ => false,
+    }
+}
+
 /// What was told of a thread.
 #[derive(Clone, Copy, Debug, Default)]
 struct Trouble {
@@ -142,7 +151,7 @@ impl Watch {
                 if let Happening::Entered(position, _) = what {
                     entered = Some(position.clone());
                 }
-                alarms += u64::from(matches!(what, Happening::Stuck));
+                alarms += u64::from(is_alarm(&what));
                 if let Some(line) = Report::line(&config, position, &what) {
                     tell(at, &line);
                 }

@@ -12,7 +12,7 @@ use reap_core::units::{Decimal, Nanos, Price, Qty};
 
 use super::{Report, portfolio};
 use crate::config::{Config, kind_of, words};
-use crate::story::Happening;
+use crate::story::{Happening, LeggingRecord};
 
 impl Report<'_> {
     /// One happening in one line; `None` for what only details matter of.
@@ -48,6 +48,12 @@ impl Report<'_> {
             Happening::Said(note) => said(config, name, note)?,
             Happening::Stuck => format!(
                 "{name}: stuck, nothing of it could be closed for too long; tried again and again"
+            ),
+            Happening::Legging(record) => legging(config, at, name, record)?,
+            Happening::EntryUnhedged(task) => format!(
+                "{}: one leg of its entry is filled and of the other nobody knows; what does not \
+                 match is undone",
+                of_task(u32::from(task.0))
             ),
             Happening::Proven(order, inferred) => {
                 let named = instrument(order);
@@ -118,6 +124,29 @@ impl Report<'_> {
             }
         })
     }
+}
+
+/// Legs of a plan that stand without their counterpart.
+fn legging(config: &Config, at: usize, name: &str, record: &LeggingRecord) -> Option<String> {
+    let position = config.positions.get(at)?;
+    let currency = config.currency_of(position);
+    let notional = |amount| format!("{} {currency}", money(amount, 2));
+    let named = &config.instruments[usize::from(position.legs.get(record.leg)?.instrument.0)];
+    Some(match record {
+        LeggingRecord { over: Some((lasted, most)), .. } => {
+            let lasted = crate::pipeline::span(lasted.0);
+            let most = notional(*most);
+            format!("{name}: its legs match again after {lasted}, {most} at most")
+        }
+        LeggingRecord { overdue: Some(_), .. } => format!(
+            "{name}: {} stands without its counterpart for too long or with too much; the rest is \
+             closed urgently",
+            named.name
+        ),
+        LeggingRecord { notional: of, .. } => {
+            format!("{name}: {} of {} stand without counterpart", notional(*of), named.name)
+        }
+    })
 }
 
 /// `long` or `short`.

@@ -23,7 +23,9 @@ use reap_core::units::{Decimal, Nanos, Price, Qty};
 
 pub use self::arrival::Arrival;
 pub use self::note::{Happening, Note, Watcher};
-pub use self::record::{FillRecord, NearRecord, OrderRecord, PlanRecord, Spent, Standing, Waited};
+pub use self::record::{
+    FillRecord, LeggingRecord, NearRecord, OrderRecord, PlanRecord, Spent, Standing, Waited,
+};
 use crate::config::{Config, PositionConfig};
 
 /// See the module.
@@ -136,13 +138,7 @@ impl Story {
                 let at = note.position().and_then(|id| self.by_id.get(&id)).copied();
                 watch(now, at.unwrap_or(self.standings.len()), Happening::Said(note));
             }
-            Note::Executor(ExecutorNote::Stuck { position }) => {
-                let Some(&at) = self.by_id.get(position) else { return };
-                watch(now, at, Happening::Stuck);
-            }
-            Note::Executor(ExecutorNote::Proven { id, inferred }) => {
-                self.on_proven(now, *id, *inferred, watch);
-            }
+            Note::Executor(note) => self.on_executor_note(now, note, watch),
             Note::NearMiss(miss) => {
                 let Some(&position) = self.by_id.get(&miss.position) else { return };
                 self.near_misses.push(NearRecord { position, miss: *miss });
@@ -183,6 +179,54 @@ impl Story {
                 self.standings[at].funding[usize::from(*leg)] = *settled;
                 self.standings[at].unearned += unearned;
             }
+        }
+    }
+
+    fn on_executor_note(&mut self, now: Nanos, note: &ExecutorNote, watch: Watcher<'_>) {
+        match *note {
+            ExecutorNote::Stuck { position } => {
+                let Some(&at) = self.by_id.get(&position) else { return };
+                watch(now, at, Happening::Stuck);
+            }
+            ExecutorNote::Proven { id, inferred } => self.on_proven(now, id, inferred, watch),
+            ExecutorNote::Legging { position, leg, notional } => {
+                self.on_legging(now, position, watch, |all| {
+                    let leg = usize::from(leg);
+                    all.push(LeggingRecord { at: now, leg, notional, overdue: None, over: None });
+                });
+            }
+            ExecutorNote::Unhedged { position, .. } => {
+                self.on_legging(now, position, watch, |all| {
+                    if let Some(last) = all.last_mut() {
+                        last.overdue = Some(now);
+                    }
+                });
+            }
+            ExecutorNote::Hedged { position, lasted, most } => {
+                self.on_legging(now, position, watch, |all| {
+                    if let Some(last) = all.last_mut() {
+                        last.over = Some((lasted, most));
+                    }
+                });
+            }
+            ExecutorNote::EntryUnhedged { task } => {
+                watch(now, self.standings.len(), Happening::EntryUnhedged(task));
+            }
+        }
+    }
+
+    fn on_legging(
+        &mut self,
+        now: Nanos,
+        position: PositionId,
+        watch: Watcher<'_>,
+        change: impl FnOnce(&mut Vec<LeggingRecord>),
+    ) {
+        let Some(&at) = self.by_id.get(&position) else { return };
+        let Some(plan) = self.live[at] else { return };
+        change(&mut self.plans[plan].legging);
+        if let Some(last) = self.plans[plan].legging.last() {
+            watch(now, at, Happening::Legging(last));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the drivers tell the story, and what the story tells those who watch.
 
+use reap_core::entry::TaskId;
 use reap_core::event::{Outcome, Report};
 use reap_core::executor::Executor;
 use reap_core::follower::NearMiss;
@@ -10,7 +11,7 @@ use reap_core::order::{Order, OrderChange, OrderEvent};
 use reap_core::position::{PositionId, PositionSpec};
 use reap_core::units::{Decimal, Nanos, Qty};
 
-use super::{Arrival, PlanRecord};
+use super::{Arrival, LeggingRecord, PlanRecord};
 use crate::config::PositionConfig;
 
 /// One thing that happened, complete in itself: a thread that decides hands it on and forgets it.
@@ -95,6 +96,10 @@ pub enum Happening<'p> {
     Proven(&'p Order, Qty),
     /// A plan makes no progress, or was refused for good. It goes on.
     Stuck,
+    /// Some legs of a plan stand without their counterpart.
+    Legging(&'p LeggingRecord),
+    /// One leg of an entry is filled and of the other nobody knows: it is undone. Of a task or turn.
+    EntryUnhedged(TaskId),
     /// Part of a leg is gone by no order of ours, and written off.
     Lost {
         /// Index of the leg.

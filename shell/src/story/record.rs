@@ -59,6 +59,21 @@ pub struct Waited {
     pub settles: Nanos,
 }
 
+/// A time that legs of a plan stood without their counterpart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeggingRecord {
+    /// When it was told.
+    pub at: Nanos,
+    /// Index of the leg that had too much, the most of them.
+    pub leg: usize,
+    /// Notional of what was too much by then, at the position's nano scale.
+    pub notional: Decimal,
+    /// When it was called overdue: the rest was closed urgently.
+    pub overdue: Option<Nanos>,
+    /// How long it lasted and the most notional that it had; `None` while it lasts.
+    pub over: Option<(Nanos, Decimal)>,
+}
+
 /// A fill of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct FillRecord {
@@ -96,6 +111,8 @@ pub struct PlanRecord {
     pub orders: Vec<OrderRecord>,
     /// Its fills, in the order of the reports.
     pub fills: Vec<FillRecord>,
+    /// Times that some of its legs stood without their counterpart, as far as they were told.
+    pub legging: Vec<LeggingRecord>,
     /// How it ended and when; `None` while it is live.
     pub ended: Option<(Nanos, Outcome)>,
     /// Realised net of its fills, at the position's nano scale.
@@ -116,6 +133,7 @@ impl PlanRecord {
             seen: Vec::new(),
             orders: Vec::new(),
             fills: Vec::new(),
+            legging: Vec::new(),
             ended: None,
             net: Decimal { mantissa: 0, scale },
         }
