@@ -86,11 +86,17 @@ pub enum Bug {
     ClosedTakenAsMissed,
     /// A holding that is read as nothing is no holding that was read.
     FlatReadIgnored,
+    /// Nothing is done about a leg without its counterpart.
+    NakedForEver,
+    /// What an order of unknown fate may take is ordered again beside it.
+    AsideNotReserved,
+    /// What is heard of an order that was set aside is not heard.
+    AsideNotHeard,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::UnknownTakenAsFailed,
         Self::NotFoundTooSoon,
         Self::DeadWithoutRead,
@@ -127,6 +133,9 @@ impl Bug {
         Self::WaitsForEver,
         Self::ClosedTakenAsMissed,
         Self::FlatReadIgnored,
+        Self::NakedForEver,
+        Self::AsideNotReserved,
+        Self::AsideNotHeard,
     ];
 }
 

@@ -6,7 +6,8 @@ use std::fmt;
 use reap_core::executor::Executor;
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::intent::Urgency;
-use reap_core::limits::{LEG_SENDS_PER_MINUTE, LEGS_MAX};
+use reap_core::limits::{LEG_SENDS_PER_MINUTE, LEG_SENDS_UNPROVEN, LEGS_MAX, UNHEDGED_TIME};
+use reap_core::order::OrderState;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::units::{Nanos, Qty};
 
@@ -53,7 +54,7 @@ pub enum Violation {
         /// Index of the leg.
         leg: usize,
     },
-    /// Two orders of one leg may trade at a time.
+    /// Orders of one leg that may still trade are for more than is open of it.
     TwoOrders {
         /// Whose.
         position: PositionId,
@@ -84,6 +85,20 @@ pub enum Violation {
     },
     /// More was sent of a leg within a minute than the gate lets through.
     SentTooOften {
+        /// Whose.
+        position: PositionId,
+        /// Index of the leg.
+        leg: usize,
+    },
+    /// A leg stood without its counterpart for too long, and its plan was not made urgent.
+    Naked {
+        /// Whose.
+        position: PositionId,
+        /// Since when.
+        since: Nanos,
+    },
+    /// A plan that is urgent sent nothing for what it could have closed, and nothing kept it.
+    Idle {
         /// Whose.
         position: PositionId,
         /// Index of the leg.
@@ -120,7 +135,18 @@ pub(super) struct Checker {
     plans: BTreeMap<PositionId, (Nanos, u32, Urgency, [Qty; LEGS_MAX])>,
     /// When orders of a leg were sent, of the last minute.
     sent: BTreeMap<(PositionId, usize), VecDeque<Nanos>>,
+    /// Orders of a leg since the last word of its venue.
+    unproven: BTreeMap<(PositionId, usize), u8>,
+    /// Since when legs of a plan stand without counterpart.
+    naked: BTreeMap<PositionId, Nanos>,
+    /// Since when a leg could send something and has not.
+    idle: BTreeMap<(PositionId, usize), Nanos>,
 }
+
+/// More than any smallest order of the trial.
+const SELLABLE: i64 = 40;
+/// The longest pause of a leg after a refusal, and a moment for the order that follows.
+const IDLE_MAX: Nanos = Nanos::from_secs(11);
 
 impl Checker {
     /// An order leaves.
@@ -130,6 +156,8 @@ impl Checker {
         position: PositionId,
         leg: usize,
     ) -> Result<(), Violation> {
+        *self.unproven.entry((position, leg)).or_default() += 1;
+        self.idle.remove(&(position, leg));
         let sent = self.sent.entry((position, leg)).or_default();
         sent.push_back(now);
         while sent.front().is_some_and(|at| now.since(*at) >= Nanos::from_secs(60)) {
@@ -137,6 +165,67 @@ impl Checker {
         }
         let most = usize::from(LEG_SENDS_PER_MINUTE);
         if sent.len() > most { Err(Violation::SentTooOften { position, leg }) } else { Ok(()) }
+    }
+
+    /// A venue has said something of an order.
+    pub(super) fn on_evidence(&mut self, position: PositionId, leg: usize) {
+        self.unproven.remove(&(position, leg));
+        self.idle.remove(&(position, leg));
+    }
+
+    fn matched(&mut self, id: PositionId) {
+        self.naked.remove(&id);
+        self.idle.retain(|(of, _), _| *of != id);
+    }
+
+    /// What stands without its counterpart, and what could be done about it.
+    pub(super) fn legs(
+        &mut self,
+        now: Nanos,
+        executor: &Executor,
+        id: PositionId,
+        spec: &PositionSpec,
+    ) -> Result<(), Violation> {
+        let Some(plan) = executor.plan(id).filter(|_| spec.legs.len() > 1) else {
+            self.matched(id);
+            return Ok(());
+        };
+        let views: Vec<_> = (0..spec.legs.len()).filter_map(|leg| executor.leg(id, leg)).collect();
+        let beyond = |i: usize, j: usize| {
+            let part = views[j].open.raw() * spec.legs[i].qty.raw() / spec.legs[j].qty.raw();
+            views[i].open.raw() - part > SELLABLE
+        };
+        if !(0..views.len()).any(|i| (0..views.len()).any(|j| beyond(i, j))) {
+            self.matched(id);
+            return Ok(());
+        }
+        let since = *self.naked.entry(id).or_insert(now);
+        // While the desk reads what is held, no timer runs.
+        let late = executor.next_timer().is_some_and(|at| at <= now);
+        if late || now.since(since) <= UNHEDGED_TIME {
+            return Ok(());
+        }
+        if plan.urgency < Urgency::Protective {
+            return Err(Violation::Naked { position: id, since });
+        }
+        for (leg, view) in views.iter().enumerate() {
+            let of = (id, leg);
+            let waits = view.order.is_some_and(|(_, state)| {
+                state.is_live() && !matches!(state, OrderState::Unknown { .. })
+            });
+            let free = view.open.raw() - view.live.raw() - plan.keep[leg].raw();
+            let sent = self.sent.get(&of).map_or(0, VecDeque::len);
+            let shut = self.unproven.get(&of).is_some_and(|sent| *sent >= LEG_SENDS_UNPROVEN)
+                || sent + 1 >= usize::from(LEG_SENDS_PER_MINUTE);
+            if waits || shut || free <= SELLABLE {
+                self.idle.remove(&of);
+                continue;
+            }
+            if now.since(*self.idle.entry(of).or_insert(now)) > IDLE_MAX {
+                return Err(Violation::Idle { position: id, leg });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn on_opened(&mut self, spec: &PositionSpec) {

@@ -51,6 +51,10 @@ kinds! {
     Missed = "plan_missed",
     Done = "plan_done",
     Closed = "plan_closed",
+    Legging = "legging",
+    Unhedged = "unhedged",
+    Hedged = "hedged",
+    SetAside = "order_set_aside",
 }
 
 /// Kinds that occurred.

@@ -179,13 +179,13 @@ impl Venue {
         self.outgoing.iter().map(of).sum()
     }
 
-    /// Orders of a leg that may still come to trade.
-    pub(super) fn live_of(&self, id: ClientOrderId) -> usize {
+    /// What orders of a leg that have not arrived yet may still come to take.
+    pub(super) fn live_of(&self, id: ClientOrderId) -> i64 {
         let same = |record: &&Record| {
             let other = record.order.id;
             (other.position, other.leg) == (id.position, id.leg) && record.under_way
         };
-        self.records.values().filter(same).count()
+        self.records.values().filter(same).map(|record| record.order.qty.raw()).sum()
     }
 
     /// From now on nothing goes wrong any more.

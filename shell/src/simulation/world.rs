@@ -11,7 +11,7 @@ use reap_core::instrument::{
 };
 use reap_core::intent::Urgency;
 use reap_core::note::ExecutorNote;
-use reap_core::order::{Ask, ClientOrderId};
+use reap_core::order::{Ask, ClientOrderId, OrderChange};
 use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold, Tier};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState, Side};
 use reap_core::pricing::{Quotes, Top};
@@ -471,7 +471,11 @@ impl World {
         match word {
             In::Event(event) => {
                 self.executor.on_order_event(self.now, &event, &self.quotes);
-                let leg = self.executor.leg(event.id.position, usize::from(event.id.leg));
+                let of = (event.id.position, usize::from(event.id.leg));
+                if !matches!(event.what, OrderChange::Doubted | OrderChange::NotFound) {
+                    self.checker.on_evidence(of.0, of.1);
+                }
+                let leg = self.executor.leg(of.0, of.1);
                 if let Some((_, state)) = leg.and_then(|leg| leg.order) {
                     self.met.note_state(state);
                 }
@@ -493,6 +497,10 @@ impl World {
                         self.met.note(Kind::StateDead);
                     }
                     ExecutorNote::Proven { .. } => self.met.note(Kind::Inferred),
+                    ExecutorNote::Legging { .. } => self.met.note(Kind::Legging),
+                    ExecutorNote::Unhedged { .. } => self.met.note(Kind::Unhedged),
+                    ExecutorNote::Hedged { .. } => self.met.note(Kind::Hedged),
+                    ExecutorNote::EntryUnhedged { .. } => {}
                 }
             }
             while let Some(ask) = self.executor.poll_ask() {
@@ -511,7 +519,8 @@ impl World {
                     return Err(Violation::IdTwice { position });
                 }
                 let at = venue_of(usize::from(order.instrument.0));
-                if self.venues[at].live_of(order.id) > 0 {
+                let open = self.executor.leg(position, leg).map_or(0, |leg| leg.open.raw());
+                if self.venues[at].live_of(order.id) + order.qty.raw() > open {
                     return Err(Violation::TwoOrders { position, leg });
                 }
                 self.checker.on_sent(self.now, position, leg)?;
@@ -551,6 +560,9 @@ impl World {
         if self.executor.counters().escalated > 0 {
             self.met.note(Kind::Escalated);
         }
+        if self.executor.counters().set_aside > 0 {
+            self.met.note(Kind::SetAside);
+        }
         self.check()
     }
 
@@ -565,6 +577,7 @@ impl World {
         self.checker.holdings(&self.executor, positions, truth)?;
         for (id, spec) in &self.positions {
             self.checker.position(&self.executor, *id, spec.legs.len())?;
+            self.checker.legs(self.now, &self.executor, *id, spec)?;
             let planned = self.executor.plan(*id).is_some();
             let exiting = self.engine.state(*id) == Some(PositionState::Exiting);
             let same = |leg| {
