@@ -7,11 +7,13 @@ use crate::aside::Asides;
 use crate::event::{Outcome, Report};
 use crate::hash::RunningHash;
 use crate::holding::Holdings;
-use crate::instrument::{Instrument, InstrumentId};
+use crate::instrument::{Instrument, InstrumentId, VenueId};
 use crate::limits::{ENTRIES_MAX, TRADES_PER_ORDER};
 use crate::note::ExecutorNote;
-use crate::order::{Ask, Order};
+use crate::order::{Ask, Order, RejectClass};
 use crate::trades::TradeIds;
+use crate::units::Nanos;
+use crate::venues::Venues;
 
 /// What happened, by kind. Each is a number since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,12 @@ pub struct Counters {
     pub unhedged: u64,
     /// How long legs of positions stood without their counterpart, in nanoseconds, told or not.
     pub naked_ns: u64,
+    /// Orders and questions that waited for their venue's budget, its wish, or its answer to another.
+    pub budget_waits: u64,
+    /// Times that a venue wanted to be left alone.
+    pub venues_limited: u64,
+    /// Times that a venue was held because it refused everything.
+    pub venues_held: u64,
     /// Legs that were put to what was read of them.
     pub written_off: u64,
     /// Plans that ended, in the order of [`Outcome`].
@@ -76,7 +84,9 @@ const ASKS_OF_A_LEG: usize = 3;
 /// The same of an order that was set aside.
 const ASKS_OF_AN_ASIDE: usize = 2;
 /// Of each leg: that its order was proven, that its plan is stuck, and where its legs stand.
-const NOTES_OF_A_LEG: usize = 4;
+const NOTES_OF_A_LEG: usize = 5;
+/// Of venues: one is held or resumes in a call.
+const NOTES_OF_VENUES: usize = 2;
 
 /// See the module.
 #[derive(Debug)]
@@ -89,6 +99,13 @@ pub(crate) struct Desk {
     /// Nothing is sent: the trading state is stopped.
     pub(crate) stopped: bool,
     pub(crate) asides: Asides,
+    pub(crate) venues: Venues,
+    /// The newest time that was told.
+    pub(crate) now: Nanos,
+    /// A venue that is held since this event, and why.
+    pub(crate) tripped: Option<(VenueId, RejectClass)>,
+    /// A venue that is held no more since this event.
+    pub(crate) resumed: Option<VenueId>,
     orders: VecDeque<Order>,
     reports: VecDeque<Report>,
     asks: VecDeque<Ask>,
@@ -118,7 +135,7 @@ impl Desk {
         let asides = Asides::room(orders_max);
         let reports_max = positions_max + 3 * orders_max + asides + 3 * ENTRIES_MAX;
         let asks_max = ASKS_OF_A_LEG * orders_max + ASKS_OF_AN_ASIDE * asides;
-        let notes_max = NOTES_OF_A_LEG * orders_max + asides;
+        let notes_max = NOTES_OF_A_LEG * orders_max + asides + NOTES_OF_VENUES;
         Self {
             epoch,
             instruments: instruments.to_vec(),
@@ -127,6 +144,10 @@ impl Desk {
             counters: Counters::default(),
             stopped: false,
             asides: Asides::new(asides),
+            venues: Venues::new(instruments),
+            now: Nanos(0),
+            tripped: None,
+            resumed: None,
             orders: VecDeque::with_capacity(orders_max),
             reports: VecDeque::with_capacity(reports_max),
             asks: VecDeque::with_capacity(asks_max),
@@ -149,7 +170,8 @@ impl Desk {
         &self.instruments[usize::from(id.0)]
     }
 
-    pub(crate) fn push_order(&mut self, order: Order) {
+    pub(crate) fn push_order(&mut self, now: Nanos, order: Order) {
+        self.on_sent(now, order.instrument, order.id);
         assert!(self.orders.len() < self.orders_max, "orders are polled after every call");
         self.counters.orders += 1;
         let place = u64::from(order.account.0)

@@ -7,11 +7,13 @@
 
 use arrayvec::ArrayVec;
 
+use crate::budget::Lane;
 use crate::clip::min_order;
 use crate::desk::Desk;
 use crate::entry::{ENTRY_LEGS_MAX, EntryIntent, EntryLeg, TaskId};
 use crate::event::{EntryOutcome, Report};
 use crate::holding::HoldingKey;
+use crate::instrument::InstrumentId;
 use crate::intent::Urgency;
 use crate::limits::{AMOUNT_MAX, ASK_AFTER, BACKOFF_FIRST, LEG_TIMEOUT, POLL_EVERY, UNHEDGED_TIME};
 use crate::note::ExecutorNote;
@@ -93,6 +95,13 @@ impl Enter {
                 return None;
             }
         }
+        for leg in intent.legs() {
+            let venue = |leg: &EntryLeg| desk.instrument(leg.instrument).spec().venue;
+            let there = intent.legs().iter().filter(|of| venue(of) == venue(leg)).count() as u32;
+            if desk.orders_at(now, leg.instrument, there, Lane::Housekeeping) > now {
+                return None;
+            }
+        }
         let scale = |leg: &EntryLeg| desk.instrument(leg.instrument).nano_scale();
         let common = intent.legs().iter().map(scale).max()?;
         let leg = |said: &EntryLeg| Leg {
@@ -132,6 +141,11 @@ impl Enter {
         EntryView { task: self.task, held, live }
     }
 
+    /// The instruments of which something is held.
+    pub(crate) fn held_of(&self) -> impl Iterator<Item = InstrumentId> {
+        self.legs.iter().filter(|leg| leg.held > 0).map(|leg| leg.said.instrument)
+    }
+
     pub(crate) fn legs(&self) -> usize {
         self.legs.len()
     }
@@ -166,7 +180,7 @@ impl Enter {
             reduce_only: undoes && desk.instrument(leg.said.instrument).spec().reduce_only,
         };
         leg.order = Some(WorkingOrder::new(now, &order, Urgency::Normal));
-        desk.push_order(order);
+        desk.push_order(now, order);
         self.wake_by(now.plus(ASK_AFTER));
     }
 
@@ -190,6 +204,7 @@ impl Enter {
         if is_word {
             leg.throttle.on_evidence();
         }
+        desk.on_word(now, leg.said.instrument, event.id, event.what);
         match event.what {
             OrderChange::Acked => drop(order.hear(now, Word::Acked)),
             OrderChange::Filled { trade_id, price, qty, fee } => {
@@ -371,7 +386,8 @@ impl Enter {
                 Err(Held::Until(at)) => Some(at),
                 Err(Held::Unproven) => Some(now.plus(BACKOFF_FIRST)),
             };
-            let at = held.unwrap_or(Nanos(0)).max(leg.not_before);
+            let venue = desk.orders_at(now, leg.said.instrument, 1, Lane::Exit);
+            let at = held.unwrap_or(Nanos(0)).max(leg.not_before).max(venue);
             if at > now {
                 self.wake_by(at);
             } else {

@@ -174,7 +174,8 @@ impl Executor {
         });
         // What is held beside it must be known before an order's fate can depend on that.
         for LegSpec { account, instrument, .. } in spec.legs.iter().copied() {
-            self.desk.push_ask(Ask::Holding { account, instrument });
+            let now = self.desk.now;
+            self.desk.read_soon(now, account, instrument);
         }
         Ok(())
     }
@@ -201,6 +202,7 @@ impl Executor {
     /// Takes a decision of the engine: begins a plan or raises the live one. Orders in flight are
     /// awaited; legs without one act at once.
     pub fn on_intent(&mut self, now: Nanos, intent: &Intent, quotes: &impl Quotes) {
+        self.desk.now = self.desk.now.max(now);
         match exit_mut(&mut self.exits, intent.position) {
             Some(exit) if !exit.closed => exit.on_intent(now, intent, &mut self.desk),
             _ => {
@@ -214,6 +216,7 @@ impl Executor {
     /// Takes a decision to enter: all legs at once, unless the quotes have left it. An entry takes
     /// room of as many orders as it has legs, until it ends.
     pub fn on_entry(&mut self, now: Nanos, intent: &EntryIntent, quotes: &impl Quotes) {
+        self.desk.now = self.desk.now.max(now);
         let legs = usize::from(intent.count);
         let room = legs <= self.legs_free && self.entries.len() < ENTRIES_MAX;
         let begun = if room && !self.desk.stopped {
@@ -256,14 +259,20 @@ impl Executor {
 
     /// Takes evidence of a venue. Events that fit no live order are counted and change nothing.
     pub fn on_order_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
+        self.desk.now = self.desk.now.max(now);
         #[cfg(all(feature = "planted", debug_assertions))]
         let misheard = self.misheard(event);
         #[cfg(all(feature = "planted", debug_assertions))]
         let Some(event) = misheard.as_ref() else { return };
         if event.id.is_entry() {
             self.on_entry_event(now, event, quotes);
-            return;
+        } else {
+            self.on_exit_event(now, event, quotes);
         }
+        self.look_at_venues(now, quotes);
+    }
+
+    fn on_exit_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
         let position = event.id.position;
         let ours = event.id.epoch == self.desk.epoch;
         match exit_mut(&mut self.exits, position).filter(|_| ours) {
@@ -280,11 +289,16 @@ impl Executor {
     /// work wait as they are, and their reservations with them; entries that come end with nothing.
     /// Then all of them go on at the prices of that moment.
     pub fn on_stopped(&mut self, now: Nanos, stopped: bool, quotes: &impl Quotes) {
+        self.desk.now = self.desk.now.max(now);
         let goes_on = self.desk.stopped && !stopped;
         self.desk.stopped = stopped;
-        if !goes_on {
-            return;
+        if goes_on {
+            self.advance_all(now, quotes);
         }
+    }
+
+    /// What has waited goes on: every plan and entry at work.
+    pub(crate) fn advance_all(&mut self, now: Nanos, quotes: &impl Quotes) {
         for slot in 0..self.exits.len() {
             if self.exits[slot].as_ref().is_some_and(|exit| exit.plan.is_some()) {
                 self.advance(now, slot, quotes);
@@ -297,6 +311,7 @@ impl Executor {
 
     /// Looks after the plans whose time has come.
     pub fn on_timer(&mut self, now: Nanos, quotes: &impl Quotes) {
+        self.desk.now = self.desk.now.max(now);
         while let Some(slot) = self.wakes.pop_due(now) {
             self.advance(now, slot, quotes);
         }

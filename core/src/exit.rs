@@ -132,6 +132,7 @@ impl Exit {
     /// Takes evidence of a leg's live order in.
     fn take_word(&mut self, now: Nanos, event: &OrderEvent, desk: &mut Desk) -> bool {
         let i = usize::from(event.id.leg);
+        desk.on_word(now, self.legs[i].instrument, event.id, event.what);
         match event.what {
             OrderChange::Doubted | OrderChange::NotFound => {}
             _ => self.legs[i].throttle.on_evidence(),

@@ -102,6 +102,16 @@ pub const TRADES_PER_ORDER: usize = 16;
 pub const POLL_EVERY: Nanos = Nanos::from_millis(100);
 /// First back-off after an order that a venue refused for a passing reason; doubles.
 pub const BACKOFF_FIRST: Nanos = Nanos::from_millis(250);
+/// Refusals in a row that say more of a venue than of the orders.
+pub const TRIPS_AFTER: u8 = 3;
+/// Longest pause between two orders that try a venue which is held.
+pub const PROBE_LAST: Nanos = Nanos::from_secs(4);
+/// How long the others wait for what becomes of such an order.
+pub const PROBE_PATIENCE: Nanos = Nanos::from_secs(5);
+/// Longest wish for patience of a venue that is followed: bans last up to three days.
+pub const LIMITED_MAX: Nanos = Nanos::from_secs(3 * 86_400);
+/// How long an account's read is awaited before it counts as asked for anew.
+pub const READ_PATIENCE: Nanos = Nanos::from_secs(10);
 /// Tasks of one engine.
 pub const TASKS_MAX: usize = 64;
 /// Positions at a time that a reversal turns to the other side.

@@ -4,10 +4,10 @@
 use alloc::collections::VecDeque;
 
 use crate::entry::TaskId;
-use crate::instrument::InstrumentId;
+use crate::instrument::{InstrumentId, VenueId};
 use crate::intent::{Reason, Urgency};
 use crate::net::Cmp;
-use crate::order::ClientOrderId;
+use crate::order::{ClientOrderId, RejectClass};
 use crate::policy::{PolicyId, TriggerSource};
 use crate::portfolio::PortfolioNote;
 use crate::position::{PositionId, RegisterError, Side};
@@ -62,6 +62,34 @@ pub enum ExecutorNote {
     EntryUnhedged {
         /// For which task or turn.
         task: TaskId,
+    },
+    /// A venue refuses every order: it is sent one at a time, to see when it takes them again.
+    VenueHeld {
+        /// Which.
+        venue: VenueId,
+        /// What it says.
+        why: RejectClass,
+    },
+    /// Of a position of several legs only some are at a venue that is held.
+    HalfHeld {
+        /// Which position.
+        position: PositionId,
+        /// Index of its first leg there.
+        leg: u8,
+        /// The venue.
+        venue: VenueId,
+    },
+    /// A venue that was held takes orders again.
+    VenueResumed {
+        /// Which.
+        venue: VenueId,
+    },
+    /// A venue wants to be sent nothing for a while.
+    VenueLimited {
+        /// Which.
+        venue: VenueId,
+        /// Until when.
+        until: Nanos,
     },
 }
 

@@ -92,11 +92,15 @@ pub enum Bug {
     AsideNotReserved,
     /// What is heard of an order that was set aside is not heard.
     AsideNotHeard,
+    /// No venue's budget counts.
+    BudgetOff,
+    /// A venue that was held once is held for ever.
+    HeldForEver,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::UnknownTakenAsFailed,
         Self::NotFoundTooSoon,
         Self::DeadWithoutRead,
@@ -136,6 +140,8 @@ impl Bug {
         Self::NakedForEver,
         Self::AsideNotReserved,
         Self::AsideNotHeard,
+        Self::BudgetOff,
+        Self::HeldForEver,
     ];
 }
 

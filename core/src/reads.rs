@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::holding::HoldingKey;
 use crate::intent::{Intent, Reason};
 use crate::leg::Leg;
-use crate::order::{Ask, HoldingRead};
+use crate::order::HoldingRead;
 use crate::position::Side;
 use crate::pricing::Quotes;
 use crate::units::{Nanos, Qty};
@@ -37,6 +37,8 @@ impl Executor {
         let misread = self.misread(read);
         #[cfg(all(feature = "planted", debug_assertions))]
         let Some(read) = misread.as_ref() else { return };
+        self.desk.now = self.desk.now.max(now);
+        self.desk.on_read(now, read);
         let &HoldingRead { account, instrument, qty, .. } = read;
         for side in [Side::Long, Side::Short] {
             let of = HoldingKey { account, instrument, side };
@@ -80,7 +82,7 @@ impl Executor {
             // What is held beside it is still to be known.
             if !in_flight && legs > 0 && self.desk.holdings.surplus(of).is_none() {
                 let HoldingKey { account, instrument, .. } = of;
-                self.desk.push_ask(Ask::Holding { account, instrument });
+                self.desk.read_soon(now, account, instrument);
             }
             return;
         }

@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::budget::Lane;
 use crate::clip::{ClipLeg, clip, min_order};
 use crate::desk::Desk;
 use crate::event::Outcome;
@@ -111,7 +112,7 @@ impl Exit {
             Pricing::Market => None,
             Pricing::NotBefore(at) => return LegStep::Waits(at),
         };
-        match self.admit(now, i, desk) {
+        match self.admit(now, i, 1, desk) {
             Ok(()) => {
                 if is_live {
                     self.set_aside(i, desk);
@@ -214,7 +215,9 @@ impl Exit {
         let sizes = self.clip_sizes(&markets, desk, quotes)?;
         let limits = rule_limits(&compiled, &markets)?;
         for i in 0..markets.len() {
-            if markets[i].sends && self.admit(now, i, desk).is_err() {
+            let venue = |of: usize| desk.instrument(self.legs[of].instrument).spec().venue;
+            let there = (0..markets.len()).filter(|&j| sends(j) && venue(j) == venue(i)).count();
+            if sends(i) && self.admit(now, i, there as u32, desk).is_err() {
                 return None;
             }
         }
@@ -283,13 +286,16 @@ impl Exit {
 
     // Sending.
 
-    fn admit(&mut self, now: Nanos, i: usize, desk: &mut Desk) -> Result<(), Held> {
+    /// Whether an order of a leg may go, as one of so many to its venue.
+    fn admit(&mut self, now: Nanos, i: usize, orders: u32, desk: &mut Desk) -> Result<(), Held> {
         let plan = self.plan.as_ref().expect("only plans are worked");
         let urgent = plan.urgency >= Urgency::Protective;
-        if planted!(desk, GateOff) {
-            return Ok(());
+        let leg = &mut self.legs[i];
+        if !planted!(desk, GateOff) {
+            leg.throttle.admit(now, urgent).inspect_err(|_| desk.counters.gate_trips += 1)?;
         }
-        self.legs[i].throttle.admit(now, urgent).inspect_err(|_| desk.counters.gate_trips += 1)
+        let at = desk.orders_at(now, leg.instrument, orders, Lane::Exit);
+        if at > now { Err(Held::Until(at)) } else { Ok(()) }
     }
 
     fn send(&mut self, now: Nanos, i: usize, qty: Qty, limit: Option<Price>, desk: &mut Desk) {
@@ -314,6 +320,6 @@ impl Exit {
         };
         leg.reserve(WorkingOrder::new(now, &order, urgency), desk);
         leg.throttle.on_send(now);
-        desk.push_order(order);
+        desk.push_order(now, order);
     }
 }

@@ -1,5 +1,6 @@
 //! An order at work: what is heard of it, what is counted of it, and when its venue is asked.
 
+use crate::budget::Lane;
 use crate::desk::Desk;
 use crate::instrument::{AccountId, InstrumentId};
 use crate::intent::Urgency;
@@ -152,11 +153,15 @@ impl WorkingOrder {
         }
         if self.ask_at <= now {
             let (id, (account, instrument)) = (self.id, place);
-            desk.push_ask(if self.awaits_read() {
+            let ask = if self.awaits_read() {
                 Ask::Holding { account, instrument }
             } else {
                 Ask::Order { id, account, instrument }
-            });
+            };
+            if let Err(at) = desk.ask(now, instrument, ask, Lane::Query) {
+                self.ask_at = at;
+                return Some(at);
+            }
             let pause = Nanos(ASK_FIRST.0 << self.asked.min(16)).min(ASK_LAST);
             self.asked = self.asked.saturating_add(1);
             self.ask_at = now.plus(pause);

@@ -2,12 +2,13 @@
 //!
 //! A line that begins with `>` is output, anything else is a command; `run` reads them. Prices and
 //! quantities are whole numbers. Instruments: A and B are fine-grained; C has tick 5, lot 10,
-//! minimum 20 and a minimum notional of 200000.
+//! minimum 20 and a minimum notional of 200000. B is at venue 1, the others at venue 0.
 
 use crate::common::{Table, ZERO, instrument};
+use reap_core::budget::{Quota, VenueBudget};
 use reap_core::event::Report;
 use reap_core::executor::{Executor, ExecutorLimits};
-use reap_core::instrument::{AccountId, InstrumentId};
+use reap_core::instrument::{AccountId, Instrument, InstrumentId, InstrumentSpec, VenueId};
 use reap_core::intent::{Intent, Reason, Urgency};
 use reap_core::limits::LEGS_MAX;
 use reap_core::net::{Cmp, Compiled, LegForm, NetForm};
@@ -44,8 +45,12 @@ fn number<T: std::str::FromStr>(word: &str) -> T {
 
 impl Desk {
     fn new() -> Self {
-        let instruments =
-            [instrument(1, 1, 1, 0), instrument(1, 1, 1, 0), instrument(5, 10, 20, 200_000)];
+        let elsewhere = InstrumentSpec { venue: VenueId(1), ..*instrument(1, 1, 1, 0).spec() };
+        let instruments = [
+            instrument(1, 1, 1, 0),
+            Instrument::new(elsewhere).unwrap(),
+            instrument(5, 10, 20, 200_000),
+        ];
         let limits = ExecutorLimits { positions: 4, orders: 8 };
         Self {
             executor: Executor::new(limits, &instruments, 7),
@@ -81,6 +86,12 @@ impl Desk {
                 self.executor.on_stopped(self.now, words[0] == "stop", &self.quotes);
             }
             "plan" => return vec![self.plan(number(words[1]))],
+            "limited" => {
+                let wait = Nanos::from_millis(number(words[2]));
+                self.executor.on_limited(self.now, VenueId(number(words[1])), wait);
+            }
+            "budget" => self.budget(number(words[1]), number(words[2])),
+            "venue" => return vec![self.venue(number(words[1]))],
             "max_unhedged" => {
                 self.settings.max_unhedged = Some(Decimal { mantissa: number(words[1]), scale: 0 });
             }
@@ -225,6 +236,26 @@ impl Desk {
         self.executor.on_order_event(self.now, &OrderEvent { id, what }, &self.quotes);
     }
 
+    /// So many orders within ten seconds, and a weight of 100 within a minute: 1 of an order, 4 of a
+    /// question, 20 of a read.
+    fn budget(&mut self, venue: u8, orders: u32) {
+        let budget = VenueBudget {
+            orders: Quota { max: orders, span: Nanos::from_secs(10) },
+            weight: Quota { max: 100, span: Nanos::from_secs(60) },
+            order_weight: 1,
+            query_weight: 4,
+            read_weight: 20,
+        };
+        self.executor.set_budget(VenueId(venue), budget).unwrap();
+    }
+
+    fn venue(&self, venue: u8) -> String {
+        let view = self.executor.venues(self.now).nth(usize::from(venue)).unwrap();
+        let held = view.held.map_or_else(String::new, |why| format!(", held {why:?}"));
+        let millis = |of: Nanos| of.0 / 1_000_000;
+        format!("{} of {} now, {} ms{held}", view.at_once, view.orders, millis(view.wait))
+    }
+
     fn plan(&self, position: u32) -> String {
         let Some(plan) = self.executor.plan(PositionId(position)) else { return "none".into() };
         let stuck = if plan.stuck { " stuck" } else { "" };
@@ -260,6 +291,14 @@ impl Desk {
                     format!("hedged {} {millis} ms {}", position.0, money(most))
                 }
                 ExecutorNote::EntryUnhedged { task } => format!("entry unhedged {}", task.0),
+                ExecutorNote::VenueHeld { venue, why } => format!("held {} {why:?}", venue.0),
+                ExecutorNote::HalfHeld { position, leg, venue } => {
+                    format!("half held {}.{leg} {}", position.0, venue.0)
+                }
+                ExecutorNote::VenueResumed { venue } => format!("resumed {}", venue.0),
+                ExecutorNote::VenueLimited { venue, until } => {
+                    format!("limited {} {} ms", venue.0, until.since(self.now).0 / 1_000_000)
+                }
             });
         }
         while let Some(report) = self.executor.poll_report() {

@@ -10,6 +10,7 @@ use reap_core::GateCounters;
 use reap_core::entry::TaskId;
 use reap_core::event::{Event, Which};
 use reap_core::instrument::{InstrumentId, VenueId};
+use reap_core::note::ExecutorNote;
 use reap_core::order::OrderChange;
 use reap_core::plan::PlanView;
 use reap_core::position::{PositionId, PositionSpec};
@@ -70,6 +71,7 @@ pub struct Watch {
 const fn is_alarm(what: &Happening<'_>) -> bool {
     match what {
         Happening::Stuck | Happening::EntryUnhedged(_) => true,
+        Happening::Venue(note) => !matches!(note, ExecutorNote::VenueResumed { .. }),
         Happening::Legging(record) => record.overdue.is_some() && record.over.is_none(),
         _ => false,
     }

@@ -2,9 +2,9 @@
 
 use reap_core::entry::TaskId;
 use reap_core::event::Outcome;
-use reap_core::instrument::InstrumentId;
+use reap_core::instrument::{InstrumentId, VenueId};
 use reap_core::intent::Reason;
-use reap_core::note::{EngineNote, Lost, TaskNote};
+use reap_core::note::{EngineNote, ExecutorNote, Lost, TaskNote};
 use reap_core::order::{Order, OrderChange, OrderSide};
 use reap_core::policy::PolicyId;
 use reap_core::position::Side;
@@ -49,6 +49,7 @@ impl Report<'_> {
             Happening::Stuck => format!(
                 "{name}: stuck, nothing of it could be closed for too long; tried again and again"
             ),
+            Happening::Venue(note) => venue(config, name, note)?,
             Happening::Legging(record) => legging(config, at, name, record)?,
             Happening::EntryUnhedged(task) => format!(
                 "{}: one leg of its entry is filled and of the other nobody knows; what does not \
@@ -124,6 +125,29 @@ impl Report<'_> {
             }
         })
     }
+}
+
+/// What is said of a venue.
+fn venue(config: &Config, name: &str, note: &ExecutorNote) -> Option<String> {
+    let of = |venue: VenueId| &config.venues[usize::from(venue.0)].name;
+    Some(match *note {
+        ExecutorNote::VenueHeld { venue, why } => format!(
+            "{}: it refuses every order ({why:?}); held, one order at a time is tried",
+            of(venue),
+        ),
+        ExecutorNote::HalfHeld { venue, leg, .. } => {
+            format!("{name}: leg {leg} is at {}, which is held; its other legs are not", of(venue))
+        }
+        ExecutorNote::VenueResumed { venue } => {
+            format!("{}: it takes orders again", of(venue))
+        }
+        ExecutorNote::VenueLimited { venue, until } => format!(
+            "{}: too many requests, it wants to be left alone until {}",
+            of(venue),
+            time_of_day(until)
+        ),
+        _ => return None,
+    })
 }
 
 /// Legs of a plan that stand without their counterpart.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
+use reap_core::budget::VenueBudget;
 use reap_core::executor::Executor;
 use reap_core::instrument::{AccountId, InstrumentId};
 use reap_core::intent::Urgency;
 use reap_core::limits::{LEG_SENDS_PER_MINUTE, LEG_SENDS_UNPROVEN, LEGS_MAX, UNHEDGED_TIME};
-use reap_core::order::OrderState;
+use reap_core::order::{Ask, OrderState};
 use reap_core::position::{LegSpec, PositionId, PositionSpec, Side};
 use reap_core::units::{Nanos, Qty};
 
@@ -104,6 +105,22 @@ pub enum Violation {
         /// Index of the leg.
         leg: usize,
     },
+    /// More was sent to a venue within a time than its budget allows, or by a question what is
+    /// reserved for exits.
+    OverBudget {
+        /// Which.
+        venue: usize,
+    },
+    /// A venue has taken an order and is held nevertheless.
+    StillHeld {
+        /// Which.
+        venue: usize,
+    },
+    /// A venue that wanted to be left alone was not.
+    Impatient {
+        /// Which.
+        venue: usize,
+    },
     /// Closed is what is not flat.
     ClosedOpen {
         /// Which.
@@ -137,6 +154,12 @@ pub(super) struct Checker {
     sent: BTreeMap<(PositionId, usize), VecDeque<Nanos>>,
     /// Orders of a leg since the last word of its venue.
     unproven: BTreeMap<(PositionId, usize), u8>,
+    /// What venues take within a time.
+    pub(super) budgets: BTreeMap<usize, VenueBudget>,
+    /// Orders and their weight, and that of questions, by venue.
+    requests: BTreeMap<usize, VecDeque<(Nanos, bool, u32)>>,
+    /// Until when venues want to be left alone.
+    limited: BTreeMap<usize, Nanos>,
     /// Since when legs of a plan stand without counterpart.
     naked: BTreeMap<PositionId, Nanos>,
     /// Since when a leg could send something and has not.
@@ -165,6 +188,51 @@ impl Checker {
         }
         let most = usize::from(LEG_SENDS_PER_MINUTE);
         if sent.len() > most { Err(Violation::SentTooOften { position, leg }) } else { Ok(()) }
+    }
+
+    pub(super) fn on_limited(&mut self, venue: usize, until: Nanos) {
+        let at = self.limited.entry(venue).or_default();
+        *at = until.max(*at);
+    }
+
+    /// An order leaves for a venue.
+    pub(super) fn on_request(&mut self, now: Nanos, venue: usize) -> Result<(), Violation> {
+        let weight = self.budgets.get(&venue).map_or(0, |budget| budget.order_weight);
+        self.count(now, venue, true, weight)
+    }
+
+    /// A question leaves for a venue. Reads are not counted here: one may answer many.
+    pub(super) fn on_ask(&mut self, now: Nanos, venue: usize, ask: &Ask) -> Result<(), Violation> {
+        let weight = self.budgets.get(&venue).map_or(0, |budget| budget.query_weight);
+        match ask {
+            Ask::Order { .. } => self.count(now, venue, false, weight),
+            Ask::Holding { .. } | Ask::Forget { .. } => Ok(()),
+        }
+    }
+
+    fn count(
+        &mut self,
+        now: Nanos,
+        venue: usize,
+        order: bool,
+        weight: u32,
+    ) -> Result<(), Violation> {
+        if self.limited.get(&venue).is_some_and(|until| now < *until) {
+            return Err(Violation::Impatient { venue });
+        }
+        let Some(budget) = self.budgets.get(&venue) else { return Ok(()) };
+        let all = self.requests.entry(venue).or_default();
+        all.push_back((now, order, weight));
+        let longest = budget.orders.span.max(budget.weight.span);
+        while all.front().is_some_and(|(at, ..)| now.since(*at) >= longest) {
+            all.pop_front();
+        }
+        let within = |span: Nanos| all.iter().filter(move |(at, ..)| now.since(*at) < span);
+        let orders = within(budget.orders.span).filter(|(_, order, _)| *order).count();
+        let weight: u32 = within(budget.weight.span).map(|(.., weight)| weight).sum();
+        let most = budget.weight.max * if order { 100 } else { 70 } / 100;
+        let over = orders > budget.orders.max as usize || weight > most;
+        if over { Err(Violation::OverBudget { venue }) } else { Ok(()) }
     }
 
     /// A venue has said something of an order.
@@ -221,7 +289,9 @@ impl Checker {
                 self.idle.remove(&of);
                 continue;
             }
-            if now.since(*self.idle.entry(of).or_insert(now)) > IDLE_MAX {
+            let idle = now.since(*self.idle.entry(of).or_insert(now)) > IDLE_MAX;
+            // A venue that lets nothing through is no fault of the plan.
+            if idle && executor.venues(now).all(|venue| venue.can_close_now()) {
                 return Err(Violation::Idle { position: id, leg });
             }
         }

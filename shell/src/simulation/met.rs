@@ -55,6 +55,12 @@ kinds! {
     Unhedged = "unhedged",
     Hedged = "hedged",
     SetAside = "order_set_aside",
+    Maintenance = "venue_in_maintenance",
+    Limited = "venue_limited",
+    Held = "venue_held",
+    Resumed = "venue_resumed",
+    HalfHeld = "position_half_held",
+    BudgetWait = "waited_for_budget",
 }
 
 /// Kinds that occurred.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use reap_core::budget::{Quota, VenueBudget};
 use reap_core::instrument::{AccountId, Instrument, InstrumentId};
 use reap_core::order::{
     Ask, ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, RejectClass,
@@ -27,6 +28,18 @@ const LATE_MAX_MS: u64 = 25_000;
 /// Answers that come at all come within this.
 const ANSWER_MAX_MS: u64 = 2_000;
 
+/// What a venue takes within a time: two of three say so, and some of them little.
+pub(super) fn budget(random: &mut Random) -> Option<VenueBudget> {
+    let budget = VenueBudget {
+        orders: Quota { max: 8 + random.below(30) as u32, span: Nanos::from_secs(10) },
+        weight: Quota { max: 60 + random.below(300) as u32, span: Nanos::from_secs(60) },
+        order_weight: 1,
+        query_weight: 1 + random.below(4) as u32,
+        read_weight: 5,
+    };
+    (random.below(3) > 0).then_some(budget)
+}
+
 /// What leaves the desk.
 #[derive(Clone, Copy, Debug)]
 enum Out {
@@ -40,6 +53,8 @@ enum Out {
 pub(super) enum In {
     Event(OrderEvent),
     Read(HoldingRead),
+    /// It wants to be left alone for so long.
+    Limited(Nanos),
 }
 
 /// How often, in a thousand, things go wrong at a venue.
@@ -52,6 +67,7 @@ struct Faults {
     repeat: u64,
     refuse: u64,
     hang_up: u64,
+    maintain: u64,
     lose_ask: u64,
     /// It forgets an order once that has ended: asked for it, it has no such order.
     forgets: bool,
@@ -66,6 +82,7 @@ impl Faults {
         repeat: 0,
         refuse: 0,
         hang_up: 0,
+        maintain: 0,
         lose_ask: 0,
         forgets: false,
     };
@@ -81,6 +98,7 @@ impl Faults {
             repeat: some(300),
             refuse: some(300),
             hang_up: some(40),
+            maintain: some(4),
             lose_ask: some(400),
             forgets: some(4) > 1,
         }
@@ -136,6 +154,8 @@ pub(super) struct Venue {
     records: BTreeMap<ClientOrderId, Record>,
     /// No order can be handed to its gateway before.
     ready_at: Nanos,
+    /// It refuses every order until then.
+    down_until: Nanos,
     /// Holdings that are asked for until they are read, and when next.
     wanted: BTreeMap<(AccountId, InstrumentId), Nanos>,
     pub(super) events: u64,
@@ -154,6 +174,7 @@ impl Venue {
             incoming: Wire::new(),
             records: BTreeMap::new(),
             ready_at: Nanos(0),
+            down_until: Nanos(0),
             wanted: BTreeMap::new(),
             events: 0,
         }
@@ -192,6 +213,15 @@ impl Venue {
     pub(super) fn heal(&mut self, now: Nanos) {
         self.faults = Faults { forgets: self.faults.forgets, ..Faults::NONE };
         self.ready_at = self.ready_at.min(now);
+        self.down_until = self.down_until.min(now);
+    }
+
+    /// It takes no orders for a while.
+    pub(super) fn maintain(&mut self, now: Nanos, random: &mut Random, met: &mut Met) {
+        if random.below(1_000) < self.faults.maintain && now >= self.down_until {
+            met.note(Kind::Maintenance);
+            self.down_until = now.plus(Nanos::from_millis(random.below(20_000)));
+        }
     }
 
     pub(super) fn show(&mut self, now: Nanos, id: InstrumentId, quote: Quote) {
@@ -317,7 +347,9 @@ impl Venue {
     fn arrive(&mut self, now: Nanos, order: &Order, random: &mut Random, met: &mut Met) {
         let record = self.records.get_mut(&order.id).expect("it was sent");
         record.under_way = false;
-        if random.below(1_000) < self.faults.refuse {
+        if now < self.down_until {
+            record.history.push(OrderChange::Rejected(RejectClass::Unavailable));
+        } else if random.below(1_000) < self.faults.refuse {
             let (class, kind) = [
                 (RejectClass::Price, Kind::RefusedPrice),
                 (RejectClass::Size, Kind::RefusedSize),
@@ -327,6 +359,10 @@ impl Venue {
             ][random.below(5) as usize];
             met.note(kind);
             record.history.push(OrderChange::Rejected(class));
+            if class == RejectClass::RateLimit && random.below(2) == 0 {
+                let wait = Nanos::from_millis(random.below(5_000));
+                self.incoming.send(now, In::Limited(wait));
+            }
         } else {
             self.matching.on_order(now, *order);
             while let Some(event) = self.matching.poll_event(now) {

@@ -17,12 +17,13 @@ use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState, Side
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::{Stamp, Tick};
 use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
+use reap_core::venues::VenueView;
 
 use super::Trial;
 use super::check::{Checker, Violation};
 use super::market::Market;
 use super::met::{Kind, Met};
-use super::venue::{In, Venue};
+use super::venue::{In, Venue, budget};
 use crate::sim::Random;
 
 /// Instruments: the first two at one venue, the others at the second; the last is spot.
@@ -176,18 +177,26 @@ impl World {
         for (at, &qty) in foreign.iter().enumerate() {
             venues[venue_of(at)].deposit(AccountId(0), InstrumentId(at as u16), qty);
         }
+        let mut executor = Executor::new(limits, &instruments, 1);
+        let mut checker = Checker::default();
+        for venue in 0..VENUES {
+            if let Some(budget) = budget(&mut random) {
+                executor.set_budget(VenueId(venue as u8), budget).expect("within its bounds");
+                checker.budgets.insert(venue, budget);
+            }
+        }
         Self {
             seed,
             now,
             engine,
-            executor: Executor::new(limits, &instruments, 1),
+            executor,
             quotes: Table([None; INSTRUMENTS]),
             market,
             venues,
             instruments,
             positions: Vec::new(),
             ids: BTreeSet::new(),
-            checker: Checker::default(),
+            checker,
             foreign,
             reading: true,
             left_early: false,
@@ -243,6 +252,7 @@ impl World {
             }
             let at = self.random.below(VENUES as u64) as usize;
             self.venues[at].hang_up(self.now, &mut self.random, &mut self.met);
+            self.venues[at].maintain(self.now, &mut self.random, &mut self.met);
         }
         self.tell(|| "the faults stop".into());
         for venue in &mut self.venues {
@@ -328,7 +338,7 @@ impl World {
                 while let Some(word) =
                     self.venues[at].poll(self.now, &mut self.random, &mut self.met)
                 {
-                    self.hear(word)?;
+                    self.hear(at, word)?;
                 }
             }
         }
@@ -381,7 +391,7 @@ impl World {
         let (engine, executor) = (due(timers[0]), due(timers[1]));
         for at in 0..VENUES {
             while let Some(word) = self.venues[at].poll(self.now, &mut self.random, &mut self.met) {
-                self.hear(word)?;
+                self.hear(at, word)?;
             }
         }
         if engine {
@@ -465,12 +475,25 @@ impl World {
         self.pump()
     }
 
-    fn hear(&mut self, word: In) -> Result<(), Violation> {
+    fn hear(&mut self, from: usize, word: In) -> Result<(), Violation> {
         self.tell(|| format!("heard {word:?}"));
         self.events += 1;
         match word {
             In::Event(event) => {
+                let strays = |executor: &Executor| {
+                    let counters = executor.counters();
+                    counters.late_events + counters.unknown_orders
+                };
+                let before = strays(&self.executor);
                 self.executor.on_order_event(self.now, &event, &self.quotes);
+                let held =
+                    |view: &VenueView| usize::from(view.venue.0) == from && view.held.is_some();
+                if matches!(event.what, OrderChange::Acked | OrderChange::Expired)
+                    && strays(&self.executor) == before
+                    && self.executor.venues(self.now).any(|view| held(&view))
+                {
+                    return Err(Violation::StillHeld { venue: from });
+                }
                 let of = (event.id.position, usize::from(event.id.leg));
                 if !matches!(event.what, OrderChange::Doubted | OrderChange::NotFound) {
                     self.checker.on_evidence(of.0, of.1);
@@ -481,6 +504,11 @@ impl World {
                 }
             }
             In::Read(read) => self.executor.on_read(self.now, &read, &self.quotes),
+            In::Limited(wait) => {
+                let venue = VenueId(from as u8);
+                self.executor.on_limited(self.now, venue, wait);
+                self.checker.on_limited(from, self.now.plus(wait));
+            }
         }
         self.pump()
     }
@@ -501,6 +529,10 @@ impl World {
                     ExecutorNote::Unhedged { .. } => self.met.note(Kind::Unhedged),
                     ExecutorNote::Hedged { .. } => self.met.note(Kind::Hedged),
                     ExecutorNote::EntryUnhedged { .. } => {}
+                    ExecutorNote::VenueHeld { .. } => self.met.note(Kind::Held),
+                    ExecutorNote::HalfHeld { .. } => self.met.note(Kind::HalfHeld),
+                    ExecutorNote::VenueResumed { .. } => self.met.note(Kind::Resumed),
+                    ExecutorNote::VenueLimited { .. } => self.met.note(Kind::Limited),
                 }
             }
             while let Some(ask) = self.executor.poll_ask() {
@@ -509,6 +541,7 @@ impl World {
                 | Ask::Holding { instrument, .. }
                 | Ask::Forget { instrument, .. }) = ask;
                 let at = venue_of(usize::from(instrument.0));
+                self.checker.on_ask(self.now, at, &ask)?;
                 self.venues[at].ask(self.now, &ask, &mut self.random, &mut self.met);
             }
             while let Some(order) = self.executor.poll_order() {
@@ -524,6 +557,7 @@ impl World {
                     return Err(Violation::TwoOrders { position, leg });
                 }
                 self.checker.on_sent(self.now, position, leg)?;
+                self.checker.on_request(self.now, at)?;
                 self.left_early |= self.reading;
                 self.venues[at].send(self.now, order, &mut self.random, &mut self.met);
             }
@@ -562,6 +596,9 @@ impl World {
         }
         if self.executor.counters().set_aside > 0 {
             self.met.note(Kind::SetAside);
+        }
+        if self.executor.counters().budget_waits > 0 {
+            self.met.note(Kind::BudgetWait);
         }
         self.check()
     }

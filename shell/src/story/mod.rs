@@ -212,6 +212,15 @@ impl Story {
             ExecutorNote::EntryUnhedged { task } => {
                 watch(now, self.standings.len(), Happening::EntryUnhedged(task));
             }
+            ExecutorNote::HalfHeld { position, .. } => {
+                let Some(&at) = self.by_id.get(&position) else { return };
+                watch(now, at, Happening::Venue(note));
+            }
+            ExecutorNote::VenueHeld { .. }
+            | ExecutorNote::VenueResumed { .. }
+            | ExecutorNote::VenueLimited { .. } => {
+                watch(now, self.standings.len(), Happening::Venue(note));
+            }
         }
     }
 

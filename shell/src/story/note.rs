@@ -100,6 +100,9 @@ pub enum Happening<'p> {
     Legging(&'p LeggingRecord),
     /// One leg of an entry is filled and of the other nobody knows: it is undone. Of a task or turn.
     EntryUnhedged(TaskId),
+    /// A venue is held, resumes, or wants to be left alone; or some legs of a position are at one
+    /// that is held.
+    Venue(&'p ExecutorNote),
     /// Part of a leg is gone by no order of ours, and written off.
     Lost {
         /// Index of the leg.
