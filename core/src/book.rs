@@ -92,6 +92,14 @@ impl Book {
     fn aside(&self) -> Option<Held> {
         self.held.filter(|held| !held.refuted)
     }
+
+    /// Its price may not be used, and what is held aside is nobody's price.
+    fn refute(&mut self) {
+        self.good = false;
+        if let Some(held) = &mut self.held {
+            (held.refuted, held.agreeing) = (true, 0);
+        }
+    }
 }
 
 /// What a record did to its instrument.
@@ -335,8 +343,8 @@ impl Books {
     }
 
     /// A connection's state changed.
-    pub(crate) fn on_source(&mut self, source: SourceId, change: SourceChange) {
-        let Some(source) = self.sources.get_mut(usize::from(source.0)) else {
+    pub(crate) fn on_source(&mut self, id: SourceId, change: SourceChange) {
+        let Some(source) = self.sources.get_mut(usize::from(id.0)) else {
             self.counters.unknown += 1;
             return;
         };
@@ -344,6 +352,9 @@ impl Books {
         if change == SourceChange::Connected {
             source.generation += 1;
         }
+        // That a jump was not taken back says nothing when nothing could come.
+        let fed = |book: &&mut Book| book.accepted.is_some_and(|last| last.source == id);
+        self.books.iter_mut().filter(fed).filter(|book| book.held.is_some()).for_each(Book::refute);
     }
 
     /// Takes in one record that [`Books::knows`]: what it did to its instrument's quote, and what to
@@ -362,11 +373,7 @@ impl Books {
             TickBody::Quote(quote) => (self.on_quote(now, at, stamp, quote), None),
             TickBody::Refused(reason) => {
                 self.counters.refused[reason as usize] += 1;
-                let book = &mut self.books[at];
-                book.good = false;
-                if let Some(held) = &mut book.held {
-                    (held.refuted, held.agreeing) = (true, 0);
-                }
+                self.books[at].refute();
                 (Change::Refused, None)
             }
             TickBody::Trade { price, .. } => {

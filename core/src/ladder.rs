@@ -232,8 +232,12 @@ impl Engine {
                     let dark = sight.source.is_none().then_some(now);
                     tells = self.ladders[usize::from(id.0)].turn(dark);
                 }
-            } else if sight.source.is_none_or(|counts| counts == own) || sight.source != changed {
-                continue;
+            } else {
+                // What stands in has changed, or marks have moved by a price that does not count.
+                let crossed = sight.source.is_none_or(|counts| counts == own);
+                if crossed || sight.source != changed && Some(own) != changed {
+                    continue;
+                }
             }
             let board = self.books.board(id, own);
             self.triggers.drain(Gate::Instrument(board), &mut self.retest);

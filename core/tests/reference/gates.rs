@@ -122,11 +122,26 @@ impl Gates {
     }
 
     pub(crate) fn on_source(&mut self, source: SourceId, change: SourceChange) {
+        for index in 0..self.books.len() {
+            let book = &self.books[index];
+            if book.held.is_some() && book.accepted.is_some_and(|last| last.source == source) {
+                self.refute(index);
+            }
+        }
         let source = &mut self.sources[usize::from(source.0)];
         source.delivers = false;
         match change {
             SourceChange::Connected => source.generation += 1,
             SourceChange::Lost => {}
+        }
+    }
+
+    /// Nothing of it may be used, what is held aside included.
+    fn refute(&mut self, index: usize) {
+        let book = &mut self.books[index];
+        book.good = false;
+        if let Some(held) = &mut book.held {
+            *held = Held { newest: None, first_at: held.first_at, agreeing: 0 };
         }
     }
 
@@ -158,12 +173,7 @@ impl Gates {
                 self.on_third(now, index, price);
                 self.on_price(now, index + 2 * self.instruments, stamp, price);
             }
-            TickBody::Refused(_) => {
-                self.books[index].good = false;
-                if let Some(held) = &mut self.books[index].held {
-                    *held = Held { newest: None, first_at: held.first_at, agreeing: 0 };
-                }
-            }
+            TickBody::Refused(_) => self.refute(index),
             TickBody::Funding { .. } | TickBody::Alive => {}
         }
     }

@@ -6,7 +6,7 @@
 //! | `instrument A price=2 qty=3 taker=0.05% …` | scales; then `mult tick lot min_fee age jump jump_ticks source peer` |
 //! | `policy P fees=net blind=30s hold=10m: stop_loss 25% by mark; tiers 0.2%:50% 0.5%:100%` | rules in order |
 //! | `open p P: long A 1 @ 100.5 paid 0.1 funding 0; short B …` | registers a position |
-//! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5 [0.3 buy|sell [back=2s]] [source=1]`, `mark A 1.5`, `refused A` | market data |
+//! | `quote A 1.5 1.6 [id=7] [reset] [source=1]`, `trade A 1.5 [0.3 buy|sell [back=2s]] [source=1]`, `mark A 1.5`, `refused A`; of these `[late=2s]`: when it was received | market data |
 //! | `funding A 0.01% in=8h`, `funding A 0.01% gap=4h` | a predicted rate, and when it settles: from now, or from the last settlement that was named |
 //! | `alive 0`, `lost 0`, `connected 0` | sources |
 //! | `fill p 0 0.5 [@ 101] [fee 0.05]`, `ended p done`, `read p 0 0.5`, `lost p 0 0.5` | the executor |
@@ -277,7 +277,11 @@ impl Scenario {
                     words.into_iter().partition(|word| word.starts_with("source="));
                 let named = named.first().and_then(|word| word.strip_prefix("source="));
                 let from = named.map_or(self.instruments[usize::from(id.0)].2, source);
-                let stamp = self.stamp(from, 0);
+                let (late, words): (Vec<_>, Vec<_>) =
+                    words.into_iter().partition(|word| word.starts_with("late="));
+                let late = late.first().and_then(|word| word.strip_prefix("late="));
+                let mut stamp = self.stamp(from, 0);
+                stamp.received = stamp.received.minus(late.map_or(Nanos(0), span));
                 let price = words.get(1).map(|price| self.price(id, decimal(price)));
                 Event::Tick(match (word, price) {
                     ("trade", Some(price)) => {
