@@ -1,6 +1,6 @@
-//! The order log's format: what the executor was told, what it saw and what it sent, so that a
-//! process killed at any byte knows its orders again, and the executor can be decided once more from
-//! its own record (SPEC §8, §9).
+//! The format of the two logs (SPEC §8, §9). The *order log* holds what the executor was told, what
+//! it saw and what it sent, so that a process killed at any byte knows its orders again; the *input
+//! log* holds what the engine consumed. From them each can be decided once more from its own record.
 //!
 //! A log is a row of *segments*, files of a fixed size that are zero until they are written. All
 //! numbers are little-endian; records begin at multiples of eight.
@@ -18,24 +18,33 @@
 //! record left from an earlier life of the same disk block never passes for a new one. Each kind
 //! has one length in one version; what an [`Option`] or a short list leaves out is zeros.
 //!
-//! **In the log**, each input of the executor stands first ([`Record::Intent`], [`Record::Answer`],
+//! **In the order log**, each input of the executor stands first ([`Record::Intent`], [`Record::Answer`],
 //! [`Record::NotSent`], [`Record::Timer`], [`Record::Position`], [`Record::Amounts`],
 //! [`Record::Read`], [`Record::Entry`], [`Record::Stopped`]), then what it read of the latest quotes while it worked on that ([`Record::Saw`], gathered by [`Sights`]), then
 //! what it gave ([`Record::Order`], [`Record::Report`]). All of it is written before an order's
 //! bytes go out.
 //!
+//! **In the input log** stand [`Record::Inputs`], then each input of the engine in the order and with
+//! the time in which it was consumed: [`Record::Tick`], [`Record::Report`], [`Record::Command`],
+//! [`Record::Source`], [`Record::Timer`], [`Record::Register`]. [`Record::Lost`] counts inputs that are
+//! missing; an end in good order writes [`Record::Hash`] and [`Record::Stop`].
+//!
 //! **Versions.** The first 64 bytes of a segment keep their layout for ever. A segment or a record of
 //! a newer version, or of a kind that is not known here, is refused by name and never skipped.
 
 mod domain;
+mod inputs;
 mod reader;
 mod record;
+#[cfg(test)]
+mod samples;
 mod segment;
 mod sights;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub use inputs::Inputs;
 pub use reader::{End, Entry, Reader};
 pub use record::{Named, NoRoom, NotSentWhy, Record, Saw, Sight, Start, StopWhy, Text};
 pub use segment::{Encoder, HeaderError, SegmentHeader};

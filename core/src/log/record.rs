@@ -4,17 +4,19 @@ use core::fmt;
 
 use arrayvec::ArrayVec;
 
+use super::inputs::Inputs;
 use super::wire::{Put, Take, Wire, codes, fields};
 use super::{RECORD_MAX, VERSION, whole};
 use crate::entry::EntryIntent;
-use crate::event::Report;
-use crate::instrument::{AccountId, InstrumentId, InstrumentSpec, VenueId};
+use crate::event::{Command, Report, SourceChange};
+use crate::instrument::{AccountId, InstrumentId, InstrumentSpec, SourceId, VenueId};
 use crate::intent::Intent;
 use crate::limits::LEGS_MAX;
 use crate::order::{ClientOrderId, HoldingRead, Order, OrderEvent};
 use crate::policy::ExitSettings;
 use crate::position::{PositionId, PositionSpec};
 use crate::pricing::Top;
+use crate::tick::Tick;
 use crate::units::Decimal;
 
 /// One record. See the module above for the order in which they stand.
@@ -87,6 +89,31 @@ pub enum Record {
     Stopped {
         /// Whether nothing may be sent.
         stopped: bool,
+    },
+    /// An input log begins.
+    Inputs(Inputs),
+    /// The engine was given market data.
+    Tick(Tick),
+    /// The engine was given a command.
+    Command(Command),
+    /// The engine was told of a connection.
+    Source {
+        /// Which.
+        source: SourceId,
+        /// What.
+        change: SourceChange,
+    },
+    /// The engine was asked to take a position on.
+    Register(PositionSpec),
+    /// Inputs that had no room and are missing here.
+    Lost {
+        /// How many.
+        count: u64,
+    },
+    /// The engine's hash over its decisions, after everything before.
+    Hash {
+        /// The hash.
+        hash: u64,
     },
 }
 
@@ -352,6 +379,24 @@ kinds! {
         |from: From<'_, '_>| Some(Self::Entry(Wire::take(from)?));
     16 "stopped" Self::Stopped { stopped } => [stopped, bool]
         |from: From<'_, '_>| Some(Self::Stopped { stopped: Wire::take(from)? });
+    // Of the input log.
+    32 "inputs" Self::Inputs(inputs) => [inputs, Inputs]
+        |from: From<'_, '_>| Some(Self::Inputs(Wire::take(from)?));
+    33 "tick" Self::Tick(tick) => [tick, Tick]
+        |from: From<'_, '_>| Some(Self::Tick(Wire::take(from)?));
+    34 "command" Self::Command(command) => [command, Command]
+        |from: From<'_, '_>| Some(Self::Command(Wire::take(from)?));
+    35 "source" Self::Source { source, change } => [source, SourceId; change, SourceChange]
+        |from: From<'_, '_>| Some(Self::Source {
+            source: Wire::take(from)?,
+            change: Wire::take(from)?,
+        });
+    36 "register" Self::Register(spec) => [spec, PositionSpec]
+        |from: From<'_, '_>| Some(Self::Register(Wire::take(from)?));
+    37 "lost" Self::Lost { count } => [count, u64]
+        |from: From<'_, '_>| Some(Self::Lost { count: Wire::take(from)? });
+    38 "hash" Self::Hash { hash } => [hash, u64]
+        |from: From<'_, '_>| Some(Self::Hash { hash: Wire::take(from)? });
 }
 
 impl Record {

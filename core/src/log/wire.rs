@@ -201,4 +201,42 @@ macro_rules! codes {
     };
 }
 
-pub(super) use {codes, fields, newtypes};
+/// An enum with payloads: a byte that is never given twice and never reused, the fields, and zeros up
+/// to the length of the longest.
+macro_rules! variants {
+    ($name:ident { $(
+        $code:literal $pattern:pat => [$($field:ident: $kind:ty),*] $make:expr;
+    )* }) => {
+        impl Wire for $name {
+            const LEN: usize = {
+                let lens = [$( 0 $(+ <$kind as Wire>::LEN)* ),*];
+                let (mut longest, mut at) = (0, 0);
+                while at < lens.len() {
+                    longest = if lens[at] > longest { lens[at] } else { longest };
+                    at += 1;
+                }
+                1 + longest
+            };
+            fn put(&self, out: &mut Put<'_>) {
+                match self { $( $pattern => {
+                    let code: u8 = $code;
+                    code.put(out);
+                    $( Wire::put($field, out); )*
+                    out.skip(Self::LEN - 1 - (0 $(+ <$kind as Wire>::LEN)*));
+                } )* }
+            }
+            fn take(from: &mut Take<'_>) -> Option<Self> {
+                match u8::take(from)? {
+                    $( $code => {
+                        $( let $field: $kind = Wire::take(from)?; )*
+                        from.skip(Self::LEN - 1 - (0 $(+ <$kind as Wire>::LEN)*))?;
+                        Some($make)
+                    } )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {codes, fields, newtypes, variants};
