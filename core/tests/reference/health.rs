@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_traits::{Signed, Zero};
-use reap_core::policy::Rule;
+use reap_core::policy::{Rule, TriggerSource};
 use reap_core::portfolio::Health as Settings;
 use reap_core::position::{PositionId, Side};
 use reap_core::units::{Nanos, Rate};
@@ -205,6 +205,15 @@ impl Life {
     fn is_tightened(&self) -> bool {
         let stands = |tight: &Tight| !self.rules[tight.rule].off && tight.part != Part::Done;
         self.tight.as_ref().is_some_and(stands)
+    }
+
+    pub(super) fn fire_tight_now(&mut self, now: Nanos, gates: &Gates) -> Option<Firing> {
+        if !self.is_live() || self.is_flat() || self.is_settled() {
+            return None;
+        }
+        let own = Market::own(self, now, gates, TriggerSource::Bbo);
+        let left = Market::left(self, now, gates, TriggerSource::Bbo, own.as_ref())?;
+        self.fire_tight(&left)
     }
 
     pub(super) fn fire_tight(&mut self, market: &Market) -> Option<Firing> {

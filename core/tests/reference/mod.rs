@@ -473,6 +473,11 @@ impl Reference {
                 (None, Some(stands)) => stands.end(),
                 (tight, stands) => *stands = tight,
             }
+            // One that is taken from an earlier price may be met at once.
+            if let Some(firing) = life.fire_tight_now(now, &self.gates) {
+                self.tally.note(&firing, life.legs.len());
+                fired.push((id, firing));
+            }
         }
     }
 
