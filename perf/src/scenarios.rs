@@ -7,6 +7,7 @@ mod memory;
 mod order_log;
 mod ring;
 mod socket;
+mod tap;
 mod wire;
 
 use crate::figures::Figures;
@@ -73,6 +74,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "order_log",
         about: "one order into the order log, against the bare write of as many bytes",
         run: order_log::run,
+    },
+    Scenario {
+        name: "tap",
+        about: "what the input log costs the engine's thread, against one push into a ring",
+        run: tap::run,
     },
     Scenario {
         name: "socket",

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod funding;
 pub mod live;
 pub mod log_command;
+pub mod log_replay;
 pub mod merge;
 pub mod order_log;
 pub mod outcome;

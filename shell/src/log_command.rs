@@ -8,7 +8,7 @@ use reap_core::log::{End, Record};
 use reap_core::order::{ClientOrderId, OrderChange, OrderEvent};
 use serde_json::json;
 
-use crate::order_log::{LogError, SegmentView, view};
+use crate::order_log::{LogError, SegmentView, view, view_inputs};
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
 use crate::report::time_of_day;
@@ -67,7 +67,7 @@ fn ending(segment: &SegmentView) -> String {
 
 fn verify(of: &Of, out: &mut Output) -> Result<Outcome, LogError> {
     let (mut records, mut files, mut bad, mut torn) = (0, 0, 0, 0);
-    for segment in view(&of.dir)? {
+    for segment in view(&of.dir)?.chain(view_inputs(&of.dir)?) {
         let segment = segment?;
         files += 1;
         records += segment.entries.len();

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reap_core::instrument::VenueId;
 use reap_core::units::Nanos;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::explain;
+use crate::log_replay::{LogInput, decide_again};
 use crate::merge::{Merge, Merged};
 use crate::outcome::Outcome;
 use crate::output::{Output, complain};
@@ -48,7 +49,9 @@ struct Input {
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    input: Input,
+    input: Option<Input>,
+    #[command(flatten)]
+    log: LogInput,
     /// One JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -87,6 +90,13 @@ struct Replayed {
 
 /// Runs `reap replay`.
 pub fn run(args: &Args, out: &mut Output) -> Outcome {
+    if let Some(dir) = &args.log.log {
+        return run_log(dir, args, out);
+    }
+    let Some(input) = &args.input else {
+        complain("name recordings and --config FILE, or --log DIR");
+        return Outcome::BadInput;
+    };
     let mut line = |at: Nanos, text: String| {
         if args.verbose && !args.json {
             out.line(format_args!("{}  {text}", time_of_day(at)));
@@ -96,7 +106,7 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
         }
         !out.closed()
     };
-    let replayed = match replay(&args.input, args.speed, args.follow, &mut line) {
+    let replayed = match replay(input, args.speed, args.follow, &mut line) {
         Ok(Some(replayed)) => replayed,
         // Nobody watches any more.
         Ok(None) => return Outcome::Good,
@@ -114,6 +124,23 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
     let agrees = replayed.pipeline.follower_agrees() != Some(false);
     let good = report.books_agree() && !report.any_refused() && agrees;
     if good { Outcome::Good } else { Outcome::NotGood }
+}
+
+/// Runs `reap replay --log`.
+fn run_log(dir: &Path, args: &Args, out: &mut Output) -> Outcome {
+    let again = match decide_again(dir, args.log.epoch) {
+        Ok(again) => again,
+        Err(error) => {
+            complain(error);
+            return Outcome::BadInput;
+        }
+    };
+    if args.json {
+        out.line(again.to_json());
+    } else {
+        again.lines().iter().for_each(|line| out.line(line));
+    }
+    if again.is_alike() { Outcome::Good } else { Outcome::NotGood }
 }
 
 /// Runs `reap explain`.

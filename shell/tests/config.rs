@@ -190,6 +190,7 @@ fn the_defaults_of_a_run_are_shown() {
 fn a_run_is_understood_as_it_is_written() {
     let config = Config::parse("run.toml", &read("run.toml")).unwrap();
     let run = RunConfig {
+        input_log_mib: 1024,
         mode: Mode::Live,
         layout: Layout::Split,
         cores: Cores { feed: Some(2), engine: Some(3), execution: Some(4) },

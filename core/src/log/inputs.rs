@@ -19,10 +19,12 @@ pub struct Inputs {
     pub config: u64,
     /// Sources of market data.
     pub sources: u16,
+    /// With real money, where a configuration may mean less.
+    pub live: bool,
 }
 
 newtypes!(SourceId);
-fields!(Inputs { build: [u16; 3], config: u64, sources: u16 });
+fields!(Inputs { build: [u16; 3], config: u64, sources: u16, live: bool });
 codes!(SourceChange { Connected = 1, Lost = 2 });
 codes!(Refusal { Malformed = 1, NotPositive = 2, EmptySide = 3, Crossed = 4 });
 codes!(TradingState { Active = 1, Reducing = 2, Halted = 3, Stopped = 4 });

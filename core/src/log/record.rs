@@ -21,7 +21,6 @@ use crate::units::Decimal;
 
 /// One record. See the module above for the order in which they stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "records are encoded where they are made")]
 pub enum Record {
     /// A run begins.
     Start(Start),

@@ -273,7 +273,7 @@ pub(super) fn inputs() -> Vec<Record> {
         Tick::refused(instrument, stamp, Refusal::Crossed),
     ];
     let Record::Position { spec, .. } = position() else { unreachable!() };
-    let begin = Inputs { build: [0, 1, 2], config: 0xfeed, sources: 3 };
+    let begin = Inputs { build: [0, 1, 2], config: 0xfeed, sources: 3, live: true };
     let mut all = vec![Record::Inputs(begin)];
     all.extend(ticks.map(Record::Tick));
     all.extend(commands.map(Record::Command));

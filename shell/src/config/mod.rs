@@ -37,6 +37,7 @@ mod walk;
 pub mod words;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use reap_core::event::GateSettings;
 use reap_core::instrument::VenueId;
@@ -73,6 +74,8 @@ const VENUES_MAX: usize = 256;
 pub struct Config {
     /// The file's name, for reports.
     pub file: String,
+    /// What stands in it: names of secrets, and no secret.
+    pub text: Arc<str>,
     /// By [`VenueId`].
     pub venues: Vec<Venue>,
     /// By [`reap_core::instrument::CurrencyId`].
@@ -145,7 +148,7 @@ impl Config {
         let config = document(file, &walk.root(tree.get_ref()));
         let problems = walk.into_problems();
         match config {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(config) if problems.is_empty() => Ok(Self { text: text.into(), ..config }),
             _ => {
                 assert!(!problems.is_empty(), "what is refused is reported");
                 Err(ConfigError::Refused { file: file.into(), problems })
@@ -251,6 +254,7 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
     let (tasks, of_tasks) = tasks?;
     let mut config = Config {
         file: file.into(),
+        text: Arc::from(""),
         venues: venues.into_all()?,
         instruments: instruments.into_all()?,
         policies: policies.into_all()?.into_iter().chain(of_tasks).collect(),

@@ -113,6 +113,8 @@ pub struct RunConfig {
     pub log: PathBuf,
     /// When its records are on the disk.
     pub sync: Sync,
+    /// What the input log of a run may take on the disk, in MiB; 0: there is none.
+    pub input_log_mib: u32,
     /// Longest time that a stop takes.
     pub stop_timeout: Nanos,
     /// Gap of the engine's loop from which on it says that it is late.
@@ -120,6 +122,9 @@ pub struct RunConfig {
 }
 
 const LOG: &str = "reap-orders";
+const INPUT_LOG_MIB: u32 = 1024;
+/// A pebibyte.
+const INPUT_LOG_MAX: u32 = 1 << 30;
 const STOP_TIMEOUT: Nanos = Nanos::from_secs(10);
 const STOP_TIMEOUT_BOUNDS: SpanBounds =
     SpanBounds::new(Nanos::from_millis(100), Nanos::from_secs(3600));
@@ -137,6 +142,7 @@ impl Default for RunConfig {
             execution: None,
             log: LOG.into(),
             sync: Sync::default(),
+            input_log_mib: INPUT_LOG_MIB,
             stop_timeout: STOP_TIMEOUT,
             engine_late: ENGINE_LATE,
         }
@@ -179,6 +185,10 @@ pub(super) fn run<'a>(value: &Value<'a>) -> Option<Written<'a>> {
         Some(value) => value.word(&[("none", Sync::None), ("before_send", Sync::BeforeSend)]),
         None => Some(default.sync),
     };
+    let input_log_mib = match table.get("input_log_mib") {
+        Some(value) => value.integer(0, INPUT_LOG_MAX),
+        None => Some(default.input_log_mib),
+    };
     let span = |key, default, bounds| match table.get(key) {
         Some(value) => value.span(bounds),
         None => Some(default),
@@ -195,6 +205,7 @@ pub(super) fn run<'a>(value: &Value<'a>) -> Option<Written<'a>> {
             execution: execution?,
             log: log?,
             sync: sync?,
+            input_log_mib: input_log_mib?,
             stop_timeout: stop_timeout?,
             engine_late: engine_late?,
         })

@@ -57,6 +57,10 @@ impl RunConfig {
             format!("layout {}: {layout}", self.layout.name()),
             format!("cores: {}; execution waits {waiting}", cores(self.cores)),
             format!("order log in {}: {sync}", self.log.display()),
+            match self.input_log_mib {
+                0 => "no input log: a run cannot be decided again".into(),
+                mib => format!("input log beside it: at most {mib} MiB for a run"),
+            },
             format!(
                 "a stop takes at most {}; the engine is late after a gap of {}",
                 words::span(self.stop_timeout),

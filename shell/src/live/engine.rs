@@ -16,6 +16,7 @@ use reap_ring::{Consumer, Producer};
 
 use super::runner::Agent;
 use super::stats::Stats;
+use super::tap::Tap;
 use super::wires::{
     Doorbell, Halt, HaltReason, Opening, SourceNote, TableWriter, ToEngine, ToExecution,
 };
@@ -50,6 +51,7 @@ pub struct EngineDesk {
     rings: bool,
     halt: Arc<Halt>,
     view: Arc<EngineView>,
+    tap: Tap,
     /// By instrument.
     funding: Vec<Funding>,
     /// The latest time that the engine was told; never decreases.
@@ -85,6 +87,8 @@ pub struct EngineWires {
     pub halt: Arc<Halt>,
     /// What others see.
     pub view: Arc<EngineView>,
+    /// Where its inputs are written down.
+    pub tap: Tap,
 }
 
 impl EngineDesk {
@@ -96,7 +100,8 @@ impl EngineDesk {
         instruments: &[Instrument],
         wires: EngineWires,
     ) -> Self {
-        let EngineWires { table, to_execution, from_execution, commands, bell, halt, view } = wires;
+        let EngineWires { table, to_execution, from_execution, commands, bell, halt, view, tap } =
+            wires;
         Self {
             engine,
             clock,
@@ -110,6 +115,7 @@ impl EngineDesk {
             rings: false,
             halt,
             view,
+            tap,
             funding: vec![Funding::default(); instruments.len()],
             now: Nanos(0),
             stopped: false,
@@ -121,6 +127,8 @@ impl EngineDesk {
         self.now = self.now.max(now);
         self.engine.on_event(self.now, event);
         self.pass_on();
+        // After the decision: it is not later for it, and the order is the same.
+        self.tap.event(self.now, event);
     }
 
     /// Everything that the engine has decided, in the order in which execution must hear it.
@@ -205,6 +213,7 @@ impl EngineDesk {
 
     fn register(&mut self, now: Nanos, opening: Opening) {
         self.now = self.now.max(now);
+        self.tap.register(self.now, &opening.spec);
         match self.engine.register(self.now, &opening.spec) {
             Ok(id) => self.push(ToExecution::Registered(id, opening)),
             Err(error) => {
@@ -275,7 +284,8 @@ impl Sink for EngineDesk {
 impl EngineDesk {
     /// The engine itself, when its thread has ended.
     #[must_use]
-    pub fn into_engine(self) -> Engine {
+    pub fn into_engine(mut self) -> Engine {
+        self.tap.end(self.now, self.engine.hash());
         self.engine
     }
 }

@@ -1,10 +1,11 @@
 //! The order log as execution writes it: once a record could not be written none is any more.
 
+use reap_core::hash::RunningHash;
 use reap_core::instrument::{AccountId, InstrumentId, VenueId};
-use reap_core::log::{Named, Record, Sights, Start, Text};
+use reap_core::log::{Inputs, Named, Record, Sights, Start, Text};
 use reap_core::units::Nanos;
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::order_log::{LogError, OrderLog};
 use crate::pipeline;
 
@@ -16,7 +17,7 @@ pub fn begin(log: &mut OrderLog, now: Nanos, config: &Config) -> Result<(), LogE
     let limits = pipeline::executor_limits(config);
     let start = Start {
         build: version(),
-        config: 0,
+        config: fingerprint(config),
         positions: limits.positions as u32,
         orders: limits.orders as u32,
     };
@@ -38,6 +39,19 @@ pub fn begin(log: &mut OrderLog, now: Nanos, config: &Config) -> Result<(), LogE
         name(Named::Instrument(InstrumentId(at as u16)), &named.name)?;
     }
     Ok(())
+}
+
+/// What an input log begins with.
+pub fn inputs_begin(config: &Config, mode: Mode, sources: usize) -> Record {
+    let (build, live) = (version(), mode == Mode::Live);
+    Record::Inputs(Inputs { build, config: fingerprint(config), sources: sources as u16, live })
+}
+
+/// Tells configurations apart by their text.
+pub fn fingerprint(config: &Config) -> u64 {
+    let mut hash = RunningHash::new();
+    config.text.bytes().for_each(|byte| hash.fold(byte.into()));
+    hash.value()
 }
 
 /// The program's version.

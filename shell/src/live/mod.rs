@@ -5,7 +5,7 @@
 //! | [`layout`], [`runner`], [`stats`] | which thread runs where; the duty cycle, its idling, its measurements |
 //! | [`wires`] | the rings, the table of latest quotes, the doorbell, the halt |
 //! | [`feed`], [`engine`], [`execution`] | the agents |
-//! | [`journal`] | the order log as execution writes it |
+//! | [`journal`], [`tap`] | the order log as execution writes it; the input log as the engine feeds it |
 //! | [`connector`], [`reach`] | the cold side of connections; where and with which keys |
 //! | [`gateway`] | where orders go: venues, paper, nowhere |
 //! | [`simulated`] | the simulated venues of a run |
@@ -27,6 +27,7 @@ pub mod runner;
 pub mod simulated;
 pub mod stats;
 pub mod summary;
+pub mod tap;
 pub mod watch;
 pub mod wires;
 

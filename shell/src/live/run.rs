@@ -32,10 +32,11 @@ use super::reach::{Reach, real};
 use super::runner::{Pulse, RunnerSettings, spawn};
 use super::simulated::Simulated;
 use super::stats::{StatsPort, StatsReader, stats};
+use super::tap::{InputsView, InputsWriter, Tap};
 use super::wires::{Doorbell, Halt, Opening, TableReader, Told, quote_table};
 use crate::clock::{LiveClock, WallClock};
 use crate::config::{self, Config, Input, Mode, RunConfig, TimedInput, Waiting};
-use crate::order_log::{LogSettings, OrderLog, Sync};
+use crate::order_log::{InputLog, LogSettings, OrderLog, Sync};
 use crate::pipeline;
 
 /// Ticks between feed and engine: some milliseconds of the busiest market.
@@ -79,6 +80,8 @@ pub struct Ends {
     pub engine_view: Arc<EngineView>,
     /// What is seen of execution.
     pub execution_view: Arc<ExecutionView>,
+    /// What is seen of the input log.
+    pub inputs_view: Arc<InputsView>,
 }
 
 /// The hot threads.
@@ -123,6 +126,7 @@ pub struct Run {
     /// Main's ends of the wires.
     pub ends: Ends,
     threads: Threads,
+    inputs: Option<InputsWriter>,
     stops: Stops,
     connector: Connector,
 }
@@ -184,6 +188,7 @@ impl Run {
             watched,
             ends: parts.ends,
             threads,
+            inputs: parts.inputs,
             stops,
             connector: parts.connector,
             config,
@@ -194,7 +199,7 @@ impl Run {
     /// then execution when it has taken up everything that was decided and the orders in flight
     /// have ended or their time is up. `step` is called while that is waited for.
     pub fn stop(self, step: &mut dyn FnMut(&mut Ends)) -> (Ended, Ends) {
-        let Self { threads, stops, mut ends, connector, simulated, .. } = self;
+        let Self { threads, inputs, stops, mut ends, connector, simulated, .. } = self;
         // Each pairs with the Acquire in its agent: what was pushed before is seen by it.
         let (engine, execution) = match threads {
             Threads::Split { feed, engine, execution } => {
@@ -208,6 +213,11 @@ impl Run {
                 (join(fused, &mut ends, step).into_engine(), execution)
             }
         };
+        while inputs.as_ref().is_some_and(|writer| !writer.has_ended()) {
+            step(&mut ends);
+            crate::clock::rest(Duration::from_millis(1));
+        }
+        drop(inputs);
         stops.execution.store(true, Ordering::Release);
         ends.bell.ring();
         let executor = join(execution, &mut ends, step).into_executor();
@@ -259,6 +269,7 @@ struct Hot {
 
 struct Parts {
     hot: Hot,
+    inputs: Option<InputsWriter>,
     ends: Ends,
     lines: Vec<String>,
     connector: Connector,
@@ -305,6 +316,9 @@ impl Parts {
         let engine_view = Arc::new(EngineView::default());
         let execution_view = Arc::new(ExecutionView::default());
         let engine = pipeline::engine(config, &instruments, sources)?;
+        let log = order_log(config, mode, settings, log, clock)?;
+        let (tap, inputs) = tap(config, mode, settings, sources, &log, clock)?;
+        let inputs_view = inputs.as_ref().map(|writer| Arc::clone(&writer.view));
         let desk = EngineDesk::new(
             engine,
             clock.clone(),
@@ -317,6 +331,7 @@ impl Parts {
                 bell: Arc::clone(&bell),
                 halt: Arc::clone(&halt),
                 view: Arc::clone(&engine_view),
+                tap,
             },
         );
 
@@ -331,7 +346,6 @@ impl Parts {
                 Box::new(to_venues(&reach, &instruments, port, registry, clock, wall, reads)?)
             }
         };
-        let log = order_log(config, mode, settings, log, clock)?;
         let limits = pipeline::executor_limits(config);
         let executor = Executor::new(limits, &instruments, log.epoch());
         let policies = config.policies.iter().map(|named| named.policy.exit.clone()).collect();
@@ -375,10 +389,11 @@ impl Parts {
             feed_view: Arc::clone(&feed_view),
             engine_view,
             execution_view,
+            inputs_view: inputs_view.unwrap_or_default(),
         };
         let instruments = instruments.len();
         let hot = Hot { feed, feed_view, desk, execution, instruments, sources, stops };
-        Ok(Self { hot, ends, lines: names, connector })
+        Ok(Self { hot, inputs, ends, lines: names, connector })
     }
 }
 
@@ -498,6 +513,26 @@ fn order_log(
     let mut log = OrderLog::open(&dir.join(mode.name()), now, settings)?;
     journal::begin(&mut log, now, config)?;
     Ok(log)
+}
+
+/// What writes the engine's inputs down, unless the configuration wants none.
+fn tap(
+    config: &Config,
+    mode: Mode,
+    settings: &RunConfig,
+    sources: usize,
+    log: &OrderLog,
+    clock: &LiveClock,
+) -> Result<(Tap, Option<InputsWriter>), LiveError> {
+    if settings.input_log_mib == 0 {
+        return Ok((Tap::default(), None));
+    }
+    let now = clock.now();
+    let limit = u64::from(settings.input_log_mib) << 20;
+    let mut inputs = InputLog::begin(log, now, &config.text, limit)?;
+    inputs.append(now, &journal::inputs_begin(config, mode, sources))?;
+    let (tap, tapped) = Tap::new();
+    Ok((tap, Some(InputsWriter::start(tapped, inputs)?)))
 }
 
 impl Hot {

@@ -50,6 +50,7 @@ pub fn counters_json(outcome: &Outcome) -> Value {
         "lagged": outcome.lagged,
         "notes_lost": outcome.notes_lost,
         "unlogged": outcome.unlogged,
+        "inputs_lost": outcome.inputs_lost,
         "alarms": outcome.alarms,
     })
 }
@@ -62,6 +63,7 @@ pub fn counters_lines(outcome: &Outcome) -> Vec<String> {
         (outcome.lagged, "ticks came late to the engine, which looked at the newest only"),
         (outcome.notes_lost, "notes were lost: this report is incomplete"),
         (outcome.unlogged, "orders were not sent because the order log could not be written"),
+        (outcome.inputs_lost, "inputs are missing in the input log: the disk was too slow"),
         (outcome.alarms, "alarms"),
     ];
     told.into_iter()

@@ -282,6 +282,10 @@ impl Watch {
                 },
             );
         }
+        if let Some(why) = run.ends.inputs_view.trouble.lock().take() {
+            self.alarms += 1;
+            tell(now, &format!("input log: {why}; deciding and closing go on"));
+        }
         if let Some(reason) = run.ends.halt.get()
             && !self.halted
         {
@@ -368,6 +372,7 @@ impl Watch {
             notes_lost: ends.execution_view.notes_lost.load(Ordering::Relaxed)
                 + ends.feed_view.notes_lost.load(Ordering::Relaxed),
             unlogged: ends.execution_view.unlogged.load(Ordering::Relaxed),
+            inputs_lost: ends.inputs_view.lost.load(Ordering::Relaxed),
             quotes: ends.engine_view.quotes.load(Ordering::Relaxed),
             stages: stats.stages,
             threads,
@@ -403,6 +408,8 @@ pub struct Outcome {
     pub notes_lost: u64,
     /// Orders that the log could not take, which were not sent.
     pub unlogged: u64,
+    /// Inputs that are missing in the input log.
+    pub inputs_lost: u64,
     /// Quotes that reached the engine.
     pub quotes: u64,
     /// Latency by stage, real time.

@@ -9,6 +9,7 @@ use reap_core::log::{HEADER_LEN, HeaderError, SegmentHeader};
 use rustix::fs::{FlockOperation, flock};
 
 use super::LogError;
+use super::files::{Files, ORDERS, parse_name};
 
 /// Carries the lock, and the newest epoch even when its segments are deleted.
 const LOCK_NAME: &str = "orders.lock";
@@ -38,10 +39,7 @@ pub struct FoundSegment {
 /// A directory that this process holds.
 #[derive(Debug)]
 pub(super) struct Directory {
-    path: PathBuf,
-    /// The directory itself, to make new names durable.
-    file: File,
-    epoch: u16,
+    files: Files,
     found: Vec<FoundSegment>,
     /// The lock goes when this is closed, at the latest with the process.
     _lock: File,
@@ -71,29 +69,17 @@ impl Directory {
             .and_then(|()| lock.set_len(text.len() as u64))
             .and_then(|()| lock.sync_all())
             .map_err(|cause| LogError::system("written", &lock_path, text.len() as u64, cause))?;
-        Ok(Self { path: path.to_owned(), file, epoch, found, _lock: lock })
+        let files = Files::new(path.to_owned(), file, epoch, ORDERS);
+        Ok(Self { files, found, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(super) const fn epoch(&self) -> u16 {
-        self.epoch
+    /// Its segments of this run.
+    pub(super) const fn files(&self) -> &Files {
+        &self.files
     }
 
     pub(super) fn found(&self) -> &[FoundSegment] {
         &self.found
-    }
-
-    /// Where a segment of this run stands.
-    pub(super) fn segment_path(&self, number: u32) -> PathBuf {
-        self.path.join(format!("orders-{:05}-{number:06}.log", self.epoch))
-    }
-
-    /// Makes the names in the directory durable.
-    pub(super) fn sync(&self) -> Result<(), LogError> {
-        self.file.sync_all().map_err(|cause| LogError::system("synced", &self.path, 0, cause))
     }
 }
 
@@ -136,19 +122,13 @@ fn written_epoch(lock: &mut File) -> u16 {
     text.lines().find_map(|line| line.strip_prefix("epoch ")?.parse().ok()).unwrap_or(0)
 }
 
-/// `orders-<epoch>-<n>.log`
-pub(super) fn parse_name(name: &str) -> Option<(u16, u32)> {
-    let (epoch, segment) = name.strip_prefix("orders-")?.strip_suffix(".log")?.split_once('-')?;
-    Some((epoch.parse().ok()?, segment.parse().ok()?))
-}
-
 fn survey(dir: &Path, own: u64) -> Result<Vec<FoundSegment>, LogError> {
     let unreadable = |path: &Path, cause| LogError::system("read", path, 0, cause);
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(|cause| unreadable(dir, cause))? {
         let path = entry.map_err(|cause| unreadable(dir, cause))?.path();
         let Some((mut epoch, segment)) =
-            path.file_name().and_then(|name| parse_name(name.to_str()?))
+            path.file_name().and_then(|name| parse_name(ORDERS, name.to_str()?))
         else {
             continue;
         };

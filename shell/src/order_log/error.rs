@@ -65,6 +65,15 @@ pub enum LogError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The input log has taken all that it may.
+    #[error(
+        "the input log of {} has reached its limit: this run cannot be decided again from here on; \
+         raise [run] input_log_mib, or 0 for none", dir.display()
+    )]
+    InputsFull {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A log that is only looked at cannot be read.
     #[error("{} cannot be read: {error}; name a directory that this user may read", path.display())]
     Unreadable {

@@ -12,6 +12,8 @@
 
 mod directory;
 mod error;
+mod files;
+mod inputs;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,8 @@ use reap_core::units::Nanos;
 
 pub use directory::{Found, FoundSegment};
 pub use error::{LogError, SystemError};
-pub use view::{SegmentView, view};
+pub use inputs::{InputLog, config_path};
+pub use view::{SegmentView, view, view_inputs};
 
 use directory::Directory;
 use segment::Segment;
@@ -122,10 +125,11 @@ impl OrderLog {
             return Err(LogError::SegmentBytes { bytes: settings.segment_bytes });
         }
         let directory = Directory::take(dir, settings.fingerprint)?;
-        let mut current = Segment::reserve(&directory, 1, settings.segment_bytes)?;
-        let header = current.head(&directory, 1, now, settings.fingerprint);
+        let mut current = Segment::reserve(directory.files(), 1, settings.segment_bytes)?;
+        let header = current.head(directory.files(), 1, now, settings.fingerprint);
         let begun = current.write_all(&header).and_then(|()| current.sync_all());
-        let next = begun.and_then(|()| Segment::reserve(&directory, 2, settings.segment_bytes));
+        let next =
+            begun.and_then(|()| Segment::reserve(directory.files(), 2, settings.segment_bytes));
         let next = next.inspect_err(|_| current.discard())?;
         Ok(Self {
             directory,
@@ -146,7 +150,7 @@ impl OrderLog {
     /// The run's number, which its client order ids carry.
     #[must_use]
     pub const fn epoch(&self) -> u16 {
-        self.directory.epoch()
+        self.directory.files().epoch()
     }
 
     /// Number of the next record.
@@ -216,8 +220,12 @@ impl OrderLog {
             self.write()?;
             self.rotate()?;
             // The new segment's header goes out in one write with its first record.
-            let header =
-                self.current.head(&self.directory, self.sequence, now, self.settings.fingerprint);
+            let header = self.current.head(
+                self.directory.files(),
+                self.sequence,
+                now,
+                self.settings.fingerprint,
+            );
             self.buffer[..HEADER_LEN].copy_from_slice(&header);
             self.staged = HEADER_LEN;
         }
@@ -297,8 +305,8 @@ impl OrderLog {
             .current
             .number()
             .checked_add(1)
-            .ok_or(LogError::NoEpoch { dir: self.directory.path().to_owned() })?;
-        Segment::reserve(&self.directory, number, self.settings.segment_bytes)
+            .ok_or(LogError::NoEpoch { dir: self.directory.files().path().to_owned() })?;
+        Segment::reserve(self.directory.files(), number, self.settings.segment_bytes)
     }
 
     /// Waits until everything is on the disk: for the end of a run, after its last record.

@@ -9,7 +9,7 @@ use reap_core::units::Nanos;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::directory::Directory;
+use super::files::Files;
 use super::{LogError, write_at};
 
 /// See the module.
@@ -26,8 +26,8 @@ pub(super) struct Segment {
 
 impl Segment {
     /// A new file of this many zeros, whose space and name are on the disk.
-    pub(super) fn reserve(directory: &Directory, number: u32, size: u64) -> Result<Self, LogError> {
-        let path = directory.segment_path(number);
+    pub(super) fn reserve(files: &Files, number: u32, size: u64) -> Result<Self, LogError> {
+        let path = files.segment_path(number);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -36,7 +36,7 @@ impl Segment {
             .open(&path)
             .map_err(|cause| LogError::system("made", &path, size, cause))?;
         let header = SegmentHeader {
-            epoch: directory.epoch(),
+            epoch: files.epoch(),
             segment: number,
             first_sequence: 0,
             fingerprint: 0,
@@ -45,7 +45,7 @@ impl Segment {
         };
         let segment = Self { file, path, number, size, at: 0, encoder: header.encoder() };
         let reserved = segment.fill_with_zeros().and_then(|()| segment.sync_all());
-        match reserved.and_then(|()| directory.sync()) {
+        match reserved.and_then(|()| files.sync()) {
             Ok(()) => Ok(segment),
             Err(error) => {
                 segment.discard();
@@ -79,13 +79,13 @@ impl Segment {
     /// Begins the segment: the bytes of its header, which are to be written before its records.
     pub(super) fn head(
         &mut self,
-        directory: &Directory,
+        files: &Files,
         first_sequence: u64,
         now: Nanos,
         fingerprint: u64,
     ) -> [u8; HEADER_LEN] {
         let header = SegmentHeader {
-            epoch: directory.epoch(),
+            epoch: files.epoch(),
             segment: self.number,
             first_sequence,
             fingerprint,

@@ -1,4 +1,4 @@
-//! An order log as it lies on disk, read without its lock: the process that writes it may go on.
+//! A log as it lies on disk, read without its lock: the process that writes it may go on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use reap_core::log::{End, Entry, HeaderError, Reader};
 
 use super::LogError;
-use super::directory::parse_name;
+use super::files::{INPUTS, ORDERS, parse_name};
 
 /// One segment and everything good in it.
 #[derive(Debug)]
@@ -36,29 +36,51 @@ impl SegmentView {
     }
 }
 
-/// All segments of a directory, in the order of runs and numbers, one after the other.
+/// All segments of a directory's order log, in the order of runs and numbers, one after the other.
 ///
 /// # Errors
 /// When the directory or one of its files cannot be read, or there is no segment in it.
 pub fn view(dir: &Path) -> Result<impl Iterator<Item = Result<SegmentView, LogError>>, LogError> {
-    let unreadable = |path: &Path, cause: std::io::Error| LogError::Unreadable {
-        path: path.to_owned(),
-        error: cause.into(),
-    };
+    let files = files(dir, ORDERS)?;
+    if files.is_empty() {
+        return Err(LogError::Empty { dir: dir.to_owned() });
+    }
+    Ok(segments(files))
+}
+
+/// The same of its input logs, of which there may be none.
+///
+/// # Errors
+/// When the directory or one of its files cannot be read.
+pub fn view_inputs(
+    dir: &Path,
+) -> Result<impl Iterator<Item = Result<SegmentView, LogError>>, LogError> {
+    files(dir, INPUTS).map(segments)
+}
+
+fn unreadable(path: &Path, cause: std::io::Error) -> LogError {
+    LogError::Unreadable { path: path.to_owned(), error: cause.into() }
+}
+
+/// Epoch, number and path, in this order.
+type Named = (u16, u32, PathBuf);
+
+fn files(dir: &Path, stem: &str) -> Result<Vec<Named>, LogError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(|cause| unreadable(dir, cause))? {
         let path = entry.map_err(|cause| unreadable(dir, cause))?.path();
-        let named = path.file_name().and_then(|name| parse_name(name.to_str()?));
+        let named = path.file_name().and_then(|name| parse_name(stem, name.to_str()?));
         if let Some((epoch, segment)) = named {
             files.push((epoch, segment, path));
         }
     }
-    if files.is_empty() {
-        return Err(LogError::Empty { dir: dir.to_owned() });
-    }
     files.sort();
+    Ok(files)
+}
+
+fn segments(files: Vec<Named>) -> impl Iterator<Item = Result<SegmentView, LogError>> {
     let mut due: Option<(u16, u64)> = None;
-    Ok(files.into_iter().map(move |(epoch, segment, path)| {
+    files.into_iter().map(move |(epoch, segment, path)| {
         let bytes = fs::read(&path).map_err(|cause| unreadable(&path, cause))?;
         let mut entries = Vec::new();
         let (mut epoch, mut expected) = (epoch, None);
@@ -73,5 +95,5 @@ pub fn view(dir: &Path) -> Result<impl Iterator<Item = Result<SegmentView, LogEr
             reader.end()
         });
         Ok(SegmentView { path, epoch, segment, entries, end, expected })
-    }))
+    })
 }

@@ -133,6 +133,7 @@ pub(crate) fn redecide(epoch: u16, records: &[(Nanos, Record)]) -> (u64, Tally) 
             | Record::Name { .. }
             | Record::Stop(_) => {}
             Record::Saw(_) | Record::Order(_) | Record::Report(_) => panic!("without an input"),
+            other => panic!("{}: not of an order log", other.name()),
         }
         let mut again = (Vec::new(), Vec::new());
         again.0.extend(std::iter::from_fn(|| executor.poll_order()));

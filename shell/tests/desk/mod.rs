@@ -28,6 +28,7 @@ use reap_shell::live::feed::{FeedView, RingSink};
 use reap_shell::live::gateway::{Gateway, GatewayEvent};
 use reap_shell::live::runner::Agent;
 use reap_shell::live::stats::Stats;
+use reap_shell::live::tap::Tap;
 use reap_shell::live::wires::{Doorbell, Halt, Opening, TableReader, Told, quote_table};
 use reap_shell::order_log::{LogSettings, OrderLog, SEGMENT_MIN};
 use reap_shell::pipeline;
@@ -292,6 +293,7 @@ impl Desk {
             bell: Arc::clone(&bell),
             halt: Arc::clone(&halt),
             view: Arc::clone(&engine_view),
+            tap: Tap::default(),
         };
         let engine = pipeline::engine(&config, &instruments, 2).unwrap();
         let desk = EngineDesk::new(engine, clock.clone(), &instruments, wires);

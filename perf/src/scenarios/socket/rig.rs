@@ -16,6 +16,7 @@ use reap_shell::live::reach::Reach;
 use reap_shell::live::run::lines;
 use reap_shell::live::runner::{RunnerSettings, spawn};
 use reap_shell::live::stats::stats;
+use reap_shell::live::tap::Tap;
 use reap_shell::live::wires::{Doorbell, ToExecution, quote_table};
 use reap_shell::sim::server::SimTls;
 
@@ -122,6 +123,7 @@ impl Rig {
                 bell,
                 halt: Arc::default(),
                 view: Arc::default(),
+                tap: Tap::default(),
             },
         );
         let control = Arc::new(Control::default());

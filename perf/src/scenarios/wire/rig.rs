@@ -28,6 +28,7 @@ use reap_shell::live::reach::Reach;
 use reap_shell::live::runner::{RunnerSettings, spawn};
 use reap_shell::live::simulated::Simulated;
 use reap_shell::live::stats::{Stats, StatsReader, stats};
+use reap_shell::live::tap::Tap;
 use reap_shell::live::wires::{Doorbell, Opening, Told, quote_table};
 use reap_shell::order_log::{LogSettings, OrderLog};
 use reap_shell::pipeline::{self, Stage};
@@ -268,6 +269,7 @@ fn measured(
             bell: Arc::clone(&bell),
             halt: Arc::clone(&halt),
             view: Arc::default(),
+            tap: Tap::default(),
         },
     );
     let log = OrderLog::open(dir, clock.now(), LogSettings::default());

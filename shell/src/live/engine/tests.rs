@@ -59,6 +59,7 @@ impl Rig {
             bell,
             halt,
             view: Arc::clone(&view),
+            tap: Tap::default(),
         };
         let desk = EngineDesk::new(engine, LiveClock::live(), &listed, wires);
         let agent = FusedAgent::new(Script(Vec::new()), desk, Arc::default());
