@@ -14,8 +14,7 @@ use reap_core::units::Nanos;
 /// Epoch and records of a log, over all its segments.
 pub(crate) fn read(dir: &Path) -> (u16, Vec<(Nanos, Record)>) {
     let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
+    let mut files: Vec<PathBuf> = paths.filter(|path| is_order_log(path)).collect();
     files.sort();
     let (mut epoch, mut records) = (0, Vec::new());
     for file in files {
@@ -28,6 +27,12 @@ pub(crate) fn read(dir: &Path) -> (u16, Vec<(Nanos, Record)>) {
         records.extend(reader.by_ref().map(|entry| (entry.at, entry.record)));
     }
     (epoch, records)
+}
+
+/// `orders-<epoch>-<n>.log`, and no input log beside it.
+fn is_order_log(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("orders-"))
+        && path.extension().is_some_and(|end| end == "log")
 }
 
 /// What was seen at one step, and nothing else.
