@@ -12,7 +12,7 @@ use script::check;
 /// [X22] A fill before its ack counts, the same fill again does not, and after its end an order is
 /// heard no more.
 #[test]
-fn fills_count_once_whenever_they_come() {
+fn x8_x22_fills_count_once_whenever_they_come() {
     check(
         "position A long 10 @10000
         quote A 9800 9801
@@ -36,7 +36,7 @@ fn fills_count_once_whenever_they_come() {
 
 /// [X3] More than was ordered is counted as a contradiction, and never goes below nought.
 #[test]
-fn an_overfill_stops_at_the_order() {
+fn x3_an_overfill_stops_at_the_order() {
     check(
         "position A long 10 @10000
         quote A 10030 10031
@@ -163,7 +163,7 @@ fn a_take_profit_that_is_refused_for_a_while_is_missed_without_sending() {
 
 /// [X9] Lots, minimum quantity and minimum notional of C: what is left is dust, said once.
 #[test]
-fn what_cannot_be_sold_is_dust() {
+fn x9_what_cannot_be_sold_is_dust() {
     check(
         "position C long 47 @10000
         quote C 10000 10005

@@ -562,7 +562,7 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn nothing_a_venue_may_do_breaks_the_invariants() {
+fn x3_nothing_a_venue_may_do_breaks_the_invariants() {
     let seed = setting("SEED", 81_264);
     let steps = setting("STEPS", 300_000);
     println!("SEED={seed} STEPS={steps}");

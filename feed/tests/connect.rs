@@ -134,7 +134,7 @@ fn a_drip_of_bytes_does_not_stretch_the_deadline() {
 }
 
 #[test]
-fn gigabytes_of_headers_end_in_bounded_memory() {
+fn s5_gigabytes_of_headers_end_in_bounded_memory() {
     let mut error = None;
     let memory = allocation_counter::measure(|| {
         error = Some(ended(&TransportSettings::default(), |tcp, _| {
@@ -169,7 +169,7 @@ fn an_answer_other_than_101_has_its_status_and_wait() {
 }
 
 #[test]
-fn a_wrong_upgrade_is_refused() {
+fn f32_a_wrong_upgrade_is_refused() {
     let check = |change: fn(String) -> String, expected| {
         let error = ended(&TransportSettings::default(), move |tcp, request| {
             let answer = String::from_utf8(net::accepting(&request)).unwrap();

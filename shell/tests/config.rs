@@ -130,7 +130,7 @@ fn tasks_are_understood_with_every_default() {
 }
 
 #[test]
-fn every_mistake_of_a_run_is_refused_with_its_place_and_its_remedy() {
+fn p13_every_mistake_of_a_run_is_refused_with_its_place_and_its_remedy() {
     let cases = check_refused("run.toml", "run-refused.txt");
     assert!(cases >= 50, "only {cases} cases");
     // Whatever looked like a key or a password in a case is in none of the answers.

@@ -96,7 +96,7 @@ fn p11_a_record_survives_a_process_that_says_nothing_more() {
 }
 
 #[test]
-fn every_run_takes_the_next_epoch_even_when_its_files_are_gone() {
+fn x26_every_run_takes_the_next_epoch_even_when_its_files_are_gone() {
     let scratch = Scratch::new("epochs");
     let dir = scratch.0.join("log");
     for epoch in 1..=3 {
@@ -224,7 +224,7 @@ fn settings_out_of_bounds_are_refused() {
 }
 
 #[test]
-fn files_are_for_their_owner_only() {
+fn s10_files_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let scratch = Scratch::new("rights");
     drop(OrderLog::open(&scratch.0.join("log"), Nanos(1), SMALL).unwrap());
