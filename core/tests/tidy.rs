@@ -174,6 +174,26 @@ fn files_are_about_one_noun() {
 }
 
 #[test]
+fn s8_nothing_turns_the_verification_of_certificates_off() {
+    let words = ["dangerous", "ServerCertVerifier", "danger_accept", "NoVerif"];
+    let off = |line: &str| words.iter().any(|word| line.contains(word));
+    for folder in ["core", "feed", "shell", "perf"] {
+        refuse(folder, &["core/tests/tidy.rs"], "certificates are always verified", off);
+    }
+}
+
+#[test]
+fn s7_dependencies_are_locked_and_come_from_the_registry() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("a lock file is committed");
+    let sources = lock.lines().filter_map(|line| line.strip_prefix("source = "));
+    let others: Vec<&str> = sources.filter(|from| !from.contains("crates.io-index")).collect();
+    assert!(others.is_empty(), "{others:?}");
+    let packages = lock.matches("[[package]]").count();
+    let sums = lock.matches("\nchecksum = ").count();
+    assert!(sums > 0 && packages - sums <= 8, "{packages} packages, {sums} with a checksum");
+}
+
+#[test]
 fn the_tidy_test_sees_what_it_should() {
     assert!(has_float_literal("let x = 1.5;") && has_float_literal("(0.1)"));
     assert!(

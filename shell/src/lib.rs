@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod funding;
+pub mod guard;
 pub mod live;
 pub mod log_command;
 pub mod log_replay;

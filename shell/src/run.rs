@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::{Config, Mode};
+use crate::guard::keep_memory_private;
 use crate::live::drive::{Driven, Until, drive};
 use crate::live::run::Run;
 use crate::live::summary;
@@ -50,6 +51,15 @@ pub fn run(args: &Args, out: &mut Output) -> Outcome {
             return Outcome::BadInput;
         }
     };
+    if let Err(error) = keep_memory_private() {
+        let what = "a core file of this process would hold the keys of its accounts";
+        complain(format_args!(
+            "the system does not let it keep its memory private: {error}; {what}"
+        ));
+        if mode == Mode::Live {
+            return Outcome::BadInput;
+        }
+    }
     let log = config.run.clone().unwrap_or_default().log;
     let until = Until { span: args.seconds.map(Duration::from_secs), cuts: Vec::new() };
     let shown = std::cell::RefCell::new(&mut *out);
