@@ -44,11 +44,6 @@ impl Breaker {
         open.until.max(probed).max(now)
     }
 
-    /// When it will be tried next, while it is held.
-    pub(crate) fn tried_at(&self) -> Option<Nanos> {
-        self.open.map(|open| open.until)
-    }
-
     pub(crate) fn on_sent(&mut self, now: Nanos, id: ClientOrderId) {
         if let Some(open) = &mut self.open {
             open.probe = Some((id, now.plus(PROBE_PATIENCE)));

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 use crate::breaker::Breaker;
 use crate::budget::{Budget, Lane, VenueBudget};
 use crate::desk::Desk;
+use crate::enter::Enter;
 use crate::executor::Executor;
 use crate::exit::Exit;
 use crate::instrument::{AccountId, Instrument, InstrumentId, VenueId};
@@ -290,29 +291,35 @@ impl Executor {
     }
 
     /// What each venue lets through, and whether everything there could be closed now. Looks at all
-    /// positions.
+    /// positions, once for each venue.
     pub fn venues(&self, now: Nanos) -> impl Iterator<Item = VenueView> {
-        let count = self.desk.venues.0.len();
-        let mut orders = alloc::vec![0u32; count];
-        let at = |instrument| usize::from(self.desk.instrument(instrument).spec().venue.0);
-        for leg in self.exits.iter().flatten().flat_map(|exit| &exit.legs) {
-            orders[at(leg.instrument)] += u32::from(leg.open > Qty::ZERO);
-        }
-        for instrument in self.entries.iter().flat_map(crate::enter::Enter::held_of) {
-            orders[at(instrument)] += 1;
-        }
-        orders.into_iter().enumerate().map(move |(at, orders)| {
-            let of = &self.desk.venues.0[at];
-            let every = (orders, Nanos(0));
-            let (at_once, wait) = of.budget.map_or(every, |budget| budget.closing(now, orders));
-            let limited_until = (of.limited_until > now).then_some(of.limited_until);
-            let held_until = of.breaker.tried_at().map(|_| of.breaker.order_at(now));
-            let idle = limited_until.max(held_until).map_or(Nanos(0), |until| until.since(now));
-            let held = of.breaker.held();
-            let at_once = if limited_until.is_some() || held.is_some() { 0 } else { at_once };
-            let wait = if orders == 0 { Nanos(0) } else { wait.plus(idle) };
-            VenueView { venue: VenueId(at as u8), held, limited_until, orders, at_once, wait }
-        })
+        (0..=u8::MAX).map_while(move |at| self.venue(now, VenueId(at)))
+    }
+
+    /// The same at the time of the last event.
+    pub fn venues_last(&self) -> impl Iterator<Item = VenueView> {
+        self.venues(self.desk.now)
+    }
+
+    /// What one venue lets through; `None` when no instrument is of it or a later one.
+    #[must_use]
+    pub fn venue(&self, now: Nanos, venue: VenueId) -> Option<VenueView> {
+        let at = usize::from(venue.0);
+        let of = self.desk.venues.0.get(at)?;
+        let there = |id| usize::from(self.desk.instrument(id).spec().venue.0) == at;
+        let legs = self.exits.iter().flatten().flat_map(|exit| &exit.legs);
+        let legs = legs.filter(|leg| leg.open > Qty::ZERO && there(leg.instrument)).count();
+        let held_of = self.entries.iter().flat_map(Enter::held_of);
+        let orders = (legs + held_of.filter(|id| there(*id)).count()) as u32;
+        let every = (orders, Nanos(0));
+        let (at_once, wait) = of.budget.map_or(every, |budget| budget.closing(now, orders));
+        let limited_until = (of.limited_until > now).then_some(of.limited_until);
+        let held = of.breaker.held();
+        let held_until = held.map(|_| of.breaker.order_at(now));
+        let idle = limited_until.max(held_until).map_or(Nanos(0), |until| until.since(now));
+        let at_once = if limited_until.is_some() || held.is_some() { 0 } else { at_once };
+        let wait = if orders == 0 { Nanos(0) } else { wait.plus(idle) };
+        Some(VenueView { venue, held, limited_until, orders, at_once, wait })
     }
 
     /// Tells what an order's word has done to its venue, and has everything go on that waited there.

@@ -137,6 +137,7 @@ fn report(as_json: bool, mode: Mode, driven: &Driven, out: &mut Output) -> Outco
             "net": report.totals().into_iter().collect::<BTreeMap<_, _>>(),
             "open": report.open_json(),
             "in_flight": summary::in_flight_json(outcome, in_flight),
+            "closing": summary::closing_json(outcome),
             "venues": report.venues_json(),
             "books_agree": agree,
             "books_unread": books.as_ref().err(),
@@ -162,6 +163,7 @@ fn report(as_json: bool, mode: Mode, driven: &Driven, out: &mut Output) -> Outco
         for line in summary::in_flight_lines(outcome, in_flight) {
             out.line(line);
         }
+        summary::closing_lines(outcome).iter().for_each(|line| out.line(line));
         let tasks = report.tasks_table();
         if !tasks.is_empty() {
             out.line("");

@@ -17,8 +17,7 @@ use std::sync::{Arc, Mutex};
 use common::Scratch;
 use decided_again::{Tally, left, read, redecide};
 use reap_core::event::Report;
-use reap_core::executor::Executor;
-use reap_core::instrument::{AccountId, Instrument, InstrumentId, SourceId};
+use reap_core::instrument::{AccountId, Instrument, InstrumentId, SourceId, VenueId};
 use reap_core::intent::{Intent, Reason};
 use reap_core::limits::LEGS_MAX;
 use reap_core::log::{Named, NotSentWhy, Record};
@@ -303,7 +302,7 @@ impl Rig {
         let stop = Arc::new(AtomicBool::new(false));
         let agent = ExecutionAgent::new(
             ExecutionParts {
-                executor: Executor::new(limits, &instruments, log.epoch()),
+                executor: reap_shell::pipeline::executor(&config, &instruments, log.epoch()),
                 policies: config.policies.iter().map(|one| one.policy.exit.clone()).collect(),
                 tasks: Vec::new(),
                 names: Vec::new(),
@@ -400,7 +399,12 @@ impl Rig {
         let qty = if at.is_multiple_of(2) { qty } else { -qty };
         let (account, instrument) = (AccountId(0), InstrumentId(at as u16));
         let read = HoldingRead { account, instrument, qty, asked: self.now };
-        self.venue.lock().unwrap().reads.push(GatewayEvent::Position(read));
+        let mut venue = self.venue.lock().unwrap();
+        venue.reads.push(GatewayEvent::Position(read));
+        if self.random.below(8) == 0 {
+            let wait = Nanos::from_millis(self.random.below(2_000));
+            venue.reads.push(GatewayEvent::Limited { venue: VenueId(0), wait });
+        }
     }
 
     /// A settlement of an instrument's funding has passed.

@@ -102,7 +102,7 @@ impl Desk {
         journal::begin(&mut log, START, &config).unwrap();
         Self {
             engine: pipeline::engine(&config, &instruments, 1).unwrap(),
-            executor: Executor::new(pipeline::executor_limits(&config), &instruments, log.epoch()),
+            executor: pipeline::executor(&config, &instruments, log.epoch()),
             venues: pipeline::venues(&config),
             sights: Sights::new(instruments.len()),
             log,

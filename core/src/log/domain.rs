@@ -1,6 +1,7 @@
 //! How each type of the core stands in a record. A line here is a part of the format.
 
 use super::wire::{Put, Take, Wire, codes, fields, newtypes};
+use crate::budget::{Quota, VenueBudget};
 use crate::entry::{ENTRY_LEGS_MAX, EntryIntent, EntryLeg, TaskId};
 use crate::event::{EntryOutcome, Outcome, Report};
 use crate::instrument::{
@@ -111,6 +112,14 @@ fields!(ExitSettings {
     rearm_last: Nanos,
     max_unhedged: Option<Decimal>,
     max_unhedged_time: Nanos,
+});
+fields!(Quota { max: u32, span: Nanos });
+fields!(VenueBudget {
+    orders: Quota,
+    weight: Quota,
+    order_weight: u32,
+    query_weight: u32,
+    read_weight: u32,
 });
 fields!(InstrumentSpec {
     venue: VenueId,

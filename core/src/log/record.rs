@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use super::inputs::Inputs;
 use super::wire::{Put, Take, Wire, codes, fields};
 use super::{RECORD_MAX, VERSION, whole};
+use crate::budget::VenueBudget;
 use crate::entry::EntryIntent;
 use crate::event::{Command, Report, SourceChange};
 use crate::instrument::{AccountId, InstrumentId, InstrumentSpec, SourceId, VenueId};
@@ -17,7 +18,7 @@ use crate::policy::ExitSettings;
 use crate::position::{PositionId, PositionSpec};
 use crate::pricing::Top;
 use crate::tick::Tick;
-use crate::units::Decimal;
+use crate::units::{Decimal, Nanos};
 
 /// One record. See the module above for the order in which they stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,20 @@ pub enum Record {
     Stopped {
         /// Whether nothing may be sent.
         stopped: bool,
+    },
+    /// What a venue takes within a time, as the executor knows it.
+    Budget {
+        /// The venue.
+        venue: VenueId,
+        /// What it takes.
+        budget: VenueBudget,
+    },
+    /// A venue wanted to be left alone.
+    Limited {
+        /// Which.
+        venue: VenueId,
+        /// For how long.
+        wait: Nanos,
     },
     /// An input log begins.
     Inputs(Inputs),
@@ -378,6 +393,16 @@ kinds! {
         |from: From<'_, '_>| Some(Self::Entry(Wire::take(from)?));
     16 "stopped" Self::Stopped { stopped } => [stopped, bool]
         |from: From<'_, '_>| Some(Self::Stopped { stopped: Wire::take(from)? });
+    18 "budget" Self::Budget { venue, budget } => [venue, VenueId; budget, VenueBudget]
+        |from: From<'_, '_>| Some(Self::Budget {
+            venue: Wire::take(from)?,
+            budget: Wire::take(from)?,
+        });
+    19 "limited" Self::Limited { venue, wait } => [venue, VenueId; wait, Nanos]
+        |from: From<'_, '_>| Some(Self::Limited {
+            venue: Wire::take(from)?,
+            wait: Wire::take(from)?,
+        });
     // Of the input log.
     32 "inputs" Self::Inputs(inputs) => [inputs, Inputs]
         |from: From<'_, '_>| Some(Self::Inputs(Wire::take(from)?));

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::budget::{Quota, VenueBudget};
 use crate::entry::{EntryIntent, EntryLeg, TaskId};
 use crate::event::{
     Command, EntryOutcome, Latch, Outcome, Report, SourceChange, TaskCommand, TradingState, Which,
@@ -284,6 +285,17 @@ pub(super) fn inputs() -> Vec<Record> {
         Record::Register(spec),
         Record::Lost { count: 1 << 40 },
         Record::Hash { hash: 77 },
+        Record::Budget {
+            venue: VenueId(3),
+            budget: VenueBudget {
+                orders: Quota { max: 300, span: Nanos(10_000_000_000) },
+                weight: Quota { max: 2_400, span: Nanos(60_000_000_000) },
+                order_weight: 1,
+                query_weight: 2,
+                read_weight: 5,
+            },
+        },
+        Record::Limited { venue: VenueId(3), wait: Nanos(120_000_000_000) },
     ]);
     all
 }

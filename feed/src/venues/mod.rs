@@ -5,6 +5,7 @@
 //! **Architecture invariant:** a venue imports no other venue; what several share lives beside
 //! them (`common`, `binance_shared`, `binance_streams`).
 
+use reap_core::budget::VenueBudget;
 use reap_core::instrument::SourceId;
 use reap_core::tick::Tick;
 use reap_core::units::Nanos;
@@ -44,6 +45,8 @@ pub struct Venue {
     pub min_notional_on_reduce: bool,
     /// Spot: nothing is short there, and a sale is bounded by the balance.
     pub spot: bool,
+    /// What it takes within a time, unless configured.
+    pub budget: VenueBudget,
     /// Makes the codec of one connection's market data.
     pub market: fn(Symbols) -> Box<dyn MarketCodec>,
     /// Where it is.

@@ -30,12 +30,13 @@ impl Config {
                 .iter()
                 .map(|venue| {
                     format!(
-                        "{} ({}): taker {}, maker {}, paper fills after {}",
+                        "{} ({}): taker {}, maker {}, paper fills after {}; {}",
                         venue.name,
                         venue.kind.name,
                         words::rate(venue.taker),
                         words::rate(venue.maker),
-                        words::span(venue.latency)
+                        words::span(venue.latency),
+                        words::budget(&venue.budget)
                     )
                 })
                 .collect(),

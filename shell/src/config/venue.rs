@@ -1,5 +1,6 @@
 //! `[venue.NAME]`, `[[source]]` and `[gates]`.
 
+use reap_core::budget::{Quota, VenueBudget};
 use reap_core::event::GateSettings;
 use reap_core::instrument::VenueId;
 use reap_core::units::{Nanos, Rate};
@@ -23,6 +24,8 @@ pub struct Venue {
     pub maker: Rate,
     /// For paper fills: from the decision to its answer, half of it there and half back.
     pub latency: Nanos,
+    /// What it takes within a time.
+    pub budget: VenueBudget,
     /// How a live run reaches it.
     pub connection: Connection,
     pub(super) min_fee: Option<Amount>,
@@ -50,16 +53,59 @@ pub(super) fn venue(name: &str, value: &Value<'_>) -> Option<Venue> {
         None => Some(LATENCY),
     };
     let connection = connection(&table);
+    let known = kind.map(|kind| kind.budget);
+    let budget = match table.get("budget") {
+        Some(value) => budget(&value, known),
+        None => known,
+    };
     table.finish();
     Some(Venue {
         name: name.into(),
         kind: kind?,
+        budget: budget?,
         taker: taker?,
         maker: maker?,
         latency: latency?,
         connection: connection?,
         min_fee: min_fee?,
     })
+}
+
+const BUDGET_SPAN: SpanBounds = SpanBounds::new(Nanos::from_millis(100), Nanos::from_secs(86_400));
+
+/// `budget = { orders = 300, orders_within = "10s", … }`; what is left out is the kind's own.
+fn budget(value: &Value<'_>, known: Option<VenueBudget>) -> Option<VenueBudget> {
+    let remedy = r#"write for example { orders = 300, orders_within = "10s" }"#;
+    let table = value.table(remedy)?;
+    let known = known?;
+    let count = |key, least, default| match table.get(key) {
+        Some(value) => value.integer(least, 1_000_000),
+        None => Some(default),
+    };
+    let within = |key, default| match table.get(key) {
+        Some(value) => value.span(BUDGET_SPAN),
+        None => Some(default),
+    };
+    let orders = count("orders", Quota::LEAST, known.orders.max);
+    let orders_within = within("orders_within", known.orders.span);
+    let weight = count("weight", Quota::LEAST, known.weight.max);
+    let weight_within = within("weight_within", known.weight.span);
+    let order_weight = count("order_weight", 0, known.order_weight);
+    let query_weight = count("query_weight", 0, known.query_weight);
+    let read_weight = count("read_weight", 0, known.read_weight);
+    table.finish();
+    let budget = VenueBudget {
+        orders: Quota { max: orders?, span: orders_within? },
+        weight: Quota { max: weight?, span: weight_within? },
+        order_weight: order_weight?,
+        query_weight: query_weight?,
+        read_weight: read_weight?,
+    };
+    if let Err(error) = budget.check() {
+        table.problem(error.to_string(), "raise weight, or lower what one request weighs");
+        return None;
+    }
+    Some(budget)
 }
 
 fn min_fee(table: &Table<'_>) -> Option<Option<Amount>> {

@@ -1,5 +1,6 @@
 //! Settings in words and in the units that people read: what `reap check` prints.
 
+use reap_core::budget::VenueBudget;
 use reap_core::instrument::InstrumentSpec;
 use reap_core::limits::{FUNDING_GRACE, PPB_DIGITS};
 use reap_core::policy::{
@@ -335,6 +336,22 @@ pub fn exit(exit: &ExitSettings, currency: &str) -> Vec<String> {
             ))
         ),
     ]
+}
+
+/// What a venue takes within a time, in words.
+#[must_use]
+pub fn budget(budget: &VenueBudget) -> String {
+    format!(
+        "{} orders within {} and a weight of {} within {} (order {}, question {}, read {}), 30% of \
+         both for exits alone",
+        budget.orders.max,
+        span(budget.orders.span),
+        budget.weight.max,
+        span(budget.weight.span),
+        budget.order_weight,
+        budget.query_weight,
+        budget.read_weight
+    )
 }
 
 /// An instrument's grid, fees and gates, in words.

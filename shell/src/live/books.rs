@@ -68,7 +68,7 @@ pub fn ask(
                     }
                 }
                 GatewayEvent::Alarm(text) | GatewayEvent::News(text) => said = Some(text.into()),
-                GatewayEvent::Order(_) => {}
+                GatewayEvent::Order(_) | GatewayEvent::Limited { .. } => {}
             }
         }
     }

@@ -7,13 +7,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use reap_core::entry::{ENTRY_LEGS_MAX, EntryIntent};
 use reap_core::executor::{EntryView, Executor, ExecutorLimits};
-use reap_core::instrument::{Instrument, InstrumentId};
+use reap_core::instrument::{Instrument, InstrumentId, VenueId};
 use reap_core::intent::Intent;
 use reap_core::limits::{ENTRIES_MAX, LEGS_MAX};
 use reap_core::log::{Named, NotSentWhy, Record, Sights, StopWhy, Text};
@@ -23,10 +23,12 @@ use reap_core::position::{PositionId, PositionSpec};
 use reap_core::units::{Nanos, Qty};
 use reap_ring::{Consumer, Producer};
 
+use super::closing::Closing;
 use super::gateway::{Gateway, GatewayEvent};
 use super::journal::Journal;
 use super::runner::Agent;
 use super::stats::Stats;
+pub use super::wires::ExecutionView;
 use super::wires::{Doorbell, Halt, HaltReason, Opening, TableReader, ToEngine, ToExecution, Told};
 use crate::clock::LiveClock;
 use crate::funding::{Booking, Settlement};
@@ -59,17 +61,6 @@ pub struct ExecutionWires {
     pub view: Arc<ExecutionView>,
     /// Nothing new is begun; what is under way is waited for.
     pub stop: Arc<AtomicBool>,
-}
-
-/// What others see of execution.
-#[derive(Debug, Default)]
-pub struct ExecutionView {
-    /// Notes for which there was no room: the story is incomplete.
-    pub notes_lost: AtomicU64,
-    /// Orders that the log could not take and that were not sent for that.
-    pub unlogged: AtomicU64,
-    /// Whether orders could be sent now.
-    pub ready: AtomicBool,
 }
 
 /// When the newest order of a leg left and what was heard of it, for the stages.
@@ -120,6 +111,7 @@ pub struct ExecutionAgent {
     unsent: VecDeque<(ClientOrderId, NotSentWhy)>,
     /// Why no order could be sent, once that was told; until one is.
     silenced: Option<NotSentWhy>,
+    closing: Closing,
     /// How long orders in flight are waited for in the end.
     stop_timeout: Nanos,
     /// Set when it was asked to stop: nothing is sent any more, and answers are waited for until
@@ -163,6 +155,7 @@ enum Input {
     NotSent(ClientOrderId, NotSentWhy),
     Read(HoldingRead),
     Stopped(bool),
+    Limited(VenueId, Nanos),
     Timer,
 }
 
@@ -193,6 +186,7 @@ impl ExecutionAgent {
             // A leg has at most one order that may still trade.
             unsent: VecDeque::with_capacity(parts.limits.orders),
             silenced: None,
+            closing: Closing::new(),
             stop_timeout: parts.stop_timeout,
             stop_by: None,
             stopped: false,
@@ -360,6 +354,10 @@ impl ExecutionAgent {
                 self.append(now, &Record::Stopped { stopped: *stopped });
                 None
             }
+            Input::Limited(venue, wait) => {
+                self.append(now, &Record::Limited { venue: *venue, wait: *wait });
+                None
+            }
             Input::Timer => {
                 self.append(now, &Record::Timer);
                 None
@@ -375,6 +373,7 @@ impl ExecutionAgent {
             }
             Input::Read(read) => self.executor.on_read(now, read, &quotes),
             Input::Stopped(stopped) => self.executor.on_stopped(now, *stopped, &quotes),
+            Input::Limited(venue, wait) => self.executor.on_limited(now, *venue, *wait),
             Input::Timer => self.executor.on_timer(now, &quotes),
         }
         drop(quotes);
@@ -590,6 +589,9 @@ impl Agent for ExecutionAgent {
                 GatewayEvent::Order(event) => self.step(now, Input::Answer(event), stats),
                 GatewayEvent::Position(read) => self.step(now, Input::Read(read), stats),
                 GatewayEvent::PositionsEnd { .. } => {}
+                GatewayEvent::Limited { venue, wait } => {
+                    self.step(now, Input::Limited(venue, wait), stats);
+                }
                 GatewayEvent::News(text) => self.note(Told::News(now, text)),
                 GatewayEvent::Alarm(text) => self.note(Told::Alarm(now, text)),
             }
@@ -598,6 +600,9 @@ impl Agent for ExecutionAgent {
         if self.executor.next_timer().is_some_and(|due| due <= now) {
             work += 1;
             self.step(now, Input::Timer, stats);
+        }
+        while let Some(view) = self.closing.poll(now, &self.executor) {
+            self.note(Told::Closing(now, view));
         }
         self.wires.view.ready.store(self.gateway.is_ready(), Ordering::Relaxed);
         self.commit(now);

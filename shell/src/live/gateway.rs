@@ -1,9 +1,10 @@
 //! Where orders go: a venue, paper, or nowhere.
 
 mod paper;
+mod patience;
 mod venues;
 
-use reap_core::instrument::AccountId;
+use reap_core::instrument::{AccountId, VenueId};
 use reap_core::log::NotSentWhy;
 use reap_core::order::{Ask, HoldingRead, Order, OrderEvent};
 use reap_core::position::PositionSpec;
@@ -20,6 +21,13 @@ pub enum GatewayEvent {
     Order(OrderEvent),
     /// What an account holds of an instrument, when it was asked for.
     Position(HoldingRead),
+    /// A venue wants to be left alone for so long.
+    Limited {
+        /// Which.
+        venue: VenueId,
+        /// For how long.
+        wait: Nanos,
+    },
     /// An account has said everything that it holds.
     PositionsEnd {
         /// The account.

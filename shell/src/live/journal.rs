@@ -26,6 +26,10 @@ pub fn begin(log: &mut OrderLog, now: Nanos, config: &Config) -> Result<(), LogE
         let id = InstrumentId(at as u16);
         log.append(now, &Record::Instrument { id, spec: *named.spec() })?;
     }
+    for (at, venue) in config.venues.iter().enumerate() {
+        let (venue, budget) = (VenueId(at as u8), venue.budget);
+        log.append(now, &Record::Budget { venue, budget })?;
+    }
     let mut name = |of: Named, text: &str| {
         log.append(now, &Record::Name { of, text: Text::cut(text) }).map(drop)
     };

@@ -6,12 +6,14 @@
 //! | [`wires`] | the rings, the table of latest quotes, the doorbell, the halt |
 //! | [`feed`], [`engine`], [`execution`] | the agents |
 //! | [`journal`], [`tap`] | the order log as execution writes it; the input log as the engine feeds it |
+//! | `closing` | whether everything could be closed at once |
 //! | [`connector`], [`reach`] | the cold side of connections; where and with which keys |
 //! | [`gateway`] | where orders go: venues, paper, nowhere |
 //! | [`simulated`] | the simulated venues of a run |
 //! | [`run`], [`watch`], [`drive`], [`books`], [`summary`] | a run from start to end, as main sees it |
 
 pub mod books;
+mod closing;
 pub mod connector;
 pub mod drive;
 pub mod engine;

@@ -347,7 +347,7 @@ impl Parts {
             }
         };
         let limits = pipeline::executor_limits(config);
-        let executor = Executor::new(limits, &instruments, log.epoch());
+        let executor = pipeline::executor(config, &instruments, log.epoch());
         let policies = config.policies.iter().map(|named| named.policy.exit.clone()).collect();
         let execution = ExecutionAgent::new(
             ExecutionParts {

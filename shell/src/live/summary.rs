@@ -1,8 +1,10 @@
 //! What a run's threads did, for people and for programs.
 
+use reap_core::venues::VenueView;
 use serde_json::{Value, json};
 
 use super::watch::Outcome;
+use crate::config::Config;
 use crate::pipeline::span;
 use crate::table::table;
 
@@ -89,4 +91,57 @@ pub fn in_flight_json(outcome: &Outcome, in_flight: &[(usize, String)]) -> Vec<V
     let positions = &outcome.story.config().positions;
     let one = |(at, id): &(usize, String)| json!({ "position": positions[*at].name, "order": id });
     in_flight.iter().map(one).collect()
+}
+
+/// Whether everything that is open could be closed now, by venue.
+#[must_use]
+pub fn closing_lines(outcome: &Outcome) -> Vec<String> {
+    let config = outcome.story.config();
+    closing(outcome).iter().map(|view| closing_line(config, view)).collect()
+}
+
+/// Whether everything at a venue could be closed now: with how many orders, and within which time.
+#[must_use]
+pub fn closing_line(config: &Config, view: &VenueView) -> String {
+    let name = &config.venues[usize::from(view.venue.0)].name;
+    let orders = view.orders;
+    if view.can_close_now() {
+        let plural = if orders == 1 { "" } else { "s" };
+        return format!("{name}: everything can be closed at once, with {orders} order{plural}");
+    }
+    let why = match (view.held, view.limited_until) {
+        (Some(_), _) => "it refuses every order",
+        (None, Some(_)) => "it wants to be left alone",
+        (None, None) => "its budget allows no more",
+    };
+    let wait = span(view.wait.0);
+    format!(
+        "{name}: {} of the {orders} orders that close everything can go at once, all of them \
+         within {wait}: {why}",
+        view.at_once
+    )
+}
+
+/// The same as data.
+#[must_use]
+pub fn closing_json(outcome: &Outcome) -> Vec<Value> {
+    let venues = &outcome.story.config().venues;
+    let one = |view: &VenueView| {
+        json!({
+            "venue": venues[usize::from(view.venue.0)].name,
+            "can_close_now": view.can_close_now(),
+            "orders": view.orders,
+            "at_once": view.at_once,
+            "wait_ns": view.wait.0,
+            "held": view.held.map(|why| format!("{why:?}").to_lowercase()),
+            "limited_until_ns": view.limited_until.map(|until| until.0),
+        })
+    };
+    closing(outcome).iter().map(one).collect()
+}
+
+/// Venues at which something is open.
+fn closing(outcome: &Outcome) -> Vec<VenueView> {
+    let open = |view: &VenueView| view.orders > 0;
+    outcome.ended.executor.venues_last().filter(open).collect()
 }

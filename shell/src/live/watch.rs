@@ -24,6 +24,7 @@ use super::books::Holdings;
 use super::run::{Ended, Ends, Run, Watched};
 use super::runner::Health;
 use super::stats::Stats;
+use super::summary::closing_line;
 use super::wires::{Opening, Told};
 use crate::config::{Config, Opened, Target, TimedInput};
 use crate::pipeline::Stages;
@@ -164,6 +165,9 @@ impl Watch {
                     self.story.refused(at, position, why.into(), &mut watch);
                 }
                 Told::News(at, text) => tell(at, &text),
+                Told::Closing(at, view) => {
+                    tell(at, &closing_line(&self.config, &view));
+                }
                 Told::Alarm(at, text) => {
                     self.alarms += 1;
                     tell(at, &text);

@@ -16,7 +16,7 @@
 //! raises [`Halt`], and what has no room waits with its sender.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 
 use reap_core::entry::EntryIntent;
 use reap_core::event::{Command, Report, SourceChange};
@@ -27,6 +27,7 @@ use reap_core::position::{PositionId, PositionSpec};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::Quote;
 use reap_core::units::{Nanos, Price, Qty};
+use reap_core::venues::VenueView;
 use reap_ring::latest::{Reader, Writer};
 
 use crate::funding::Settlement;
@@ -93,10 +94,23 @@ pub enum Told {
     Note(Nanos, Note),
     /// A position was refused.
     Refused(Nanos, usize, Box<str>),
+    /// Everything at a venue can no more be closed at once, or can again.
+    Closing(Nanos, VenueView),
     /// Something that an operator may want to know.
     News(Nanos, Box<str>),
     /// Something that an operator should act on.
     Alarm(Nanos, Box<str>),
+}
+
+/// What others see of execution.
+#[derive(Debug, Default)]
+pub struct ExecutionView {
+    /// Notes for which there was no room: the story is incomplete.
+    pub notes_lost: AtomicU64,
+    /// Orders that the log could not take and that were not sent for that.
+    pub unlogged: AtomicU64,
+    /// Whether orders could be sent now.
+    pub ready: AtomicBool,
 }
 
 /// Why no further decision is carried out.

@@ -112,7 +112,7 @@ impl Pipeline {
         let (config, instruments) = (story.config(), story.instruments());
         let count = config.positions.len();
         let engine = engine(config, instruments, sources.len())?;
-        let executor = Executor::new(executor_limits(config), instruments, 1);
+        let executor = executor(config, instruments, 1);
         let venues = venues(config);
         let mut codecs = Vec::new();
         for &venue in sources {
@@ -473,6 +473,24 @@ pub fn engine_limits(config: &Config) -> EngineLimits {
         limits.add_health();
     }
     limits
+}
+
+/// The executor of a configuration, with the budgets of its venues.
+///
+/// # Panics
+/// Never: budgets are checked where they are read.
+#[must_use]
+pub fn executor(config: &Config, instruments: &[Instrument], epoch: u16) -> Executor {
+    let mut executor = Executor::new(executor_limits(config), instruments, epoch);
+    let last = instruments.iter().map(|of| of.spec().venue).max();
+    for (at, venue) in config.venues.iter().enumerate() {
+        let id = VenueId(at as u8);
+        // Of venues without instruments it knows nothing.
+        if Some(id) <= last {
+            executor.set_budget(id, venue.budget).expect("checked where it was read");
+        }
+    }
+    executor
 }
 
 /// Room for a configuration's positions and one order of each of their legs.

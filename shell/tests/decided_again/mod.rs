@@ -128,6 +128,8 @@ pub(crate) fn redecide(epoch: u16, records: &[(Nanos, Record)]) -> (u64, Tally) 
                 executor.on_read(*now, read, &quotes);
                 tally.reads += 1;
             }
+            Record::Budget { venue, budget } => drop(executor.set_budget(*venue, *budget)),
+            Record::Limited { venue, wait } => executor.on_limited(*now, *venue, *wait),
             Record::Stopped { stopped } => executor.on_stopped(*now, *stopped, &quotes),
             Record::Timer => {
                 executor.on_timer(*now, &quotes);

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use reap_core::event::Command;
-use reap_core::executor::Executor;
 use reap_core::instrument::{Instrument, InstrumentId, SourceId};
 use reap_core::log::{HeaderError, NotSentWhy, Reader, Record, Text};
 use reap_core::order::{Ask, Order, OrderChange, OrderEvent};
@@ -308,7 +307,7 @@ impl Desk {
         let venue = Arc::new(Mutex::new(Venue { fills: true, ..Venue::default() }));
         let gateway = Wired { venue: Arc::clone(&venue), log: folder.0.clone() };
         let parts = ExecutionParts {
-            executor: Executor::new(limits, &instruments, log.epoch()),
+            executor: pipeline::executor(&config, &instruments, log.epoch()),
             policies: config.policies.iter().map(|named| named.policy.exit.clone()).collect(),
             gateway: Box::new(gateway),
             log,

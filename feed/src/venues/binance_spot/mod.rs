@@ -1,5 +1,6 @@
 //! Binance spot.
 
+use reap_core::budget::{Quota, VenueBudget};
 use reap_core::units::Nanos;
 
 use super::{Hosts, Venue};
@@ -16,6 +17,14 @@ pub const VENUE: Venue = Venue {
     reduce_only: false,
     min_notional_on_reduce: true,
     spot: true,
+    // Limits by the documentation; `exchangeInfo` has those of an account.
+    budget: VenueBudget {
+        orders: Quota { max: 50, span: Nanos::from_secs(10) },
+        weight: Quota { max: 6_000, span: Nanos::from_secs(60) },
+        order_weight: 1,
+        query_weight: 4,
+        read_weight: 20,
+    },
     market: |symbols| Box::new(Market::new(symbols)),
     hosts: Hosts {
         stream: "stream.binance.com",

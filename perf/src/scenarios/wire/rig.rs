@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use reap_core::event::SourceChange;
-use reap_core::executor::Executor;
 use reap_core::instrument::{AccountId, InstrumentId, SourceId};
 use reap_core::order::{ClientOrderId, Order, OrderSide};
 use reap_core::position::PositionId;
@@ -279,7 +278,7 @@ fn measured(
     let stops = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     let execution = ExecutionAgent::new(
         ExecutionParts {
-            executor: Executor::new(limits, &instruments, log.epoch()),
+            executor: pipeline::executor(config, &instruments, log.epoch()),
             policies: config.policies.iter().map(|named| named.policy.exit.clone()).collect(),
             gateway: Box::new(venues),
             log,

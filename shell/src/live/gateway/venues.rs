@@ -17,6 +17,7 @@ use reap_feed::trading::{
 };
 use reap_feed::transport::{HttpConnection, Incoming, ReadState, Utf8Bytes, WsConnection};
 
+use super::patience::patience;
 use super::{Gateway, GatewayEvent, TableReader};
 use crate::clock::{LiveClock, WallClock};
 use crate::live::connector::{ConnectRequest, Connected, ConnectorPort, Kind, Target};
@@ -142,6 +143,8 @@ pub struct Venues {
     jitter: Jitter,
     /// Why connecting failed.
     news: Vec<Box<str>>,
+    /// Venues that want to be left alone, and for how long.
+    limited: Vec<(VenueId, Nanos)>,
     read_all_at: Nanos,
     /// What accounts hold is asked for again and again.
     keeps_reading: bool,
@@ -181,6 +184,7 @@ impl Venues {
             wall,
             jitter: Jitter::new(0x7265_6170),
             news: Vec::new(),
+            limited: Vec::new(),
             read_all_at: Nanos(0),
             keeps_reading: false,
         }
@@ -278,7 +282,9 @@ impl Venues {
     fn read(&mut self, real: Nanos) -> usize {
         let wall = self.wall.millis();
         let mut work = 0;
+        let limited = &mut self.limited;
         for Desk { of, wires, .. } in &mut self.desks {
+            let venue = of.venue;
             for (at, wire) in wires.iter_mut().enumerate() {
                 let ch = Channel(at as u8);
                 if std::mem::take(&mut wire.ready)
@@ -294,6 +300,9 @@ impl Venues {
                         }),
                         Connection::Http(one) => one.read(real, &mut |response| {
                             work += 1;
+                            if let Some(wait) = patience(response.status, response.retry_after) {
+                                limited.push((venue, wait));
+                            }
                             trading.on_response(ch, real, wall, response.status, response.body);
                         }),
                     };
@@ -451,6 +460,12 @@ impl Venues {
             }
         }
         out.extend(self.news.drain(..).map(GatewayEvent::News));
+        let rate = u64::from(self.clock.rate());
+        let limited = self.limited.drain(..);
+        out.extend(limited.map(|(venue, wait)| {
+            let wait = Nanos(wait.0.saturating_mul(rate));
+            GatewayEvent::Limited { venue, wait }
+        }));
     }
 }
 
