@@ -242,7 +242,8 @@ fn document(file: &str, root: &Table<'_>) -> Option<Config> {
                 let positions = positions.as_deref().unwrap_or_default();
                 let tasks = tasks.as_ref().map_or(&[][..], |(tasks, _)| tasks);
                 let keys = keys.as_deref();
-                let held = Held { accounts: &accounts, positions, tasks, keys };
+                let policies = &policies;
+                let held = Held { accounts: &accounts, positions, tasks, policies, keys };
                 modes::check(*mode, value, sim_value.as_ref(), &venues, &held);
             }
             written.run.map(Some)

@@ -6,6 +6,7 @@ use super::connection::is_open;
 use super::keys::Keys;
 use super::names::Lookup;
 use super::nearest::nearest;
+use super::policy::NamedPolicy;
 use super::position::{Account, PositionConfig};
 use super::run::Mode;
 use super::task::NamedTask;
@@ -17,6 +18,7 @@ pub(super) struct Held<'k> {
     pub(super) accounts: &'k [Account],
     pub(super) positions: &'k [PositionConfig],
     pub(super) tasks: &'k [NamedTask],
+    pub(super) policies: &'k Lookup<NamedPolicy>,
     /// `None` when some of them are refused: then none are missed.
     pub(super) keys: Option<&'k [Keys]>,
 }
@@ -76,6 +78,7 @@ fn live(written: &Value<'_>, venues: &Lookup<Venue>, held: &Held<'_>) {
     let entered = held.tasks.iter().flat_map(|task| [task.spec.spot, task.spec.futures]);
     let entered = entered.map(|leg| leg.account);
     let mut used: Vec<_> = legs.map(|leg| leg.account).chain(entered).collect();
+    unhedged(written, held);
     used.sort_unstable();
     used.dedup();
     let mut told = Vec::new();
@@ -94,6 +97,24 @@ fn live(written: &Value<'_>, venues: &Lookup<Venue>, held: &Held<'_>) {
             None => format!("add [account.{name}.{at}] with key_env and secret_env"),
         };
         written.dangling(format!("needs the keys of account {name} at {at}"), remedy);
+    }
+}
+
+/// How much of one leg may be closed alone must be said where several are closed for money.
+fn unhedged(written: &Value<'_>, held: &Held<'_>) {
+    let pairs = held.positions.iter().filter(|one| one.legs.len() > 1).map(|one| one.policy);
+    let mut used: Vec<_> = pairs.chain(held.tasks.iter().map(|task| task.spec.policy)).collect();
+    used.sort_unstable();
+    used.dedup();
+    for id in used {
+        let Some(named) = held.policies.get(usize::from(id.0)) else { continue };
+        if named.policy.exit.max_unhedged.is_none() {
+            let name = &named.name;
+            written.dangling(
+                format!("needs the most of one leg that policy {name} may close alone"),
+                format!("add [policy.{name}.exit] with max_unhedged = \"1000 USDT\""),
+            );
+        }
     }
 }
 
