@@ -112,7 +112,8 @@ impl Pipeline {
         let (config, instruments) = (story.config(), story.instruments());
         let count = config.positions.len();
         let engine = engine(config, instruments, sources.len())?;
-        let executor = executor(config, instruments, 1);
+        // No venue is asked anything here: its budget bounds runs, not what is decided again.
+        let executor = Executor::new(executor_limits(config), instruments, 1);
         let venues = venues(config);
         let mut codecs = Vec::new();
         for &venue in sources {
