@@ -32,6 +32,24 @@ impl Asides {
         orders_max / 4 + 4
     }
 
+    /// Room for this many in all.
+    pub(crate) fn grow(&mut self, room: usize) {
+        self.room = self.room.max(room);
+        self.orders.reserve_exact(self.room.saturating_sub(self.orders.len()));
+    }
+
+    /// Whoever sent them is gone: their venues are asked at once.
+    pub(crate) fn restart(&mut self, now: Nanos) {
+        for order in &mut self.orders {
+            order.restart(now);
+        }
+    }
+
+    /// The clock was set back by this much.
+    pub(crate) fn set_back(&mut self, by: Nanos) {
+        self.orders.iter_mut().for_each(|order| order.set_back(by));
+    }
+
     fn is_full(&self) -> bool {
         self.orders.len() == self.room
     }

@@ -44,6 +44,16 @@ impl Breaker {
         open.until.max(probed).max(now)
     }
 
+    /// The clock was set back by this much.
+    pub(crate) fn set_back(&mut self, by: Nanos) {
+        if let Some(open) = &mut self.open {
+            open.until = open.until.since(by);
+            if let Some((_, until)) = &mut open.probe {
+                *until = until.since(by);
+            }
+        }
+    }
+
     pub(crate) fn on_sent(&mut self, now: Nanos, id: ClientOrderId) {
         if let Some(open) = &mut self.open {
             open.probe = Some((id, now.plus(PROBE_PATIENCE)));

@@ -161,6 +161,14 @@ impl Sliding {
         at
     }
 
+    /// The clock was set back to this time: what was used counts as used just now.
+    fn set_back(&mut self, now: Nanos) {
+        let used = self.used.iter().fold(0u32, |sum, &used| sum.saturating_add(used));
+        self.newest = now.0 / self.bucket;
+        self.used = [0; BUCKETS as usize];
+        self.used[(self.newest % BUCKETS) as usize] = used;
+    }
+
     fn take(&mut self, now: Nanos, cost: u32) {
         let current = (now.0 / self.bucket).max(self.newest);
         for bucket in (self.newest + 1..=current).rev().take(BUCKETS as usize) {
@@ -185,6 +193,11 @@ impl Budget {
         Self { spec, orders: Sliding::new(spec.orders), weight: Sliding::new(spec.weight) }
     }
 
+    pub(crate) fn set_back(&mut self, now: Nanos) {
+        self.orders.set_back(now);
+        self.weight.set_back(now);
+    }
+
     /// When so many orders may go; `now` when they may at once.
     pub(crate) fn orders_at(&self, now: Nanos, orders: u32, lane: Lane) -> Nanos {
         let weight = orders.saturating_mul(self.spec.order_weight);
@@ -195,6 +208,10 @@ impl Budget {
     /// When a request of this weight may go.
     pub(crate) fn weight_at(&self, now: Nanos, weight: u32, lane: Lane) -> Nanos {
         self.weight.free_at(now, weight, lane.part(self.weight.max))
+    }
+
+    pub(crate) const fn spec(&self) -> VenueBudget {
+        self.spec
     }
 
     pub(crate) fn take_order(&mut self, now: Nanos) {

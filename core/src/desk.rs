@@ -130,32 +130,27 @@ impl Desk {
         positions_max: usize,
         orders_max: usize,
     ) -> Self {
-        // One call brings at most a fill, a loss and a read of each leg, a fill of each order that was
-        // set aside, and one end of a plan for each position and of each entry that is at work.
-        let asides = Asides::room(orders_max);
-        let reports_max = positions_max + 3 * orders_max + asides + 3 * ENTRIES_MAX;
-        let asks_max = ASKS_OF_A_LEG * orders_max + ASKS_OF_AN_ASIDE * asides;
-        let notes_max = NOTES_OF_A_LEG * orders_max + asides + NOTES_OF_VENUES;
+        let room = Room::new(positions_max, orders_max);
         Self {
             epoch,
             instruments: instruments.to_vec(),
             holdings: Holdings::new(orders_max),
-            trades: TradeIds::new((orders_max + asides) * TRADES_PER_ORDER),
+            trades: TradeIds::new((orders_max + room.asides) * TRADES_PER_ORDER),
             counters: Counters::default(),
             stopped: false,
-            asides: Asides::new(asides),
+            asides: Asides::new(room.asides),
             venues: Venues::new(instruments),
             now: Nanos(0),
             tripped: None,
             resumed: None,
             orders: VecDeque::with_capacity(orders_max),
-            reports: VecDeque::with_capacity(reports_max),
-            asks: VecDeque::with_capacity(asks_max),
-            notes: VecDeque::with_capacity(notes_max),
+            reports: VecDeque::with_capacity(room.reports),
+            asks: VecDeque::with_capacity(room.asks),
+            notes: VecDeque::with_capacity(room.notes),
             orders_max,
-            reports_max,
-            asks_max,
-            notes_max,
+            reports_max: room.reports,
+            asks_max: room.asks,
+            notes_max: room.notes,
             hash: RunningHash::new(),
             #[cfg(all(feature = "planted", debug_assertions))]
             planted: None,
@@ -164,6 +159,20 @@ impl Desk {
             #[cfg(all(feature = "planted", debug_assertions))]
             said_twice: false,
         }
+    }
+
+    /// Room for this many positions and orders in all.
+    pub(crate) fn grow(&mut self, positions_max: usize, orders_max: usize) {
+        let room = Room::new(positions_max, orders_max);
+        self.orders_max = orders_max;
+        (self.reports_max, self.asks_max, self.notes_max) = (room.reports, room.asks, room.notes);
+        self.holdings.grow(orders_max);
+        self.trades.grow((orders_max + room.asides) * TRADES_PER_ORDER);
+        self.asides.grow(room.asides);
+        self.orders.reserve_exact(orders_max.saturating_sub(self.orders.len()));
+        self.reports.reserve_exact(room.reports.saturating_sub(self.reports.len()));
+        self.asks.reserve_exact(room.asks.saturating_sub(self.asks.len()));
+        self.notes.reserve_exact(room.notes.saturating_sub(self.notes.len()));
     }
 
     pub(crate) fn instrument(&self, id: InstrumentId) -> &Instrument {
@@ -259,6 +268,28 @@ impl Desk {
 
     pub(crate) fn hash(&self) -> u64 {
         self.hash.value()
+    }
+}
+
+/// What one call may bring of each kind.
+struct Room {
+    asides: usize,
+    reports: usize,
+    asks: usize,
+    notes: usize,
+}
+
+impl Room {
+    const fn new(positions_max: usize, orders_max: usize) -> Self {
+        let asides = Asides::room(orders_max);
+        Self {
+            asides,
+            // At most a fill, a loss and a read of each leg, a fill of each order that was set aside,
+            // and one end of a plan for each position and of each entry that is at work.
+            reports: positions_max + 3 * orders_max + asides + 3 * ENTRIES_MAX,
+            asks: ASKS_OF_A_LEG * orders_max + ASKS_OF_AN_ASIDE * asides,
+            notes: NOTES_OF_A_LEG * orders_max + asides + NOTES_OF_VENUES,
+        }
     }
 }
 

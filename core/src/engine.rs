@@ -28,6 +28,7 @@ use crate::per_leg::Spare;
 use crate::policy::{Blind, Policy, PolicyId, Rule, TriggerSource};
 use crate::portfolio::Portfolio;
 use crate::position::{PositionId, PositionSpec, PositionState, RegisterError};
+use crate::recovery::OpenPosition;
 use crate::reversal::Signals;
 use crate::room::Fitted;
 use crate::task::Tasks;
@@ -246,9 +247,27 @@ impl Engine {
         version: PolicyId,
         spec: &PositionSpec,
     ) -> Result<PositionId, RegisterError> {
+        self.take_in_as(now, version, spec, None)
+    }
+
+    /// As [`Self::take_in`]; with `of`, a position of an earlier run as it stands by now.
+    pub(crate) fn take_in_as(
+        &mut self,
+        now: Nanos,
+        version: PolicyId,
+        spec: &PositionSpec,
+        of: Option<&OpenPosition>,
+    ) -> Result<PositionId, RegisterError> {
         self.begin(now);
         let now = self.now;
-        let Fitted { slot, position, plan } = self.fitted(version, spec)?;
+        let Fitted { slot, mut position, plan } = self.fitted(version, spec)?;
+        if let Some(of) = of {
+            for (at, leg) in position.legs_mut().iter_mut().enumerate() {
+                leg.open = of.judged(at);
+                leg.settle();
+            }
+            position.refresh(&self.policies[usize::from(position.policy)]);
+        }
         let generation = self.place_position(slot, position);
         self.list_legs(slot);
         self.chain(slot, &plan);
@@ -271,6 +290,9 @@ impl Engine {
         });
         self.run_retests(now);
         self.look_for_prices(slot, now);
+        if let Some(of) = of {
+            self.resume_plan(slot, of, now);
+        }
         self.portfolio_rules();
         self.decide();
         let position = PositionId::new(slot, generation);

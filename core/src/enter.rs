@@ -15,7 +15,9 @@ use crate::event::{EntryOutcome, Report};
 use crate::holding::HoldingKey;
 use crate::instrument::InstrumentId;
 use crate::intent::Urgency;
-use crate::limits::{AMOUNT_MAX, ASK_AFTER, BACKOFF_FIRST, LEG_TIMEOUT, POLL_EVERY, UNHEDGED_TIME};
+use crate::limits::{
+    AMOUNT_MAX, ASK_AFTER, BACKOFF_FIRST, LEG_TIMEOUT, POLL_EVERY, RESTART_PAUSE, UNHEDGED_TIME,
+};
 use crate::note::ExecutorNote;
 use crate::order::{Ask, ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent, OrderSide};
 use crate::position::{PositionId, Side};
@@ -42,6 +44,8 @@ pub(crate) struct Enter {
     naked: Option<Nanos>,
     /// That has lasted too long, and was told.
     unhedged: bool,
+    /// Its task has forgotten it at a restart: all of it is undone, and nobody is told of its fills.
+    taken_back: bool,
     pub(crate) wake: Option<Nanos>,
 }
 
@@ -123,6 +127,7 @@ impl Enter {
             legs,
             naked: None,
             unhedged: false,
+            taken_back: false,
             wake: None,
         };
         for i in 0..entry.legs.len() {
@@ -148,6 +153,41 @@ impl Enter {
 
     pub(crate) fn legs(&self) -> usize {
         self.legs.len()
+    }
+
+    pub(crate) fn instruments(&self) -> impl Iterator<Item = InstrumentId> {
+        self.legs.iter().map(|leg| leg.said.instrument)
+    }
+
+    /// The process that began it is gone: see [`crate::restart`].
+    pub(crate) fn restart(&mut self, now: Nanos, desk: &mut Desk) {
+        self.taken_back = true;
+        self.wake = Some(now.plus(RESTART_PAUSE));
+        for at in 0..self.legs.len() {
+            let leg = &mut self.legs[at];
+            leg.not_before = leg.not_before.max(now.plus(RESTART_PAUSE));
+            let EntryLeg { account, instrument, .. } = leg.said;
+            desk.read_soon(now, account, instrument);
+            if let Some(order) = &mut leg.order {
+                desk.counters.doubted += u64::from(order.restart(now));
+                if let Some(at) = order.look_after(now, (account, instrument), desk) {
+                    self.wake_by(at);
+                }
+            }
+        }
+    }
+
+    /// The clock was set back by this much.
+    pub(crate) fn set_back(&mut self, by: Nanos) {
+        self.naked = self.naked.map(|since| since.since(by));
+        for leg in &mut self.legs {
+            leg.changed = leg.changed.since(by);
+            leg.not_before = leg.not_before.since(by);
+            leg.throttle.set_back(by);
+            if let Some(order) = &mut leg.order {
+                order.set_back(by);
+            }
+        }
     }
 
     fn send(&mut self, now: Nanos, i: usize, qty: Qty, limit: Option<Price>, desk: &mut Desk) {
@@ -249,13 +289,16 @@ impl Enter {
         let full = order.rest() == Qty::ZERO;
         leg.changed = now;
         leg.errors = 0;
-        if order.limit.is_none() {
-            leg.held -= qty.raw();
+        let undoes = order.limit.is_none();
+        leg.held += if undoes { -qty.raw() } else { qty.raw() };
+        if self.taken_back {
+            desk.counters.fills += 1;
+        } else if undoes {
             desk.push_report(Report::EntryUndone { task, leg: leg_at, price, qty, fee });
         } else {
-            leg.held += qty.raw();
             desk.push_report(Report::EntryFill { task, leg: leg_at, price, qty, fee });
         }
+        let leg = &mut self.legs[i];
         if full {
             leg.end(now, Nanos(0), desk);
         }
@@ -316,12 +359,13 @@ impl Enter {
     }
 
     /// So many steps of every leg are held, and make a position: what could not be sold again is
-    /// none.
+    /// none, and nothing is that is taken back.
     fn steps(&self, desk: &Desk, quotes: &impl Quotes) -> i64 {
         let steps = self.legs.iter().map(|leg| leg.held / leg.said.step.raw()).min().unwrap_or(0);
         let kept = |leg: &Leg| steps * leg.said.step.raw();
         let sellable = |leg: &Leg| kept(leg) >= least(leg, desk, quotes);
-        if self.legs.iter().all(sellable) { steps } else { 0 }
+        let keeps = !self.taken_back && self.legs.iter().all(sellable);
+        if keeps { steps } else { 0 }
     }
 
     /// Whether the orders at work are still waited for: until something has been held without its
@@ -397,6 +441,11 @@ impl Enter {
         if working {
             return false;
         }
+        if self.taken_back {
+            let EntryView { task, held, .. } = self.view();
+            desk.push_note(ExecutorNote::TakenBack { task, held });
+            return true;
+        }
         let whole = self.legs.iter().all(|leg| leg.held == leg.said.qty.raw());
         let outcome = match steps {
             _ if whole => EntryOutcome::Filled,
@@ -426,7 +475,8 @@ impl Leg {
         if let Some(mut order) = self.order.take() {
             desk.trades.forget(&mut order.trades);
             // The first attempt to undo follows the entry at once.
-            self.not_before = if order.limit.is_none() { now.plus(wait) } else { now };
+            let next = if order.limit.is_none() { now.plus(wait) } else { now };
+            self.not_before = self.not_before.max(next);
         }
     }
 }

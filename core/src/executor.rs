@@ -68,10 +68,10 @@ pub struct LegView {
 #[derive(Debug)]
 pub struct Executor {
     pub(crate) exits: Vec<Option<Exit>>,
-    wakes: Wakes,
+    pub(crate) wakes: Wakes,
     pub(crate) desk: Desk,
-    legs_free: usize,
-    orders_max: usize,
+    pub(crate) legs_free: usize,
+    pub(crate) orders_max: usize,
     /// Positions taken on so far.
     taken: u64,
     /// Entries at work.
@@ -218,7 +218,9 @@ impl Executor {
     pub fn on_entry(&mut self, now: Nanos, intent: &EntryIntent, quotes: &impl Quotes) {
         self.desk.now = self.desk.now.max(now);
         let legs = usize::from(intent.count);
-        let room = legs <= self.legs_free && self.entries.len() < ENTRIES_MAX;
+        // One of an earlier run may still be on its way back.
+        let busy = self.entries.iter().any(|entry| entry.task == intent.task);
+        let room = !busy && legs <= self.legs_free && self.entries.len() < ENTRIES_MAX;
         let begun = if room && !self.desk.stopped {
             Enter::begin(now, intent, &mut self.desk, quotes)
         } else {
@@ -240,8 +242,7 @@ impl Executor {
     fn on_entry_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
         let of = |entry: &Enter| u32::from(entry.task.0) == event.id.position.0;
         let at = self.entries.iter().position(of);
-        let ours = event.id.epoch == self.desk.epoch;
-        if let Some(at) = at.filter(|_| ours)
+        if let Some(at) = at
             && self.entries[at].on_order_event(now, event, &mut self.desk)
         {
             self.advance_entry(now, at, quotes);
@@ -274,8 +275,7 @@ impl Executor {
 
     fn on_exit_event(&mut self, now: Nanos, event: &OrderEvent, quotes: &impl Quotes) {
         let position = event.id.position;
-        let ours = event.id.epoch == self.desk.epoch;
-        match exit_mut(&mut self.exits, position).filter(|_| ours) {
+        match exit_mut(&mut self.exits, position) {
             Some(exit) => {
                 if exit.on_order_event(now, event, &mut self.desk) {
                     self.advance(now, position.slot(), quotes);
@@ -323,6 +323,12 @@ impl Executor {
             }
             at += usize::from(self.entries.len() == before);
         }
+    }
+
+    /// Whether nothing is sent.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.desk.stopped
     }
 
     /// When [`Self::on_timer`] has something to do.

@@ -105,6 +105,9 @@ impl Exit {
         desk: &mut Desk,
     ) -> bool {
         let i = usize::from(event.id.leg);
+        if planted!(desk, EarlierAnswersIgnored) && event.id.epoch != desk.epoch {
+            return false;
+        }
         if let Some(at) = desk.asides.find(event.id) {
             if planted!(desk, AsideNotHeard) {
                 return false;
@@ -116,8 +119,8 @@ impl Exit {
             return false;
         };
         if order.id != event.id || !order.state.is_live() {
-            let sent = event.id.epoch == order.id.epoch
-                && (event.id.plan, event.id.attempt) <= (order.id.plan, order.id.attempt);
+            let number = |id: ClientOrderId| (id.epoch, id.plan, id.attempt);
+            let sent = number(event.id) <= number(order.id);
             let counter = if sent {
                 &mut desk.counters.late_events
             } else {
@@ -354,7 +357,7 @@ impl Exit {
     }
 
     /// Has venues asked for the orders that have not been heard of for long.
-    fn look_after(&mut self, now: Nanos, desk: &mut Desk) -> Option<Nanos> {
+    pub(crate) fn look_after(&mut self, now: Nanos, desk: &mut Desk) -> Option<Nanos> {
         let asks = self.legs.iter_mut().filter_map(|leg| {
             let place = (leg.account, leg.instrument);
             leg.order.as_mut()?.look_after(now, place, desk)

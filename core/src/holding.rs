@@ -100,6 +100,20 @@ impl Holdings {
         }
     }
 
+    /// The clock was set back by this much.
+    pub(crate) fn set_back(&mut self, by: Nanos) {
+        for holding in &mut self.places {
+            holding.changed = holding.changed.since(by);
+        }
+    }
+
+    /// Room for this many holdings in all.
+    pub(crate) fn grow(&mut self, holdings_max: usize) {
+        self.places.reserve_exact(holdings_max.saturating_sub(self.places.len()));
+        self.free.reserve_exact(holdings_max.saturating_sub(self.free.len()));
+        self.index.reserve_exact(holdings_max.saturating_sub(self.index.len()));
+    }
+
     /// Adds a leg's quantity.
     ///
     /// # Panics

@@ -254,8 +254,9 @@ impl Leg {
             Urgency::Protective | Urgency::Critical => !limited && unfilled,
         };
         if spaced {
-            self.venue_waits = false;
-            self.not_before = now.plus(POLL_EVERY);
+            // What rests after a restart goes on resting.
+            self.venue_waits &= self.not_before > now;
+            self.not_before = self.not_before.max(now.plus(POLL_EVERY));
         }
     }
 
@@ -263,11 +264,17 @@ impl Leg {
     fn back_off(&mut self, now: Nanos, class: RejectClass, failed: bool) {
         let retry = Retry::of(class);
         self.errors = self.errors.saturating_add(1);
-        self.venue_waits = retry.binds_all;
-        self.not_before = now.plus(retry.pause(self.errors));
+        self.venue_waits = retry.binds_all || self.not_before > now;
+        self.not_before = self.not_before.max(now.plus(retry.pause(self.errors)));
         if failed && retry.is_attempt {
             self.count_attempt(true);
         }
+    }
+
+    /// Nothing is sent before this time, however urgent.
+    pub(crate) fn rest_until(&mut self, at: Nanos) {
+        self.not_before = self.not_before.max(at);
+        self.venue_waits = true;
     }
 
     /// The plan became more urgent: it starts at the first rung, and only the venue's own wish

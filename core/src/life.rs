@@ -186,7 +186,7 @@ impl Engine {
         });
     }
 
-    fn on_plan_ended(&mut self, now: Nanos, slot: u32, outcome: Outcome) {
+    pub(crate) fn on_plan_ended(&mut self, now: Nanos, slot: u32, outcome: Outcome) {
         // A timer of this event may have fired a rule of this plan: everything is looked at again.
         self.candidates.retain(|candidate| candidate.position != slot);
         let position = &mut self.positions[slot as usize];

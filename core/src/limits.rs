@@ -97,6 +97,8 @@ pub const NOT_FOUND_APART: Nanos = Nanos::from_secs(1);
 pub const FAILED_ATTEMPTS_MAX: u8 = 3;
 /// Trade ids that the executor can remember for each order that may be live.
 pub const TRADES_PER_ORDER: usize = 16;
+/// How long plans rest after a restart: holdings are read meanwhile, and quotes come.
+pub const RESTART_PAUSE: Nanos = Nanos::from_secs(2);
 /// How often a waiting plan looks at the quotes again, and the least span between two normal
 /// attempts of a leg.
 pub const POLL_EVERY: Nanos = Nanos::from_millis(100);

@@ -3,7 +3,7 @@
 
 use alloc::collections::VecDeque;
 
-use crate::entry::TaskId;
+use crate::entry::{ENTRY_LEGS_MAX, TaskId};
 use crate::instrument::{InstrumentId, VenueId};
 use crate::intent::{Reason, Urgency};
 use crate::net::Cmp;
@@ -23,6 +23,13 @@ pub enum ExecutorNote {
         id: ClientOrderId,
         /// What it must have traded without a word: booked at its limit, or at the newest quote.
         inferred: Qty,
+    },
+    /// An entry that a restart has interrupted is undone and over.
+    TakenBack {
+        /// For which task or turn.
+        task: TaskId,
+        /// What could not be sold back, by leg.
+        held: [Qty; ENTRY_LEGS_MAX],
     },
     /// A plan has made no progress for too long, or was refused for good. It goes on.
     Stuck {

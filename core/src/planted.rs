@@ -96,11 +96,22 @@ pub enum Bug {
     BudgetOff,
     /// A venue that was held once is held for ever.
     HeldForEver,
+    // Those below are of restarts.
+    /// The orders of a new run have the ids of the one before.
+    EpochStaysAtRestart,
+    /// What orders in flight may still take is free after a restart.
+    ReservationForgottenAtRestart,
+    /// What was being closed is not any more after a restart.
+    PlanForgottenAtRestart,
+    /// What is said of orders of earlier runs is not heard.
+    EarlierAnswersIgnored,
+    /// What was stopped is not any more after a restart.
+    StopForgottenAtRestart,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 46] = [
         Self::UnknownTakenAsFailed,
         Self::NotFoundTooSoon,
         Self::DeadWithoutRead,
@@ -142,6 +153,11 @@ impl Bug {
         Self::AsideNotHeard,
         Self::BudgetOff,
         Self::HeldForEver,
+        Self::EpochStaysAtRestart,
+        Self::ReservationForgottenAtRestart,
+        Self::PlanForgottenAtRestart,
+        Self::EarlierAnswersIgnored,
+        Self::StopForgottenAtRestart,
     ];
 }
 

@@ -62,6 +62,16 @@ impl Throttle {
         self.unproven = 0;
     }
 
+    /// The clock was set back by this much. What was sent within the last minute counts as sent just
+    /// now: rather too long than too short.
+    pub(crate) fn set_back(&mut self, by: Nanos) {
+        let sent = self.sent.iter().fold(0u8, |sum, &count| sum.saturating_add(count));
+        self.newest = self.newest.saturating_sub(by.0.div_ceil(BUCKET));
+        self.sent = [0; BUCKETS];
+        let index = self.index(self.newest);
+        self.sent[index] = sent;
+    }
+
     fn index(&self, bucket: u64) -> usize {
         (bucket % BUCKETS as u64) as usize
     }

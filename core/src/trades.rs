@@ -43,6 +43,14 @@ impl TradeIds {
         }
     }
 
+    /// Room for this many in all.
+    pub(crate) fn grow(&mut self, trades_max: usize) {
+        for node in self.nodes.len()..trades_max {
+            self.nodes.push((0, self.free));
+            self.free = node as u32;
+        }
+    }
+
     /// Looks a trade up in an order's list and adds it. The walk is as long as the order has fills.
     pub(crate) fn see(&mut self, list: &mut TradeList, trade_id: u64) -> Seen {
         let mut at = list.0;

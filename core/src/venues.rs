@@ -159,6 +159,28 @@ impl Venues {
     }
 }
 
+impl Venues {
+    /// The next run: its venues are those of these instruments too, and what was being read is not
+    /// any more.
+    pub(crate) fn restart(&mut self, instruments: &[Instrument]) {
+        let Self(next) = Self::new(instruments);
+        self.0.resize_with(next.len().max(self.0.len()), Venue::default);
+        let readings = self.0.iter_mut().flat_map(|venue| &mut venue.readings);
+        readings.for_each(|reading| reading.since = None);
+    }
+
+    /// The clock was set back by this much, to this time.
+    pub(crate) fn set_back(&mut self, by: Nanos, now: Nanos) {
+        for venue in &mut self.0 {
+            venue.limited_until = venue.limited_until.since(by);
+            venue.breaker.set_back(by);
+            if let Some(budget) = &mut venue.budget {
+                budget.set_back(now);
+            }
+        }
+    }
+}
+
 impl Desk {
     fn venue_of(&mut self, instrument: InstrumentId) -> &mut Venue {
         let venue = self.instrument(instrument).spec().venue;
@@ -274,7 +296,10 @@ impl Executor {
         budget.check()?;
         let of = self.desk.venues.0.get_mut(usize::from(venue.0));
         let of = of.ok_or(BudgetError::UnknownVenue { venue: venue.0 })?;
-        of.budget = Some(Budget::new(budget));
+        // The same again forgets nothing of what was used.
+        if of.budget.is_none_or(|known| known.spec() != budget) {
+            of.budget = Some(Budget::new(budget));
+        }
         Ok(())
     }
 

@@ -23,6 +23,12 @@ impl Wakes {
         }
     }
 
+    /// Room for this many slots in all.
+    pub(crate) fn grow(&mut self, slots: usize) {
+        self.heap.reserve_exact(slots.saturating_sub(self.heap.len()));
+        self.places.resize(slots.max(self.places.len()), NONE);
+    }
+
     /// Sets, moves or (with `None`) removes a slot's time.
     pub(crate) fn set(&mut self, slot: usize, at: Option<Nanos>) {
         let place = self.places[slot];

@@ -89,6 +89,24 @@ impl WorkingOrder {
         }
     }
 
+    /// Whoever sent it is gone: nobody knows what became of it, and its venue is asked at once. Whether
+    /// that is new.
+    pub(crate) fn restart(&mut self, now: Nanos) -> bool {
+        let known = !matches!(self.state, OrderState::Unknown { .. });
+        self.hear(now, Word::Doubted);
+        self.ask_again(now);
+        known
+    }
+
+    /// The clock was set back by this much.
+    pub(crate) fn set_back(&mut self, by: Nanos) {
+        for time in
+            [&mut self.sent_at, &mut self.heard_at, &mut self.ask_at, &mut self.not_found_at]
+        {
+            *time = time.since(by);
+        }
+    }
+
     fn ask_again(&mut self, at: Nanos) {
         self.asked = 0;
         self.ask_at = at;

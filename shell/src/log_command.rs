@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 use reap_core::log::{End, Record};
 use reap_core::order::{ClientOrderId, OrderChange, OrderEvent};
+use reap_core::recovery::Recovery;
 use serde_json::json;
 
 use crate::order_log::{LogError, SegmentView, view, view_inputs};
@@ -67,12 +68,22 @@ fn ending(segment: &SegmentView) -> String {
 
 fn verify(of: &Of, out: &mut Output) -> Result<Outcome, LogError> {
     let (mut records, mut files, mut bad, mut torn) = (0, 0, 0, 0);
+    let mut recovery = Ok(Recovery::new());
     for segment in view(&of.dir)?.chain(view_inputs(&of.dir)?) {
         let segment = segment?;
         files += 1;
         records += segment.entries.len();
         bad += usize::from(!segment.is_whole());
         torn += usize::from(matches!(segment.end, Ok(End::Torn { .. })));
+        recovery = recovery.and_then(|mut recovery| {
+            let orders = segment
+                .path
+                .file_name()
+                .is_some_and(|name| name.to_str().is_some_and(|name| name.starts_with("orders-")));
+            let mut entries = segment.entries.iter().filter(|_| orders);
+            entries.try_for_each(|entry| recovery.take(segment.epoch, entry))?;
+            Ok(recovery)
+        });
         let numbers = segment.entries.first().zip(segment.entries.last());
         let numbers = numbers.map(|(first, last)| (first.sequence, last.sequence));
         if of.json {
@@ -96,13 +107,32 @@ fn verify(of: &Of, out: &mut Output) -> Result<Outcome, LogError> {
         (0, _) => "whole up to a record that was cut while it was written".to_owned(),
         _ => format!("not to be trusted: {bad} of its files are damaged or missing"),
     };
+    let recovered = recovery.and_then(Recovery::finish);
+    let left = recovered.as_ref().map(|found| {
+        let found = found.as_ref();
+        found.map_or((0, 0), |found| (found.open.len(), found.in_flight()))
+    });
     if of.json {
         let whole = bad == 0;
-        out.line(json!({ "files": files, "records": records, "torn": torn, "whole": whole }));
+        out.line(json!({
+            "files": files,
+            "records": records,
+            "torn": torn,
+            "whole": whole,
+            "open": left.as_ref().ok().map(|(open, _)| open),
+            "in_flight": left.as_ref().ok().map(|(_, orders)| orders),
+            "unrecovered": left.as_ref().err().map(ToString::to_string),
+        }));
     } else {
         out.line(format_args!("{files} files, {records} records: {verdict}"));
+        match left {
+            Ok((open, orders)) => out.line(format_args!(
+                "decided again: {open} positions open, {orders} orders of which no end is known"
+            )),
+            Err(error) => out.line(format_args!("cannot be recovered from: {error}")),
+        }
     }
-    Ok(if bad == 0 { Outcome::Good } else { Outcome::NotGood })
+    Ok(if bad == 0 && recovered.is_ok() { Outcome::Good } else { Outcome::NotGood })
 }
 
 fn dump(of: &Of, out: &mut Output) -> Result<Outcome, LogError> {

@@ -110,7 +110,7 @@ fn an_entry_is_on_record_before_its_orders_leave_and_becomes_a_position() {
     assert!(entry < order && order < fill && fill < position);
     let Record::Position { id, spec, .. } = &records[position] else { unreachable!() };
     assert_eq!(spec.legs.iter().map(|leg| leg.qty.raw()).collect::<Vec<_>>(), [9, 9]);
-    let Record::Name { of, text } = &records[position + 1] else { panic!("its name follows") };
+    let Record::Name { of, text } = &records[position - 1] else { panic!("its name is first") };
     assert_eq!((of, text.as_str()), (&Named::Position(*id), "carry"));
     let mut told = Vec::new();
     while let Some(one) = desk.told.pop() {

@@ -287,7 +287,7 @@ impl Rig {
         let limits = executor_limits(&config);
         let settings = LogSettings { segment_bytes: SEGMENT_MIN, ..LogSettings::default() };
         let mut log = OrderLog::open(dir, START, settings).unwrap();
-        journal::begin(&mut log, START, &config).unwrap();
+        journal::begin(&mut log, START, &config, executor_limits(&config)).unwrap();
         let venue = Arc::new(Mutex::new(Venue::default()));
         let gateway =
             Anything { venue: Arc::clone(&venue), random: Random(seed + 1), dir: dir.to_owned() };
@@ -313,6 +313,7 @@ impl Rig {
                 clock: LiveClock::starting_at(START, 1),
                 stop_timeout: Nanos::from_secs(10),
                 poll,
+                carried: Vec::new(),
             },
             ExecutionWires {
                 from_engine,

@@ -99,7 +99,7 @@ impl Desk {
             config.instruments.iter().map(|named| named.instrument).collect();
         let settings = LogSettings { segment_bytes: SEGMENT_MIN, ..LogSettings::default() };
         let mut log = OrderLog::open(dir, START, settings).unwrap();
-        journal::begin(&mut log, START, &config).unwrap();
+        journal::begin(&mut log, START, &config, pipeline::executor_limits(&config)).unwrap();
         Self {
             engine: pipeline::engine(&config, &instruments, 1).unwrap(),
             executor: pipeline::executor(&config, &instruments, log.epoch()),

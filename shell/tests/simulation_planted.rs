@@ -18,7 +18,7 @@ const SEEDS: u64 = 10_000;
 
 /// What a seed finds: a violation in words, or the assertion that ended the trial.
 fn found(seed: u64, bug: Bug) -> Option<String> {
-    match catch_unwind(AssertUnwindSafe(|| trial_of(seed, |executor| executor.plant(bug)))) {
+    match catch_unwind(AssertUnwindSafe(|| trial_of(seed, &|executor| executor.plant(bug)))) {
         Ok(trial) => trial.violation.map(|violation| violation.to_string()),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();

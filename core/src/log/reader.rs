@@ -266,12 +266,25 @@ impl<'a> Reader<'a> {
         let claimed = rest.first_chunk().map_or(0, |len| usize::from(u16::from_le_bytes(*len)));
         let stopped = match claimed {
             0 => last < RECORD_MAX,
-            _ => last + CRC_LEN < claimed || (cut && claimed > rest.len()),
+            _ => {
+                last + CRC_LEN < claimed
+                    || (cut && claimed > rest.len())
+                    || (last < claimed && self.is_checksum_cut(rest, claimed))
+            }
         };
         if !followed_by_good && stopped && claimed <= RECORD_MAX {
             return End::Torn { at };
         }
         End::Corrupt { at, followed_by_good }
+    }
+
+    /// Whether a record is whole but for its checksum, of which only the first bytes were written.
+    fn is_checksum_cut(&self, rest: &[u8], claimed: usize) -> bool {
+        let record = rest.get(..claimed).and_then(|record| record.split_last_chunk::<CRC_LEN>());
+        let Some((body, found)) = record else { return false };
+        let due = self.encoder.checksum(body).to_le_bytes();
+        (0..CRC_LEN)
+            .any(|len| found[..len] == due[..len] && found[len..].iter().all(|&byte| byte == 0))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::instrument::{AccountId, InstrumentId, InstrumentSpec, SourceId, Venue
 use crate::intent::Intent;
 use crate::limits::LEGS_MAX;
 use crate::order::{ClientOrderId, HoldingRead, Order, OrderEvent};
-use crate::policy::ExitSettings;
+use crate::policy::{ExitSettings, PolicyId};
 use crate::position::{PositionId, PositionSpec};
 use crate::pricing::Top;
 use crate::tick::Tick;
@@ -89,6 +89,14 @@ pub enum Record {
     Stopped {
         /// Whether nothing may be sent.
         stopped: bool,
+    },
+    /// The run carries on what the runs before it have left: see [`crate::restart`]. One that has
+    /// inputs without this has begun with nothing.
+    Resumed {
+        /// The run before it that decided something last.
+        from: u16,
+        /// Running hash of its executor, to the end of its records.
+        hash: u64,
     },
     /// What a venue takes within a time, as the executor knows it.
     Budget {
@@ -166,6 +174,8 @@ pub enum Named {
     Instrument(InstrumentId),
     /// A position.
     Position(PositionId),
+    /// A policy.
+    Policy(PolicyId),
 }
 
 /// Why an order was not sent.
@@ -285,6 +295,7 @@ impl Wire for Named {
             Self::Account(id) => (2, id.0.into()),
             Self::Instrument(id) => (3, id.0.into()),
             Self::Position(id) => (4, id.0),
+            Self::Policy(id) => (5, id.0.into()),
         };
         kind.put(out);
         index.put(out);
@@ -297,6 +308,7 @@ impl Wire for Named {
             2 => Self::Account(AccountId(index.try_into().ok()?)),
             3 => Self::Instrument(InstrumentId(index.try_into().ok()?)),
             4 => Self::Position(PositionId(index)),
+            5 => Self::Policy(PolicyId(index.try_into().ok()?)),
             _ => return None,
         })
     }
@@ -393,6 +405,11 @@ kinds! {
         |from: From<'_, '_>| Some(Self::Entry(Wire::take(from)?));
     16 "stopped" Self::Stopped { stopped } => [stopped, bool]
         |from: From<'_, '_>| Some(Self::Stopped { stopped: Wire::take(from)? });
+    17 "resumed" Self::Resumed { from, hash } => [from, u16; hash, u64]
+        |bytes: From<'_, '_>| Some(Self::Resumed {
+            from: Wire::take(bytes)?,
+            hash: Wire::take(bytes)?,
+        });
     18 "budget" Self::Budget { venue, budget } => [venue, VenueId; budget, VenueBudget]
         |from: From<'_, '_>| Some(Self::Budget {
             venue: Wire::take(from)?,

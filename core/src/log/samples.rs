@@ -229,6 +229,10 @@ pub(super) fn all() -> Vec<Record> {
     ]
     .into_iter()
     .chain(inputs())
+    .chain([
+        Record::Resumed { from: 6, hash: 0x0123_4567_89ab_cdef },
+        Record::Name { of: Named::Policy(PolicyId(2)), text: Text::cut("pairs") },
+    ])
     .collect()
 }
 

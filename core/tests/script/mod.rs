@@ -299,6 +299,7 @@ impl Desk {
                 ExecutorNote::VenueLimited { venue, until } => {
                     format!("limited {} {} ms", venue.0, until.since(self.now).0 / 1_000_000)
                 }
+                ExecutorNote::TakenBack { task, .. } => format!("taken back {}", task.0),
             });
         }
         while let Some(report) = self.executor.poll_report() {

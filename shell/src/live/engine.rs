@@ -9,11 +9,14 @@ use std::time::Duration;
 use reap_core::engine::Engine;
 use reap_core::event::{Command, Event, SourceChange, TradingState};
 use reap_core::instrument::{Instrument, InstrumentId, SourceId};
+use reap_core::log::Text;
 use reap_core::tick::{Tick, TickKind};
 use reap_core::units::Nanos;
 use reap_feed::conflate::Conflator;
 use reap_ring::{Consumer, Producer};
 
+use super::LiveError;
+use super::carried::{Carried, Watched};
 use super::runner::Agent;
 use super::stats::Stats;
 use super::tap::Tap;
@@ -222,6 +225,29 @@ impl EngineDesk {
             }
         }
         self.pass_on();
+    }
+
+    /// Takes up what earlier runs have left, before anything else happens.
+    ///
+    /// # Errors
+    /// The position that the engine refuses, and why.
+    pub fn carry_on(&mut self, carried: &Carried) -> Result<(), LiveError> {
+        let now = self.clock.now();
+        self.now = self.now.max(now);
+        self.engine.count_on_from(carried.intents);
+        carried.gone.iter().for_each(|id| self.engine.pass_over(*id));
+        for Watched { position, .. } in &carried.open {
+            self.engine.take_up(self.now, position).map_err(|error| {
+                let name = position.name.as_ref().map_or("", Text::as_str);
+                LiveError::Carried(format!("{name}: {error}"))
+            })?;
+            self.pass_on();
+        }
+        if carried.stopped {
+            self.on_event(now, &Event::Command(Command::SetState(TradingState::Stopped)));
+        }
+        self.wake();
+        Ok(())
     }
 
     fn refresh_table(&mut self) {

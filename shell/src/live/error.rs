@@ -102,6 +102,9 @@ pub enum LiveError {
         /// What to do.
         remedy: &'static str,
     },
+    /// What earlier runs have left does not fit the configuration.
+    #[error("{0}")]
+    Carried(String),
     /// The system refuses something.
     #[error("{what}: {error}")]
     System {

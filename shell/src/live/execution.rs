@@ -5,6 +5,8 @@
 //! the log cannot be written nothing is sent any more: an order without its record would be lost in
 //! a crash.
 
+mod entered;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +14,17 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use reap_core::entry::{ENTRY_LEGS_MAX, EntryIntent};
-use reap_core::executor::{EntryView, Executor, ExecutorLimits};
+use reap_core::executor::{Executor, ExecutorLimits};
 use reap_core::instrument::{Instrument, InstrumentId, VenueId};
 use reap_core::intent::Intent;
 use reap_core::limits::{ENTRIES_MAX, LEGS_MAX};
 use reap_core::log::{Named, NotSentWhy, Record, Sights, StopWhy, Text};
+use reap_core::note::ExecutorNote;
 use reap_core::order::{ClientOrderId, HoldingRead, Order, OrderChange, OrderEvent};
 use reap_core::policy::ExitSettings;
 use reap_core::position::{PositionId, PositionSpec};
-use reap_core::units::{Nanos, Qty};
+use reap_core::recovery::OpenPosition;
+use reap_core::units::Nanos;
 use reap_ring::{Consumer, Producer};
 
 use super::closing::Closing;
@@ -34,7 +38,7 @@ use crate::clock::LiveClock;
 use crate::funding::{Booking, Settlement};
 use crate::order_log::OrderLog;
 use crate::pipeline::Stage;
-use crate::story::{Arrival, Note};
+use crate::story::Note;
 
 /// Token of the doorbell among the sockets.
 pub const BELL: mio::Token = mio::Token(usize::MAX);
@@ -144,6 +148,8 @@ pub struct ExecutionParts {
     pub stop_timeout: Nanos,
     /// The sockets, with the doorbell registered as [`BELL`].
     pub poll: mio::Poll,
+    /// Positions that are carried on from earlier runs.
+    pub carried: Vec<OpenPosition>,
 }
 
 /// An input of the executor.
@@ -162,7 +168,14 @@ enum Input {
 impl ExecutionAgent {
     /// Execution on its wires.
     #[must_use]
-    pub fn new(parts: ExecutionParts, wires: ExecutionWires) -> Self {
+    pub fn new(mut parts: ExecutionParts, wires: ExecutionWires) -> Self {
+        let carried = std::mem::take(&mut parts.carried);
+        let mut agent = Self::with_nothing(parts, wires);
+        carried.into_iter().for_each(|position| agent.carry_on(position));
+        agent
+    }
+
+    fn with_nothing(parts: ExecutionParts, wires: ExecutionWires) -> Self {
         Self {
             executor: parts.executor,
             policies: parts.policies,
@@ -247,9 +260,10 @@ impl ExecutionAgent {
                     Record::Position { id, spec: (*opening.spec).clone(), exit: exit.clone() };
                 self.gateway.on_opened(&opening.spec);
                 self.ask(now);
-                self.append(now, &record);
+                // A position without its name would be opened again by the next run.
                 let name = self.names.get(opening.at).copied().unwrap_or(Text::cut(""));
                 self.append(now, &Record::Name { of: Named::Position(id), text: name });
+                self.append(now, &record);
                 self.note(Told::Note(now, Note::Opened { at: opening.at, id }));
                 let spec = (*opening.spec).clone();
                 self.positions[id.slot()] = Some(Held { id, name, spec, settled: [0; LEGS_MAX] });
@@ -262,32 +276,13 @@ impl ExecutionAgent {
         }
     }
 
-    /// A position that has come of an entry: its task names it, or the position whose place it takes.
-    fn arrive(&mut self, now: Nanos, arrival: &Arrival) {
-        let (id, spec) = (arrival.id, arrival.spec());
-        let exit = self.policies[usize::from(spec.policy.0)].clone();
-        let taken = self.executor.register(id, &spec, &exit);
-        let before = arrival.of.and_then(|of| {
-            let held = self.positions.get(of.slot())?.as_ref()?;
-            (held.id == of).then_some(held.name)
-        });
-        let by_task = self.tasks.get(usize::from(arrival.task.0)).copied();
-        let name = before.or(by_task).unwrap_or(Text::cut(""));
-        self.note(Told::Note(now, Note::Entered(*arrival)));
-        if let Err(error) = taken {
-            // Room for it was counted from the beginning, and it was made of what was filled.
-            let text = format!("{}: {error}; what was entered is not watched", name.as_str());
-            self.note(Told::Alarm(now, text.into_boxed_str()));
+    fn admit(&mut self, now: Nanos, opening: Opening) {
+        if self.journal.has_failed() {
+            let why = "the order log cannot be written: nothing is taken on that the next run would \
+                       not know";
+            self.note(Told::Refused(now, opening.at, why.into()));
             return;
         }
-        self.gateway.on_entered(&spec);
-        self.ask(now);
-        self.append(now, &Record::Position { id, spec: spec.clone(), exit });
-        self.append(now, &Record::Name { of: Named::Position(id), text: name });
-        self.positions[id.slot()] = Some(Held { id, name, spec, settled: [0; LEGS_MAX] });
-    }
-
-    fn admit(&mut self, now: Nanos, opening: Opening) {
         let exit = &self.policies[usize::from(opening.spec.policy.0)];
         match self.executor.admits(&opening.spec, exit) {
             Ok(()) => self.tell_engine(ToEngine::Register(opening)),
@@ -390,6 +385,9 @@ impl ExecutionAgent {
 
     fn carry_out(&mut self, now: Nanos, decided: Option<Nanos>, stats: &mut Stats) {
         while let Some(note) = self.executor.poll_note() {
+            if let ExecutorNote::TakenBack { task, held } = note {
+                self.tell_taken_back(now, task, held);
+            }
             self.note(Told::Note(now, Note::Executor(note)));
         }
         self.ask(now);
@@ -515,24 +513,6 @@ impl ExecutionAgent {
         }
     }
 
-    /// An entry that has not ended holds what nobody looks after.
-    fn tell_entries(&mut self, now: Nanos) {
-        if !self.gateway.answers() {
-            return;
-        }
-        let left: ArrayVec<EntryView, ENTRIES_MAX> = self.executor.entries().collect();
-        for EntryView { task, held, live } in left {
-            let name = self.tasks.get(usize::from(task.0)).map_or("reversal", Text::as_str);
-            let [first, second] = held.map(Qty::raw);
-            let text = format!(
-                "{name}: its entry has not ended: {first} and {second} of its legs are held, in \
-                 units of their last decimal, and {live} orders may still trade: look at the \
-                 venues before anything else is sent"
-            );
-            self.note(Told::Alarm(now, text.into_boxed_str()));
-        }
-    }
-
     fn end(&mut self, now: Nanos) {
         self.tell_entries(now);
         self.append(now, &Record::Stop(StopWhy::Asked));
@@ -550,6 +530,8 @@ impl Agent for ExecutionAgent {
             self.stop_by = Some(now.plus(self.stop_timeout));
         }
         let mut work = 0;
+        // What a run asks that carries on others.
+        self.ask(now);
         if !self.held.is_empty() {
             self.push_held();
         }

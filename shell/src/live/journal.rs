@@ -1,20 +1,25 @@
 //! The order log as execution writes it: once a record could not be written none is any more.
 
+use reap_core::executor::ExecutorLimits;
 use reap_core::hash::RunningHash;
 use reap_core::instrument::{AccountId, InstrumentId, VenueId};
 use reap_core::log::{Inputs, Named, Record, Sights, Start, Text};
+use reap_core::policy::PolicyId;
 use reap_core::units::Nanos;
 
 use crate::config::{Config, Mode};
 use crate::order_log::{LogError, OrderLog};
-use crate::pipeline;
 
 /// Writes what a run begins with: everything that its executor is made of, and what numbers mean.
 ///
 /// # Errors
 /// When the log cannot be written.
-pub fn begin(log: &mut OrderLog, now: Nanos, config: &Config) -> Result<(), LogError> {
-    let limits = pipeline::executor_limits(config);
+pub fn begin(
+    log: &mut OrderLog,
+    now: Nanos,
+    config: &Config,
+    limits: ExecutorLimits,
+) -> Result<(), LogError> {
     let start = Start {
         build: version(),
         config: fingerprint(config),
@@ -41,6 +46,9 @@ pub fn begin(log: &mut OrderLog, now: Nanos, config: &Config) -> Result<(), LogE
     }
     for (at, named) in config.instruments.iter().enumerate() {
         name(Named::Instrument(InstrumentId(at as u16)), &named.name)?;
+    }
+    for (at, named) in config.policies.iter().enumerate() {
+        name(Named::Policy(PolicyId(at as u16)), &named.name)?;
     }
     Ok(())
 }

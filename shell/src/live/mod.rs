@@ -13,6 +13,7 @@
 //! | [`run`], [`watch`], [`drive`], [`books`], [`summary`] | a run from start to end, as main sees it |
 
 pub mod books;
+pub mod carried;
 mod closing;
 pub mod connector;
 pub mod drive;

@@ -21,6 +21,7 @@ use reap_feed::session::{BudgetSettings, ConnectBudget, Link, LinkSettings, Want
 use reap_ring::{Consumer, Producer, ring};
 
 use super::LiveError;
+use super::carried::{Carried, carry_on};
 use super::connector::{Connector, ConnectorBuilder, ConnectorPort};
 use super::engine::{EngineAgent, EngineDesk, EngineView, EngineWires, FusedAgent, TickWires};
 use super::execution::{BELL, ExecutionAgent, ExecutionParts, ExecutionView, ExecutionWires};
@@ -36,7 +37,7 @@ use super::tap::{InputsView, InputsWriter, Tap};
 use super::wires::{Doorbell, Halt, Opening, TableReader, Told, quote_table};
 use crate::clock::{LiveClock, WallClock};
 use crate::config::{self, Config, Input, Mode, RunConfig, TimedInput, Waiting};
-use crate::order_log::{InputLog, LogSettings, OrderLog, Sync};
+use crate::order_log::{Earlier, InputLog, LogSettings, OrderLog, Sync};
 use crate::pipeline;
 
 /// Ticks between feed and engine: some milliseconds of the busiest market.
@@ -119,6 +120,8 @@ pub struct Run {
     pub wall: WallClock,
     /// The simulated venues, if any.
     pub simulated: Option<Simulated>,
+    /// What it has carried on.
+    pub carried: Carried,
     /// Names of the lines: venue and plan.
     pub lines: Vec<String>,
     /// Hot threads.
@@ -176,7 +179,11 @@ impl Run {
             }
             None => (LiveClock::live(), WallClock::System),
         };
-        let parts = Parts::make(&config, mode, &settings, log, &clock, &wall, simulated.as_ref())?;
+        let mut config = config;
+        let (executor, log, carried) = begin_log(&mut config, mode, &settings, log, &clock)?;
+        let begun = (executor, log, &carried);
+        let parts =
+            Parts::make(&config, mode, &settings, begun, &clock, &wall, simulated.as_ref())?;
         let (threads, watched, stops) = parts.hot.start(&layout, &settings, &clock)?;
         Ok(Self {
             mode,
@@ -191,6 +198,7 @@ impl Run {
             inputs: parts.inputs,
             stops,
             connector: parts.connector,
+            carried,
             config,
         })
     }
@@ -280,7 +288,7 @@ impl Parts {
         config: &Config,
         mode: Mode,
         settings: &RunConfig,
-        log: &Path,
+        (executor, log, carried): (Executor, OrderLog, &Carried),
         clock: &LiveClock,
         wall: &WallClock,
         simulated: Option<&Simulated>,
@@ -315,11 +323,17 @@ impl Parts {
         let halt = Arc::new(Halt::default());
         let engine_view = Arc::new(EngineView::default());
         let execution_view = Arc::new(ExecutionView::default());
-        let engine = pipeline::engine(config, &instruments, sources)?;
-        let log = order_log(config, mode, settings, log, clock)?;
-        let (tap, inputs) = tap(config, mode, settings, sources, &log, clock)?;
+        let mut room = pipeline::engine_limits(config);
+        room.positions = room.positions.max(carried.slots());
+        let engine = pipeline::engine_from(room, config, &instruments, sources)?;
+        // What a run carries on is in no input log: it could not be decided again from that.
+        let (tap, inputs) = if carried.open.is_empty() {
+            tap(config, mode, settings, sources, &log, clock)?
+        } else {
+            (Tap::default(), None)
+        };
         let inputs_view = inputs.as_ref().map(|writer| Arc::clone(&writer.view));
-        let desk = EngineDesk::new(
+        let mut desk = EngineDesk::new(
             engine,
             clock.clone(),
             &instruments,
@@ -335,6 +349,8 @@ impl Parts {
             },
         );
 
+        desk.carry_on(carried)?;
+
         let port = connectors.client(Some(Arc::clone(&bell)));
         let registry =
             poll.registry().try_clone().map_err(LiveError::system("a poll of sockets"))?;
@@ -346,8 +362,8 @@ impl Parts {
                 Box::new(to_venues(&reach, &instruments, port, registry, clock, wall, reads)?)
             }
         };
-        let limits = pipeline::executor_limits(config);
-        let executor = pipeline::executor(config, &instruments, log.epoch());
+        let mut limits = pipeline::executor_limits(config);
+        limits.positions = limits.positions.max(carried.slots());
         let policies = config.policies.iter().map(|named| named.policy.exit.clone()).collect();
         let execution = ExecutionAgent::new(
             ExecutionParts {
@@ -364,6 +380,7 @@ impl Parts {
                     settings.stop_timeout.0.saturating_mul(u64::from(clock.rate())),
                 ),
                 poll,
+                carried: carried.open.iter().map(|one| one.position.clone()).collect(),
             },
             ExecutionWires {
                 from_engine: intents,
@@ -490,13 +507,15 @@ fn to_venues(
     Ok(venues.reading(reads))
 }
 
-fn order_log(
-    config: &Config,
+/// Opens the order log and begins the run in it. With real money it goes on from what the runs before
+/// it have left; simulated venues end with their process, so that those runs begin anew.
+fn begin_log(
+    config: &mut Config,
     mode: Mode,
     settings: &RunConfig,
     dir: &Path,
     clock: &LiveClock,
-) -> Result<OrderLog, LiveError> {
+) -> Result<(Executor, OrderLog, Carried), LiveError> {
     let now = clock.now();
     let sync = match settings.sync {
         config::Sync::None => Sync::None,
@@ -511,8 +530,20 @@ fn order_log(
     }
     let settings = LogSettings { sync, fingerprint: whose.value(), ..LogSettings::default() };
     let mut log = OrderLog::open(&dir.join(mode.name()), now, settings)?;
-    journal::begin(&mut log, now, config)?;
-    Ok(log)
+    let earlier = match mode {
+        Mode::Live => log.refuse_restarts(now).and_then(|()| log.recover()),
+        Mode::Sim | Mode::Paper | Mode::DryRun => Ok(Earlier::default()),
+    };
+    let begun = earlier
+        .map_err(LiveError::from)
+        .and_then(|earlier| carry_on(earlier, config, &mut log, now));
+    match begun {
+        Ok((executor, carried)) => Ok((executor, log, carried)),
+        Err(error) => {
+            log.abandon();
+            Err(error)
+        }
+    }
 }
 
 /// What writes the engine's inputs down, unless the configuration wants none.

@@ -21,6 +21,7 @@ use reap_core::units::Nanos;
 use reap_feed::decoded::Counts;
 
 use super::books::Holdings;
+use super::carried;
 use super::run::{Ended, Ends, Run, Watched};
 use super::runner::Health;
 use super::stats::Stats;
@@ -52,6 +53,8 @@ pub struct Watch {
     config: Arc<Config>,
     /// Positions that wait for a time or a quote.
     waiting: Vec<usize>,
+    /// What is to be told first, and whether it is an alarm.
+    said: Vec<(bool, String)>,
     /// What was asked to be opened: handles that keep hot threads from freeing it.
     asked: Vec<Arc<PositionSpec>>,
     /// What happens beside the market, by time.
@@ -92,9 +95,21 @@ impl Watch {
         let config = run.config.clone();
         let begins = run.simulated.as_ref().map_or_else(|| run.clock.now(), |sim| sim.begins);
         let mut inputs: Vec<_> = config.inputs.iter().map(|one| (one.due(begins), *one)).collect();
+        let carried = &run.carried;
+        let taken_on = |at: &usize| {
+            carried.closed.contains(at) || carried.open.iter().any(|open| open.at == *at)
+        };
+        let mut story = Story::new(config.clone());
+        let now = run.clock.now();
+        for carried::Watched { at, position } in &carried.open {
+            story.resumed(now, *at, position);
+            let known = TimedInput::liquidations(*at, &config.positions[*at]);
+            inputs.extend(known.map(|one| (now, one)));
+        }
         inputs.sort_by_key(|(due, _)| *due);
         Self {
-            waiting: (0..config.positions.len()).collect(),
+            waiting: (0..config.positions.len()).filter(|at| !taken_on(at)).collect(),
+            said: carried.said.clone(),
             asked: Vec::new(),
             inputs: inputs.into(),
             begins,
@@ -105,8 +120,8 @@ impl Watch {
             fresh: vec![None; config.instruments.len()],
             halted: false,
             alarms: 0,
-            config: Arc::new(config.clone()),
-            story: Story::new(config),
+            config: Arc::new(config),
+            story,
         }
     }
 
@@ -125,6 +140,10 @@ impl Watch {
     /// One round of everything; call it about every millisecond.
     pub fn step(&mut self, run: &mut Run, tell: Tell<'_>) {
         let now = run.clock.now();
+        for (alarm, line) in std::mem::take(&mut self.said) {
+            self.alarms += u64::from(alarm);
+            tell(now, &line);
+        }
         self.take_notes(&mut run.ends, &run.lines, tell);
         self.open_ready(now, run);
         self.input_due(now, run);

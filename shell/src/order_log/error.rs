@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use reap_core::log::HeaderError;
+use reap_core::recovery::RecoveryError;
 
 use super::{SEGMENT_MAX, SEGMENT_MIN};
 
@@ -48,6 +49,60 @@ impl fmt::Display for SystemError {
 /// Why a log cannot be opened or written. Repeated word for word by a log that is poisoned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
+    /// A file is damaged, and was set aside.
+    #[error(
+        "{}: it {why}; what earlier runs did is not known for sure, so nothing is traded: compare \
+         what the venues hold and have open with `reap log dump` of its folder, move the folder \
+         away, and give the configuration the positions that are open, under new names",
+        path.display()
+    )]
+    Damaged {
+        /// Where it is now.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A damaged file was set aside by an earlier start.
+    #[error(
+        "{}: this file is damaged and was set aside; nothing is traded until its folder is moved \
+         away: compare what the venues hold and have open with `reap log dump` of it first, and \
+         give the configuration the positions that are open, under new names", path.display()
+    )]
+    SetAside {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A record was written by a newer program.
+    #[error("{}: it {why}", path.display())]
+    NewerRecord {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        why: String,
+    },
+    /// The records do not fit each other.
+    #[error(
+        "{}: {error}; what earlier runs did is not known for sure, so nothing is traded: put back \
+         what is missing, or compare with the venues, move the folder away, and give the \
+         configuration the positions that are open, under new names", dir.display()
+    )]
+    Unrecovered {
+        /// The directory.
+        dir: PathBuf,
+        /// What does not fit.
+        error: Box<RecoveryError>,
+    },
+    /// It was started again and again.
+    #[error(
+        "{}: {starts} runs were started within ten minutes; a process that dies again and again \
+         must not trade at each start: find out why, then wait ten minutes", dir.display()
+    )]
+    Restarts {
+        /// The directory.
+        dir: PathBuf,
+        /// How many.
+        starts: usize,
+    },
     /// A setting is out of bounds.
     #[error(
         "segment_bytes = {bytes} is outside {SEGMENT_MIN} ..= {SEGMENT_MAX}; leave it out for 16 MiB"

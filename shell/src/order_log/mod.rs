@@ -14,6 +14,7 @@ mod directory;
 mod error;
 mod files;
 mod inputs;
+mod recover;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use reap_core::units::Nanos;
 pub use directory::{Found, FoundSegment};
 pub use error::{LogError, SystemError};
 pub use inputs::{InputLog, config_path};
+pub use recover::{Earlier, Left, recover, take};
 pub use view::{SegmentView, view, view_inputs};
 
 use directory::Directory;
@@ -37,6 +39,11 @@ use segment::Segment;
 pub const SEGMENT_MIN: u64 = 64 << 10;
 /// The largest segment: a reader takes it in whole.
 pub const SEGMENT_MAX: u64 = 1 << 30;
+
+/// So many runs may be started within [`STARTS_WITHIN`]; one more is refused.
+pub const STARTS_MAX: usize = 10;
+/// See [`STARTS_MAX`].
+pub const STARTS_WITHIN: Nanos = Nanos::from_secs(600);
 
 /// Whether an append waits for the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,6 +172,40 @@ impl OrderLog {
         self.directory.found()
     }
 
+    /// What the earlier runs in the directory have left.
+    ///
+    /// # Errors
+    /// See [`recover`].
+    pub fn recover(&self) -> Result<Earlier, LogError> {
+        recover(self.directory.files().path(), self.directory.found())
+    }
+
+    /// Refuses a start that comes after too many others: see [`STARTS_MAX`].
+    ///
+    /// # Errors
+    /// [`LogError::Restarts`].
+    pub fn refuse_restarts(&self, now: Nanos) -> Result<(), LogError> {
+        let recent = |found: &&FoundSegment| match found.found {
+            Found::Header(header) => {
+                header.segment == 1 && now.since(header.created) < STARTS_WITHIN
+            }
+            Found::Without(_) => false,
+        };
+        let starts = self.found().iter().filter(recent).count();
+        if starts < STARTS_MAX {
+            return Ok(());
+        }
+        Err(LogError::Restarts { dir: self.directory.files().path().to_owned(), starts })
+    }
+
+    /// Leaves nothing of a run that cannot begin.
+    pub fn abandon(self) {
+        self.current.discard();
+        if let Some(next) = &self.next {
+            next.discard();
+        }
+    }
+
     /// What happened so far.
     #[must_use]
     pub const fn counters(&self) -> &LogCounters {
@@ -234,7 +275,8 @@ impl OrderLog {
             .encode(self.sequence, now, record, &mut self.buffer[self.staged..])
             .expect("room was made for it");
         self.staged += len;
-        self.holds_order |= matches!(record, Record::Order(_));
+        self.holds_order |=
+            matches!(record, Record::Order(_) | Record::Position { .. } | Record::Stopped { .. });
         let sequence = self.sequence;
         self.sequence += 1;
         self.staged_records += 1;

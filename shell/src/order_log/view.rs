@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reap_core::log::{End, Entry, HeaderError, Reader};
+use reap_core::log::{End, Entry, HEADER_LEN, HeaderError, Reader};
 
 use super::LogError;
 use super::files::{INPUTS, ORDERS, parse_name};
@@ -84,7 +84,14 @@ fn segments(files: Vec<Named>) -> impl Iterator<Item = Result<SegmentView, LogEr
         let bytes = fs::read(&path).map_err(|cause| unreadable(&path, cause))?;
         let mut entries = Vec::new();
         let (mut epoch, mut expected) = (epoch, None);
-        let end = Reader::new(&bytes).map(|mut reader| {
+        let begun = bytes.iter().skip(HEADER_LEN).any(|&byte| byte != 0);
+        let reader = Reader::new(&bytes).map_err(|error| match error {
+            HeaderError::NewerVersion { .. } => error,
+            // The write that was to begin it has stopped in its header.
+            _ if !begun => HeaderError::Unused,
+            _ => error,
+        });
+        let end = reader.map(|mut reader| {
             let header = *reader.header();
             epoch = header.epoch;
             expected = due

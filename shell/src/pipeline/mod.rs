@@ -442,7 +442,20 @@ pub fn engine(
     instruments: &[Instrument],
     sources: usize,
 ) -> Result<Engine, PipelineError> {
-    let mut engine = Engine::new(engine_limits(config), instruments, sources, config.gates);
+    engine_from(engine_limits(config), config, instruments, sources)
+}
+
+/// As [`engine`], with room as it is said.
+///
+/// # Errors
+/// When the configuration does not fit.
+pub fn engine_from(
+    limits: EngineLimits,
+    config: &Config,
+    instruments: &[Instrument],
+    sources: usize,
+) -> Result<Engine, PipelineError> {
+    let mut engine = Engine::new(limits, instruments, sources, config.gates);
     for named in &config.policies {
         let added = engine.add_policy(named.policy.clone());
         added.map_err(|error| PipelineError::Refused(error.to_string()))?;
@@ -483,6 +496,15 @@ pub fn engine_limits(config: &Config) -> EngineLimits {
 #[must_use]
 pub fn executor(config: &Config, instruments: &[Instrument], epoch: u16) -> Executor {
     let mut executor = Executor::new(executor_limits(config), instruments, epoch);
+    set_budgets(config, instruments, &mut executor);
+    executor
+}
+
+/// What a configuration's venues take.
+///
+/// # Panics
+/// Never: budgets are checked where they are read.
+pub fn set_budgets(config: &Config, instruments: &[Instrument], executor: &mut Executor) {
     let last = instruments.iter().map(|of| of.spec().venue).max();
     for (at, venue) in config.venues.iter().enumerate() {
         let id = VenueId(at as u8);
@@ -491,7 +513,6 @@ pub fn executor(config: &Config, instruments: &[Instrument], epoch: u16) -> Exec
             executor.set_budget(id, venue.budget).expect("checked where it was read");
         }
     }
-    executor
 }
 
 /// Room for a configuration's positions and one order of each of their legs.

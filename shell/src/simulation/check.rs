@@ -128,6 +128,18 @@ pub enum Violation {
     },
     /// Engine and executor answer each other for ever.
     PingPong,
+    /// An order has the number of another run.
+    WrongRun {
+        /// Whose.
+        position: PositionId,
+    },
+    /// An order left while nothing was to be sent.
+    SentWhileStopped,
+    /// What a process that has died left is not what its log gives.
+    NotRecovered {
+        /// In words.
+        why: String,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -233,6 +245,20 @@ impl Checker {
         let most = budget.weight.max * if order { 100 } else { 70 } / 100;
         let over = orders > budget.orders.max as usize || weight > most;
         if over { Err(Violation::OverBudget { venue }) } else { Ok(()) }
+    }
+
+    /// The desk has started again: what it does about naked legs begins anew. With its newest
+    /// records plans may be lost, and what venues have said.
+    pub(super) fn restart(&mut self, lost: bool) {
+        self.naked.clear();
+        self.idle.clear();
+        if lost {
+            self.plans.clear();
+            self.limited.clear();
+            self.requests.clear();
+            let shut = |of: &(PositionId, usize)| (*of, LEG_SENDS_UNPROVEN);
+            self.unproven = self.sent.keys().map(shut).collect();
+        }
     }
 
     /// A venue has said something of an order.

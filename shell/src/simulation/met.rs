@@ -61,6 +61,19 @@ kinds! {
     Resumed = "venue_resumed",
     HalfHeld = "position_half_held",
     BudgetWait = "waited_for_budget",
+    CrashBeforeWrite = "crash_before_write",
+    CrashTorn = "crash_torn_write",
+    CrashBeforeSend = "crash_between_write_and_send",
+    CrashAfterSend = "crash_after_send",
+    CrashAtStart = "crash_at_start",
+    PowerLoss = "power_lost",
+    Unsynced = "unsynced_records_lost",
+    LogRefused = "damaged_log_refused",
+    DiskFull = "disk_full",
+    ResumedPlan = "plan_resumed",
+    ResumedOrder = "order_in_flight_resumed",
+    NeverLeft = "order_without_record",
+    Stops = "stopped_and_not",
 }
 
 /// Kinds that occurred.

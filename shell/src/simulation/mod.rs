@@ -7,8 +7,11 @@
 //! everything must get closed. The same seed is the same trial, event by event, on every machine.
 
 mod check;
+mod crash;
+mod log;
 mod market;
 mod met;
+mod scene;
 mod venue;
 mod wire;
 mod world;
@@ -37,19 +40,17 @@ pub struct Trial {
 /// Runs one trial.
 #[must_use]
 pub fn trial(seed: u64) -> Trial {
-    World::new(seed, false).run()
+    World::new(seed, false, &|_| {}).run()
 }
 
 /// Runs one trial and tells it in words.
 #[must_use]
 pub fn told(seed: u64) -> Trial {
-    World::new(seed, true).run()
+    World::new(seed, true, &|_| {}).run()
 }
 
-/// Runs one trial with an executor to which something was done first.
+/// Runs one trial with executors to each of which something was done first.
 #[must_use]
-pub fn trial_of(seed: u64, prepare: impl FnOnce(&mut Executor)) -> Trial {
-    let mut world = World::new(seed, false);
-    prepare(&mut world.executor);
-    world.run()
+pub fn trial_of(seed: u64, prepare: &dyn Fn(&mut Executor)) -> Trial {
+    World::new(seed, false, prepare).run()
 }

@@ -152,6 +152,8 @@ pub(super) struct Venue {
     outgoing: Wire<Out>,
     incoming: Wire<In>,
     records: BTreeMap<ClientOrderId, Record>,
+    /// Orders of which the desk has heard the end. A desk that crashes may forget that it has.
+    ended: BTreeMap<ClientOrderId, Record>,
     /// No order can be handed to its gateway before.
     ready_at: Nanos,
     /// It refuses every order until then.
@@ -173,6 +175,7 @@ impl Venue {
             outgoing: Wire::new(),
             incoming: Wire::new(),
             records: BTreeMap::new(),
+            ended: BTreeMap::new(),
             ready_at: Nanos(0),
             down_until: Nanos(0),
             wanted: BTreeMap::new(),
@@ -315,8 +318,10 @@ impl Venue {
                 && let Some(record) = self.records.get_mut(&event.id)
             {
                 record.heard = true;
-                if record.is_last(event.what) {
-                    self.records.remove(&event.id);
+                if record.is_last(event.what)
+                    && let Some(ended) = self.records.remove(&event.id)
+                {
+                    self.ended.insert(event.id, ended);
                 }
             }
             return Some(word);
@@ -341,6 +346,20 @@ impl Venue {
             let what = OrderChange::Doubted;
             self.incoming.send(now, In::Event(OrderEvent { id: record.order.id, what }));
         }
+    }
+
+    /// The desk is away until then, and everything under way to it or in its gateway is lost. Orders
+    /// still arrive.
+    pub(super) fn away(&mut self, until: Nanos, random: &mut Random, met: &mut Met) {
+        while let Some(due) = self.outgoing.next().filter(|due| *due <= until) {
+            if let Some(Out::Order(order)) = self.outgoing.take(due) {
+                self.events += 1;
+                self.arrive(due, &order, random, met);
+            }
+        }
+        self.incoming.cut();
+        self.wanted.clear();
+        self.records.values_mut().for_each(|record| record.heard = true);
     }
 
     /// An order reaches the venue.
@@ -410,7 +429,11 @@ impl Venue {
 
     /// The venue is asked for an order.
     fn answer(&mut self, now: Nanos, id: ClientOrderId, random: &mut Random, met: &mut Met) {
-        let Some(record) = self.records.get(&id) else { return };
+        let Some(record) = self.records.get(&id).or_else(|| self.ended.get(&id)) else {
+            // It was told to forget it, or it never left.
+            self.say(now, id, &[OrderChange::NotFound], random, met);
+            return;
+        };
         let said = if record.history.is_empty() {
             if record.under_way {
                 met.note(Kind::NotArrived);

@@ -1,35 +1,34 @@
 //! A small desk in virtual time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use reap_core::engine::{Engine, EngineLimits};
-use reap_core::event::{Command, Event, GateSettings, Outcome, Report, Which};
-use reap_core::executor::{Executor, ExecutorLimits};
-use reap_core::instrument::{
-    AccountId, ContractKind, CurrencyId, Instrument, InstrumentId, InstrumentSpec, SourceId,
-    VenueId,
-};
+use reap_core::engine::Engine;
+use reap_core::event::{Command, Event, Outcome, Report, Which};
+use reap_core::executor::Executor;
+use reap_core::instrument::{AccountId, Instrument, InstrumentId, SourceId, VenueId};
 use reap_core::intent::Urgency;
+use reap_core::log::Record;
 use reap_core::note::ExecutorNote;
-use reap_core::order::{Ask, ClientOrderId, OrderChange};
-use reap_core::policy::{Distance, Policy, PolicyId, Rule, Threshold, Tier};
+use reap_core::order::{Ask, ClientOrderId, Order, OrderChange};
+use reap_core::policy::PolicyId;
 use reap_core::position::{LegSpec, PositionId, PositionSpec, PositionState, Side};
 use reap_core::pricing::{Quotes, Top};
 use reap_core::tick::{Stamp, Tick};
-use reap_core::units::{Decimal, Nanos, Price, Qty, Rate};
+use reap_core::units::{Decimal, Nanos, Price, Qty};
 use reap_core::venues::VenueView;
 
 use super::Trial;
 use super::check::{Checker, Violation};
+use super::crash::{Desk, Prepare};
 use super::market::Market;
 use super::met::{Kind, Met};
+use super::scene::{
+    INSTRUMENTS, POSITIONS_MAX, VENUES, engine, executor_limits, instrument, policies, side_of,
+    venue_of,
+};
 use super::venue::{In, Venue, budget};
 use crate::sim::Random;
 
-/// Instruments: the first two at one venue, the others at the second; the last is spot.
-const INSTRUMENTS: usize = 4;
-const VENUES: usize = 2;
-const POSITIONS_MAX: usize = 6;
 /// Events with faults.
 const FAULTY: u64 = 2_000;
 /// How long everything may take to be closed once the faults have stopped: an order of unknown fate
@@ -39,8 +38,8 @@ const CLOSE_WITHIN: Nanos = Nanos::from_secs(180);
 const ECHOES_MAX: u32 = 256;
 
 /// The latest quotes.
-#[derive(Debug)]
-struct Table([Option<Top>; INSTRUMENTS]);
+#[derive(Debug, Default)]
+pub(super) struct Table(pub(super) [Option<Top>; INSTRUMENTS]);
 
 impl Quotes for Table {
     fn top(&self, instrument: InstrumentId) -> Option<Top> {
@@ -49,116 +48,42 @@ impl Quotes for Table {
 }
 
 /// See the module.
-#[derive(Debug)]
-pub(super) struct World {
+pub(super) struct World<'p> {
     seed: u64,
-    random: Random,
-    now: Nanos,
-    engine: Engine,
+    pub(super) random: Random,
+    pub(super) now: Nanos,
+    pub(super) engine: Engine,
     pub(super) executor: Executor,
-    quotes: Table,
+    pub(super) quotes: Table,
     market: Market,
-    venues: [Venue; VENUES],
-    instruments: Vec<Instrument>,
-    positions: Vec<(PositionId, PositionSpec)>,
+    pub(super) venues: [Venue; VENUES],
+    pub(super) instruments: Vec<Instrument>,
+    pub(super) positions: Vec<(PositionId, PositionSpec)>,
     ids: BTreeSet<ClientOrderId>,
-    checker: Checker,
+    pub(super) checker: Checker,
+    /// The desk's log, and how it crashes.
+    pub(super) desk: Desk<'p>,
+    /// What the executor has said and the engine has not heard.
+    pub(super) reports: VecDeque<Report>,
     /// What the account holds of each instrument that is none of ours.
     foreign: [i64; INSTRUMENTS],
     /// Holdings are being read after something was taken on.
-    reading: bool,
+    pub(super) reading: bool,
     /// An order left before what is held beside its position was known: should its fate become
     /// unknown, people must look, so that its closing is not asked for.
     left_early: bool,
     update_id: u64,
-    events: u64,
-    met: Met,
+    pub(super) events: u64,
+    pub(super) met: Met,
     story: Option<Vec<String>>,
 }
 
-fn instrument(at: usize) -> InstrumentSpec {
-    let spot = at == INSTRUMENTS - 1;
-    let coarse = at == 1;
-    InstrumentSpec {
-        venue: VenueId(venue_of(at) as u8),
-        currency: CurrencyId(0),
-        contract: ContractKind::Linear,
-        price_scale: 0,
-        qty_scale: 0,
-        multiplier: Decimal { mantissa: 1, scale: 0 },
-        tick: if coarse { 50 } else { 10 },
-        lot: if coarse { 10 } else { 1 },
-        min_qty: if coarse { 20 } else { 1 },
-        min_notional: Decimal { mantissa: if spot { 500_000 } else { 0 }, scale: 0 },
-        taker: Rate::from_bps(5),
-        maker: Rate::from_bps(2),
-        min_fee: Decimal { mantissa: 0, scale: 0 },
-        max_quote_age: Nanos::from_secs(5),
-        jump_limit: Rate::from_bps(500),
-        jump_ticks: 5,
-        reduce_only: !spot,
-        min_notional_on_reduce: false,
-        peer: None,
-    }
-}
-
-/// One side of an instrument, so that no account holds both. Spot is long.
-const fn side_of(instrument: usize) -> Side {
-    if instrument < 2 { Side::Short } else { Side::Long }
-}
-
-const fn venue_of(instrument: usize) -> usize {
-    instrument / 2
-}
-
-fn policies() -> [Policy; 4] {
-    let profit = |bps| Threshold::Rate { rate: Rate::from_bps(bps), base: None };
-    let tier =
-        |bps, percent: i64| Tier { at: Rate::from_bps(bps), share: Rate::from_bps(percent * 100) };
-    [
-        Policy::of([
-            Rule::TakeProfit { threshold: profit(40) },
-            Rule::StopLoss { distance: Rate::from_bps(60), base: None },
-        ]),
-        Policy::of([
-            Rule::Tiers {
-                base: None,
-                tiers: [tier(10, 30), tier(40, 60), tier(90, 100)].into_iter().collect(),
-            },
-            Rule::StopLoss { distance: Rate::from_bps(150), base: None },
-        ]),
-        Policy::of([
-            Rule::TrailingStop {
-                distance: Distance::Rate(Rate::from_bps(80)),
-                activation: None,
-                base: None,
-            },
-            Rule::TakeProfit { threshold: profit(300) },
-        ]),
-        Policy::of([
-            Rule::TakeProfit { threshold: profit(100) },
-            Rule::Deadline {
-                max_age: Some(Nanos::from_secs(20)),
-                at: None,
-                session_close: None,
-                close_before: Nanos(0),
-            },
-        ]),
-    ]
-}
-
-impl World {
-    pub(super) fn new(seed: u64, tells: bool) -> Self {
+impl<'p> World<'p> {
+    pub(super) fn new(seed: u64, tells: bool, prepare: Prepare<'p>) -> Self {
         let mut random = Random::new(seed);
         let instruments: Vec<Instrument> = (0..INSTRUMENTS)
             .map(|at| Instrument::new(instrument(at)).expect("within every bound"))
             .collect();
-        let limits = EngineLimits::any(POSITIONS_MAX, policies().len(), 8 * POSITIONS_MAX);
-        let mut engine = Engine::new(limits, &instruments, 1, GateSettings::default());
-        for policy in policies() {
-            engine.add_policy(policy).expect("a policy of the trial");
-        }
-        let limits = ExecutorLimits { positions: POSITIONS_MAX, orders: 2 * POSITIONS_MAX };
         let now = Nanos::from_secs(1_000_000);
         let ticks = instruments.iter().map(|one| one.spec().tick);
         let market = Market::new(&mut random, now, &ticks.collect::<Vec<_>>());
@@ -177,7 +102,8 @@ impl World {
         for (at, &qty) in foreign.iter().enumerate() {
             venues[venue_of(at)].deposit(AccountId(0), InstrumentId(at as u16), qty);
         }
-        let mut executor = Executor::new(limits, &instruments, 1);
+        let mut executor = Executor::new(executor_limits(), &instruments, 1);
+        prepare(&mut executor);
         let mut checker = Checker::default();
         for venue in 0..VENUES {
             if let Some(budget) = budget(&mut random) {
@@ -188,8 +114,10 @@ impl World {
         Self {
             seed,
             now,
-            engine,
+            engine: engine(&instruments),
             executor,
+            desk: Desk::new(&mut random, now, &instruments, prepare),
+            reports: VecDeque::new(),
             quotes: Table([None; INSTRUMENTS]),
             market,
             venues,
@@ -223,7 +151,7 @@ impl World {
         }
     }
 
-    fn tell(&mut self, line: impl FnOnce() -> String) {
+    pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
             let millis = self.now.0 / 1_000_000 - 1_000_000_000;
             story.push(format!("{:>6}.{:03} {}", millis / 1_000, millis % 1_000, line()));
@@ -244,6 +172,9 @@ impl World {
             if self.random.below(800) == 0 {
                 self.operator()?;
             }
+            if self.random.below(if self.desk.stopped { 60 } else { 8_000 }) == 0 {
+                self.stop(!self.desk.stopped)?;
+            }
             if self.random.below(100) == 0 {
                 self.open_again()?;
             }
@@ -253,7 +184,15 @@ impl World {
             let at = self.random.below(VENUES as u64) as usize;
             self.venues[at].hang_up(self.now, &mut self.random, &mut self.met);
             self.venues[at].maintain(self.now, &mut self.random, &mut self.met);
+            if self.restart()? {
+                return Ok(());
+            }
         }
+        self.desk.heal();
+        if self.restart()? {
+            return Ok(());
+        }
+        self.stop(false)?;
         self.tell(|| "the faults stop".into());
         for venue in &mut self.venues {
             venue.heal(self.now);
@@ -318,7 +257,7 @@ impl World {
         let closed = |(id, _): &(PositionId, PositionSpec)| self.is_closed(*id);
         let Some(at) = self.positions.iter().position(closed) else { return Ok(()) };
         // What is taken on beside an order in flight leaves nothing to compare with.
-        if self.any_live() {
+        if self.any_live() || !self.desk.takes_on() {
             return Ok(());
         }
         let (_, spec) = self.positions.swap_remove(at);
@@ -330,10 +269,13 @@ impl World {
 
     /// A desk knows what is held before it begins: an order that left earlier would have nothing to
     /// be compared with.
-    fn know_holdings(&mut self) -> Result<(), Violation> {
+    pub(super) fn know_holdings(&mut self) -> Result<(), Violation> {
         self.reading = true;
         for at in 0..VENUES {
             while let Some(due) = self.venues[at].reads_due() {
+                if self.desk.is_down() {
+                    return Ok(());
+                }
                 self.now = self.now.max(due);
                 while let Some(word) =
                     self.venues[at].poll(self.now, &mut self.random, &mut self.met)
@@ -346,7 +288,7 @@ impl World {
         Ok(())
     }
 
-    fn any_live(&self) -> bool {
+    pub(super) fn any_live(&self) -> bool {
         let live = |(id, leg)| self.executor.leg(id, leg).is_some_and(|leg| leg.live > Qty::ZERO);
         let legs = |(id, spec): &(PositionId, PositionSpec)| {
             let id = *id;
@@ -373,7 +315,10 @@ impl World {
         self.command(Command::Close { which, urgency })
     }
 
-    fn command(&mut self, command: Command) -> Result<(), Violation> {
+    pub(super) fn command(&mut self, command: Command) -> Result<(), Violation> {
+        if self.desk.is_down() {
+            return Ok(());
+        }
         self.tell(|| format!("command {command:?}"));
         self.events += 1;
         self.engine.on_event(self.now, &Event::Command(command));
@@ -394,14 +339,14 @@ impl World {
                 self.hear(at, word)?;
             }
         }
-        if engine {
+        if engine && !self.desk.is_down() {
             self.events += 1;
             self.engine.on_event(self.now, &Event::Timer);
             self.pump()?;
         }
-        if executor {
+        if executor && !self.desk.is_down() {
             self.events += 1;
-            self.executor.on_timer(self.now, &self.quotes);
+            self.act(&Record::Timer)?;
             self.pump()?;
         }
         if self.market.next <= self.now
@@ -425,6 +370,9 @@ impl World {
         let at = usize::from(id.0);
         self.quotes.0[at] = Some(Top { quote, received: self.now });
         self.venues[venue_of(at)].show(self.now, id, quote);
+        if self.desk.is_down() {
+            return Ok(());
+        }
         let stamp = Stamp {
             source: SourceId(0),
             received: self.now,
@@ -460,7 +408,7 @@ impl World {
         };
         let exit = &policies()[policy].exit;
         let id = self.engine.register(self.now, &spec).expect("there is room");
-        self.executor.register(id, &spec, exit).expect("there is room");
+        self.take_on(id, &spec, exit.clone())?;
         for leg in &spec.legs {
             let qty = match leg.side {
                 Side::Long => leg.qty.raw(),
@@ -485,10 +433,11 @@ impl World {
                     counters.late_events + counters.unknown_orders
                 };
                 let before = strays(&self.executor);
-                self.executor.on_order_event(self.now, &event, &self.quotes);
+                self.act(&Record::Answer(event))?;
                 let held =
                     |view: &VenueView| usize::from(view.venue.0) == from && view.held.is_some();
-                if matches!(event.what, OrderChange::Acked | OrderChange::Expired)
+                if self.desk.takes_on()
+                    && matches!(event.what, OrderChange::Acked | OrderChange::Expired)
                     && strays(&self.executor) == before
                     && self.executor.venues(self.now).any(|view| held(&view))
                 {
@@ -503,64 +452,20 @@ impl World {
                     self.met.note_state(state);
                 }
             }
-            In::Read(read) => self.executor.on_read(self.now, &read, &self.quotes),
+            In::Read(read) => self.act(&Record::Read(read))?,
             In::Limited(wait) => {
                 let venue = VenueId(from as u8);
-                self.executor.on_limited(self.now, venue, wait);
+                self.act(&Record::Limited { venue, wait })?;
                 self.checker.on_limited(from, self.now.plus(wait));
             }
         }
         self.pump()
     }
 
-    /// Carries everything between engine, executor and venues until nobody has anything to say.
-    fn pump(&mut self) -> Result<(), Violation> {
+    /// Carries everything between engine and executor until nobody has anything to say.
+    pub(super) fn pump(&mut self) -> Result<(), Violation> {
         let mut echoes = 0;
         loop {
-            while let Some(note) = self.executor.poll_note() {
-                self.tell(|| format!("note {note:?}"));
-                match note {
-                    ExecutorNote::Stuck { .. } => self.met.note(Kind::Stuck),
-                    ExecutorNote::Proven { inferred: Qty::ZERO, .. } => {
-                        self.met.note(Kind::StateDead);
-                    }
-                    ExecutorNote::Proven { .. } => self.met.note(Kind::Inferred),
-                    ExecutorNote::Legging { .. } => self.met.note(Kind::Legging),
-                    ExecutorNote::Unhedged { .. } => self.met.note(Kind::Unhedged),
-                    ExecutorNote::Hedged { .. } => self.met.note(Kind::Hedged),
-                    ExecutorNote::EntryUnhedged { .. } => {}
-                    ExecutorNote::VenueHeld { .. } => self.met.note(Kind::Held),
-                    ExecutorNote::HalfHeld { .. } => self.met.note(Kind::HalfHeld),
-                    ExecutorNote::VenueResumed { .. } => self.met.note(Kind::Resumed),
-                    ExecutorNote::VenueLimited { .. } => self.met.note(Kind::Limited),
-                }
-            }
-            while let Some(ask) = self.executor.poll_ask() {
-                self.tell(|| format!("asks {ask:?}"));
-                let (Ask::Order { instrument, .. }
-                | Ask::Holding { instrument, .. }
-                | Ask::Forget { instrument, .. }) = ask;
-                let at = venue_of(usize::from(instrument.0));
-                self.checker.on_ask(self.now, at, &ask)?;
-                self.venues[at].ask(self.now, &ask, &mut self.random, &mut self.met);
-            }
-            while let Some(order) = self.executor.poll_order() {
-                self.tell(|| format!("sends {order:?}"));
-                self.met.note(Kind::StateSent);
-                let (position, leg) = (order.id.position, usize::from(order.id.leg));
-                if !self.ids.insert(order.id) {
-                    return Err(Violation::IdTwice { position });
-                }
-                let at = venue_of(usize::from(order.instrument.0));
-                let open = self.executor.leg(position, leg).map_or(0, |leg| leg.open.raw());
-                if self.venues[at].live_of(order.id) + order.qty.raw() > open {
-                    return Err(Violation::TwoOrders { position, leg });
-                }
-                self.checker.on_sent(self.now, position, leg)?;
-                self.checker.on_request(self.now, at)?;
-                self.left_early |= self.reading;
-                self.venues[at].send(self.now, order, &mut self.random, &mut self.met);
-            }
             if let Some(intent) = self.engine.poll_intent() {
                 self.tell(|| {
                     let (reason, urgency) = (intent.reason.name(), intent.urgency.name());
@@ -569,8 +474,8 @@ impl World {
                         intent.position, intent.keep
                     )
                 });
-                self.executor.on_intent(self.now, &intent, &self.quotes);
-            } else if let Some(report) = self.executor.poll_report() {
+                self.act(&Record::Intent(intent))?;
+            } else if let Some(report) = self.reports.pop_front() {
                 self.tell(|| format!("report {report:?}"));
                 if let Report::PlanEnded { outcome, .. } = report {
                     match outcome {
@@ -583,6 +488,9 @@ impl World {
                 self.engine.on_event(self.now, &Event::Report(report));
             } else {
                 break;
+            }
+            if self.desk.is_down() {
+                return Ok(());
             }
             while self.engine.poll_note().is_some() {}
             echoes += 1;
@@ -600,10 +508,66 @@ impl World {
         if self.executor.counters().budget_waits > 0 {
             self.met.note(Kind::BudgetWait);
         }
-        self.check()
+        if self.desk.is_down() { Ok(()) } else { self.check() }
     }
 
-    fn check(&mut self) -> Result<(), Violation> {
+    /// What the executor has to say to people, and what it wants asked.
+    pub(super) fn say(&mut self) -> Result<(), Violation> {
+        while let Some(note) = self.executor.poll_note() {
+            self.tell(|| format!("note {note:?}"));
+            match note {
+                ExecutorNote::Stuck { .. } => self.met.note(Kind::Stuck),
+                ExecutorNote::Proven { inferred: Qty::ZERO, .. } => self.met.note(Kind::StateDead),
+                ExecutorNote::Proven { .. } => self.met.note(Kind::Inferred),
+                ExecutorNote::Legging { .. } => self.met.note(Kind::Legging),
+                ExecutorNote::Unhedged { .. } => self.met.note(Kind::Unhedged),
+                ExecutorNote::Hedged { .. } => self.met.note(Kind::Hedged),
+                ExecutorNote::EntryUnhedged { .. } | ExecutorNote::TakenBack { .. } => {}
+                ExecutorNote::VenueHeld { .. } => self.met.note(Kind::Held),
+                ExecutorNote::HalfHeld { .. } => self.met.note(Kind::HalfHeld),
+                ExecutorNote::VenueResumed { .. } => self.met.note(Kind::Resumed),
+                ExecutorNote::VenueLimited { .. } => self.met.note(Kind::Limited),
+            }
+        }
+        while let Some(ask) = self.executor.poll_ask() {
+            self.tell(|| format!("asks {ask:?}"));
+            let (Ask::Order { instrument, .. }
+            | Ask::Holding { instrument, .. }
+            | Ask::Forget { instrument, .. }) = ask;
+            let at = venue_of(usize::from(instrument.0));
+            self.checker.on_ask(self.now, at, &ask)?;
+            self.venues[at].ask(self.now, &ask, &mut self.random, &mut self.met);
+        }
+        Ok(())
+    }
+
+    /// An order leaves.
+    pub(super) fn send(&mut self, order: Order) -> Result<(), Violation> {
+        self.tell(|| format!("sends {order:?}"));
+        self.met.note(Kind::StateSent);
+        if self.desk.stopped {
+            return Err(Violation::SentWhileStopped);
+        }
+        if order.id.epoch != self.desk.epoch() {
+            return Err(Violation::WrongRun { position: order.id.position });
+        }
+        let (position, leg) = (order.id.position, usize::from(order.id.leg));
+        if !self.ids.insert(order.id) {
+            return Err(Violation::IdTwice { position });
+        }
+        let at = venue_of(usize::from(order.instrument.0));
+        let open = self.executor.leg(position, leg).map_or(0, |leg| leg.open.raw());
+        if self.venues[at].live_of(order.id) + order.qty.raw() > open {
+            return Err(Violation::TwoOrders { position, leg });
+        }
+        self.checker.on_sent(self.now, position, leg)?;
+        self.checker.on_request(self.now, at)?;
+        self.left_early |= self.reading;
+        self.venues[at].send(self.now, order, &mut self.random, &mut self.met);
+        Ok(())
+    }
+
+    pub(super) fn check(&mut self) -> Result<(), Violation> {
         let (venues, foreign) = (&self.venues, self.foreign);
         let truth = |account, instrument: InstrumentId| {
             let venue = &venues[venue_of(usize::from(instrument.0))];
@@ -614,7 +578,11 @@ impl World {
         self.checker.holdings(&self.executor, positions, truth)?;
         for (id, spec) in &self.positions {
             self.checker.position(&self.executor, *id, spec.legs.len())?;
-            self.checker.legs(self.now, &self.executor, *id, spec)?;
+            if self.desk.sends() {
+                self.checker.legs(self.now, &self.executor, *id, spec)?;
+            } else {
+                self.checker.restart(false);
+            }
             let planned = self.executor.plan(*id).is_some();
             let exiting = self.engine.state(*id) == Some(PositionState::Exiting);
             let same = |leg| {

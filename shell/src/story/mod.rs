@@ -18,6 +18,7 @@ use reap_core::note::{EngineNote, ExecutorNote, Overruled, SeenBy};
 use reap_core::order::{ClientOrderId, Order, OrderEvent};
 use reap_core::policy::PolicyId;
 use reap_core::position::{PositionId, PositionSpec, Side};
+use reap_core::recovery::OpenPosition;
 use reap_core::tick::Quote;
 use reap_core::units::{Decimal, Nanos, Price, Qty};
 
@@ -79,6 +80,17 @@ impl Story {
             *open = leg.qty;
         }
         standing.spec = Some(spec);
+    }
+
+    /// A position of an earlier run is watched again, with its live plan.
+    pub fn resumed(&mut self, now: Nanos, at: usize, of: &OpenPosition) {
+        self.resolved(at, of.spec.clone());
+        self.standings[at].open = of.open;
+        self.standings[at].policy = Some(of.spec.policy);
+        self.on_opened(now, at, of.id, &mut |_, _, _| {});
+        if let Some(plan) = &of.plan {
+            self.on_intent(now, &plan.intent, &mut |_, _, _| {});
+        }
     }
 
     /// An entry has become a position: it is told of as of the configured ones, after them, under the
@@ -184,6 +196,8 @@ impl Story {
 
     fn on_executor_note(&mut self, now: Nanos, note: &ExecutorNote, watch: Watcher<'_>) {
         match *note {
+            // Of no position: execution tells it itself.
+            ExecutorNote::TakenBack { .. } => {}
             ExecutorNote::Stuck { position } => {
                 let Some(&at) = self.by_id.get(&position) else { return };
                 watch(now, at, Happening::Stuck);

@@ -138,6 +138,7 @@ pub(crate) fn redecide(epoch: u16, records: &[(Nanos, Record)]) -> (u64, Tally) 
             Record::Start(_)
             | Record::Instrument { .. }
             | Record::Name { .. }
+            | Record::Resumed { .. }
             | Record::Stop(_) => {}
             Record::Saw(_) | Record::Order(_) | Record::Report(_) => panic!("without an input"),
             other => panic!("{}: not of an order log", other.name()),

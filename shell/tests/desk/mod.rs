@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use reap_core::event::Command;
+use reap_core::executor::Executor;
 use reap_core::instrument::{Instrument, InstrumentId, SourceId};
 use reap_core::log::{HeaderError, NotSentWhy, Reader, Record, Text};
 use reap_core::order::{Ask, Order, OrderChange, OrderEvent};
@@ -19,6 +20,7 @@ use reap_feed::conflate::Conflator;
 use reap_ring::{Consumer, Producer, ring};
 use reap_shell::clock::LiveClock;
 use reap_shell::config::Config;
+use reap_shell::live::carried::{Carried, carry_on};
 use reap_shell::live::engine::{EngineAgent, EngineDesk, EngineView, EngineWires, TickWires};
 use reap_shell::live::execution::{
     BELL, ExecutionAgent, ExecutionParts, ExecutionView, ExecutionWires,
@@ -95,6 +97,8 @@ pub(crate) struct Venue {
     /// What left for it, in order.
     pub(crate) sent: Vec<Order>,
     pub(crate) inbox: VecDeque<OrderEvent>,
+    /// What was asked.
+    pub(crate) asked: Vec<Ask>,
     /// Every order is acknowledged and filled whole.
     pub(crate) fills: bool,
     /// It always has something to say that is no order's matter.
@@ -128,7 +132,9 @@ impl Gateway for Wired {
     }
 
     /// What a test has said of its orders is all that there is to say.
-    fn ask(&mut self, _: Nanos, _: &Ask) {}
+    fn ask(&mut self, _: Nanos, ask: &Ask) {
+        self.venue.lock().asked.push(*ask);
+    }
 
     fn on_ready(&mut self, _: mio::Token) {}
 
@@ -247,6 +253,7 @@ pub(crate) struct Desk {
     pub(crate) feed_view: Arc<FeedView>,
     pub(crate) stats: Stats,
     pub(crate) folder: Folder,
+    pub(crate) carried: Carried,
     updates: u64,
 }
 
@@ -265,8 +272,44 @@ impl Desk {
         rooms: Rooms,
         wear: impl FnOnce(&mut OrderLog, &Path),
     ) -> Self {
-        let folder = Folder::new();
-        let clock = LiveClock::starting_at(START, 1);
+        let (folder, clock) = (Folder::new(), LiveClock::starting_at(START, 1));
+        let dir = folder.0.clone();
+        let begin = |log: &mut OrderLog, config: &mut Config| {
+            wear(log, &dir);
+            let instruments: Vec<_> = config.instruments.iter().map(|one| one.instrument).collect();
+            Ok((pipeline::executor(config, &instruments, log.epoch()), Carried::default()))
+        };
+        Self::build(config, rooms, folder, clock, begin).unwrap()
+    }
+
+    /// A run that carries on what others have left in a folder; a clock some hours later that runs
+    /// fast.
+    pub(crate) fn carrying_on(config: Config, folder: Folder) -> Result<Self, String> {
+        let clock = LiveClock::starting_at(START.plus(Nanos::from_secs(7_200)), 50);
+        let now = clock.now();
+        let begin = |log: &mut OrderLog, config: &mut Config| {
+            let earlier = log.recover().map_err(|error| error.to_string())?;
+            carry_on(earlier, config, log, now).map_err(|error| error.to_string())
+        };
+        Self::build(config, Rooms::default(), folder, clock, begin)
+    }
+
+    /// The process is gone from one moment to the next; its folder stays.
+    pub(crate) fn kill(mut self) -> Folder {
+        std::mem::replace(&mut self.folder, Folder::new())
+    }
+
+    fn build(
+        mut config: Config,
+        rooms: Rooms,
+        folder: Folder,
+        clock: LiveClock,
+        begin: impl FnOnce(&mut OrderLog, &mut Config) -> Result<(Executor, Carried), String>,
+    ) -> Result<Self, String> {
+        let settings = LogSettings { segment_bytes: SEGMENT_MIN, ..LogSettings::default() };
+        let mut log =
+            OrderLog::open(&folder.0, clock.now(), settings).map_err(|e| e.to_string())?;
+        let (executor, carried) = begin(&mut log, &mut config)?;
         let instruments: Vec<Instrument> =
             config.instruments.iter().map(|named| named.instrument).collect();
         let poll = mio::Poll::new().unwrap();
@@ -295,29 +338,28 @@ impl Desk {
             tap: Tap::default(),
         };
         let engine = pipeline::engine(&config, &instruments, 2).unwrap();
-        let desk = EngineDesk::new(engine, clock.clone(), &instruments, wires);
+        let mut desk = EngineDesk::new(engine, clock.clone(), &instruments, wires);
+        desk.carry_on(&carried).map_err(|error| error.to_string())?;
         let tick_wires = TickWires { ticks, sources };
         let engine = EngineAgent::new(desk, tick_wires, 2, Arc::clone(&stop_engine));
         let backlog = Conflator::new(instruments.len(), 2);
         let sink = RingSink::new(ticks_in, sources_in, backlog, Arc::clone(&feed_view));
-        let settings = LogSettings { segment_bytes: SEGMENT_MIN, ..LogSettings::default() };
-        let mut log = OrderLog::open(&folder.0, START, settings).unwrap();
-        wear(&mut log, &folder.0);
         let limits = pipeline::executor_limits(&config);
         let venue = Arc::new(Mutex::new(Venue { fills: true, ..Venue::default() }));
         let gateway = Wired { venue: Arc::clone(&venue), log: folder.0.clone() };
         let parts = ExecutionParts {
-            executor: pipeline::executor(&config, &instruments, log.epoch()),
+            executor,
             policies: config.policies.iter().map(|named| named.policy.exit.clone()).collect(),
             gateway: Box::new(gateway),
             log,
             tasks: config.tasks.iter().map(|one| Text::cut(&one.name)).collect(),
-            names: vec![Text::cut("a"); limits.positions],
+            names: config.positions.iter().map(|one| Text::cut(&one.name)).collect(),
             limits,
             instruments: instruments.clone(),
             clock: clock.clone(),
             stop_timeout: Nanos::from_secs(5),
             poll,
+            carried: carried.open.iter().map(|one| one.position.clone()).collect(),
         };
         let wires = ExecutionWires {
             from_engine: intents,
@@ -331,7 +373,7 @@ impl Desk {
             stop: Arc::clone(&stop_execution),
         };
         let execution = ExecutionAgent::new(parts, wires);
-        Self {
+        Ok(Self {
             config,
             clock,
             sink,
@@ -350,8 +392,9 @@ impl Desk {
             feed_view,
             stats: Stats::default(),
             folder,
+            carried,
             updates: 0,
-        }
+        })
     }
 
     /// A quote received now, or so far in the future that it is late for nobody.

@@ -289,6 +289,7 @@ fn measured(
             clock: clock.clone(),
             stop_timeout: Nanos::from_secs(5),
             poll,
+            carried: Vec::new(),
         },
         ExecutionWires {
             from_engine,
