@@ -194,6 +194,10 @@ impl Desk {
     }
 
     /// What an account holds of an instrument.
+    pub(super) fn holds(&self, account: AccountId, instrument: InstrumentId) -> i64 {
+        self.matching.position(account, instrument)
+    }
+
     pub(super) fn position(&self, account: AccountId, listed: usize) -> i64 {
         self.matching.position(account, self.listed[listed].id)
     }

@@ -274,6 +274,14 @@ impl SimVenue {
         self.tell(|done| Command::Deposit { account, instrument, qty, done });
     }
 
+    /// What an account holds by the venue's own book: positive is long. 0 when the venue has stopped.
+    #[must_use]
+    pub fn position(&self, account: AccountId, instrument: InstrumentId) -> i64 {
+        let (told, wait) = mpsc::channel();
+        self.shared.tell(Command::Position { account, instrument, told });
+        wait.recv().unwrap_or(0)
+    }
+
     /// Closes every connection without a word and turns new ones away for that long, in real time.
     pub fn cut(&self, for_: Duration) {
         self.tell(|done| Command::Cut { for_, done });

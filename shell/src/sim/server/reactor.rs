@@ -40,6 +40,7 @@ const KERNEL_BUFFER: usize = 128 * 1024;
 /// What other threads ask for; `done` hears when it is so.
 pub(super) enum Command {
     Deposit { account: AccountId, instrument: InstrumentId, qty: i64, done: mpsc::Sender<()> },
+    Position { account: AccountId, instrument: InstrumentId, told: mpsc::Sender<i64> },
     Cut { for_: Duration, done: mpsc::Sender<()> },
     Faults { faults: SimFaults, done: mpsc::Sender<()> },
 }
@@ -213,6 +214,11 @@ impl Reactor {
                 Command::Deposit { account, instrument, qty, done } => {
                     self.venue.desk.deposit(account, instrument, qty);
                     done
+                }
+                Command::Position { account, instrument, told } => {
+                    // Who asked may have stopped waiting.
+                    let _ = told.send(self.venue.desk.holds(account, instrument));
+                    continue;
                 }
                 Command::Cut { for_, done } => {
                     let nanos = u64::try_from(for_.as_nanos()).unwrap_or(u64::MAX);
