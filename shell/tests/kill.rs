@@ -31,8 +31,8 @@ const POSITIONS: usize = 6;
 /// What is open of each, in lots; the venue shows a tenth of it at a time.
 const OPEN: i64 = 50;
 const SHOWN: i64 = 5;
-/// Kills of one trial, after which the process is left alone.
-const KILLS: u64 = 10;
+/// Kills of one trial, after which the process is left alone: ten starts within ten minutes are refused.
+const KILLS: u64 = 8;
 /// How long it may take then: an order that never left is proven so after half a minute.
 const CLOSES_WITHIN: Duration = Duration::from_secs(120);
 const ACCOUNT: AccountId = AccountId(0);
