@@ -244,10 +244,10 @@ impl World<'_> {
         }
         let written = matches!(when, When::BeforeSend | When::AfterSome | When::AfterAll);
         let whole = written && !lost && !self.desk.log.poisoned;
+        self.checker.restart(!whole);
         if self.recover(whole, lost)? {
             return Ok(true);
         }
-        self.checker.restart(!whole);
         self.say()?;
         self.pump()?;
         self.know_holdings()?;
