@@ -304,7 +304,11 @@ fn real_orders_need_both_words() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// What a file needs for real orders beside the word.
 const KEYS: &str = r#"
+[policy.pair.exit]
+max_unhedged = "1000 USDT"
+
 [account.main.binance]
 key_env = "REAP_TEST_KEY"
 secret_env = "REAP_TEST_SECRET"

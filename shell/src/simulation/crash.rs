@@ -169,6 +169,8 @@ impl World<'_> {
     }
 
     fn write_and_send(&mut self, orders: &[Order]) -> Result<(), Violation> {
+        // One that is in the log may have left, for all that a restart knows.
+        self.left_early |= self.reading && !orders.is_empty();
         let fate = self.desk.fate(orders.len(), &mut self.random);
         self.desk.down = fate;
         match fate {
@@ -211,9 +213,13 @@ impl World<'_> {
             return Ok(());
         }
         self.met.note(Kind::Stops);
-        self.desk.stopped = stopped;
         let state = if stopped { TradingState::Stopped } else { TradingState::Active };
         self.command(Command::SetState(state))?;
+        if self.desk.is_down() {
+            // It has died before the executor heard of it.
+            return Ok(());
+        }
+        self.desk.stopped = stopped;
         self.act(&Record::Stopped { stopped })?;
         self.pump()
     }

@@ -71,7 +71,7 @@ pub(super) struct World<'p> {
     pub(super) reading: bool,
     /// An order left before what is held beside its position was known: should its fate become
     /// unknown, people must look, so that its closing is not asked for.
-    left_early: bool,
+    pub(super) left_early: bool,
     update_id: u64,
     pub(super) events: u64,
     pub(super) met: Met,
@@ -172,7 +172,7 @@ impl<'p> World<'p> {
             if self.random.below(800) == 0 {
                 self.operator()?;
             }
-            if self.random.below(if self.desk.stopped { 60 } else { 8_000 }) == 0 {
+            if self.random.below(if self.desk.stopped { 200 } else { 8_000 }) == 0 {
                 self.stop(!self.desk.stopped)?;
             }
             if self.random.below(100) == 0 {
